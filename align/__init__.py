@@ -1,0 +1,1 @@
+"""Preference data to a safer model, with confidence intervals."""
