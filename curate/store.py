@@ -75,7 +75,9 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
     try:
         table = pq.read_table(path, columns=columns, page_checksum_verification=True, partitioning=None)
     except (OSError, pa.ArrowException) as error:
-        raise StorageError(f"{path}: cannot be read as it was written ({type(error).__name__}); delete it and build again") from None
+        raise StorageError(
+            f"{path}: cannot be read as it was written ({type(error).__name__}); delete it and build again"
+        ) from None
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame if columns is None else frame.select(columns)

@@ -1,0 +1,1 @@
+"""Engines run stages over parts; today one, in this process."""
