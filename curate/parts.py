@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
+from curate.contracts import Schema
 from curate.schema import ROW, VERDICT, digest
-from curate.stages import Schema
 from curate.store import Stored
 
 TEXT = ("prompt", "completion")

@@ -15,7 +15,7 @@ from curate.parts import Layer, Part
 from curate.progress import Progress
 from curate.recipe import plain
 from curate.schema import EVIDENCE, VERDICT, canonical, digest
-from curate.stages import CorpusStage, RowStage, Schema
+from curate.contracts import CorpusStage, RowStage, Schema
 from curate.store import Stored, commit, committed
 
 

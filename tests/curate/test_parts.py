@@ -13,7 +13,7 @@ from curate.engines.local import Conservation, run
 from curate.parts import Part
 from curate.recipe import config
 from curate.schema import ROW
-from curate.stages import Keys, Schema
+from curate.contracts import Keys, Schema
 from curate.store import commit
 
 

@@ -1,0 +1,105 @@
+"""What a stage, a labeler and a pairer promise; the pipeline checks it at run time.
+
+A *row stage* is called with the kept rows of one part. A *corpus stage* is three pure calls over all parts; only keys,
+payloads and scores cross parts, never text. A labeler is a row stage that writes one column, `score_<name>` (Float32 in
+[0, 1], null where it abstains); one that judges text alone is also a `TextLabeler`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+import polars as pl
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Schema = dict[str, pl.DataType | type[pl.DataType]]
+
+
+class RowStage(Protocol):
+    """Maps kept rows of one part to new columns, and drops some.
+
+    `reads` names the columns it wants, `writes` those it makes (or replaces). The call returns one line per row, same
+    order, with the columns of `writes`, and, where the stage may drop, `reason` (null: kept) and `score`. The result for a
+    row must not depend on which other rows are in the part.
+    """
+
+    VERSION: ClassVar[int]
+
+    @property
+    def reads(self) -> tuple[str, ...]: ...
+
+    @property
+    def writes(self) -> Schema: ...
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Hashes of the weights and tables it decides by; part of the stage's key."""
+        ...
+
+    def __call__(self, rows: pl.DataFrame) -> pl.DataFrame: ...
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What a corpus stage takes from one part: numbers only.
+
+    Attributes:
+        buckets: `row` (UInt32, position in the part) and `bucket` (UInt64); a row may stand in any number of buckets.
+        payload: one line per row, in order: what `edges` compares rows by.
+    """
+
+    buckets: pl.DataFrame
+    payload: pl.DataFrame
+
+
+class CorpusStage(Protocol):
+    """Compares rows across parts.
+
+    `edges` gets any number of *whole* buckets at once (its answer must not depend on how they are grouped) and the
+    payload that `buckets.row` points into; it returns `a`, `b` (UInt32 rows, a < b, each pair once) and `score` (Float32).
+    `decide` gets all edges and one line per row: `id`, `rank` (visiting order: evidence, votes, then id; 0 first) and
+    `toxic` (Boolean, null when unknown). It returns one line per row, same order: `reason` (null: kept), `score`, `twin`
+    (UInt32 row, null when kept) and the columns of `writes`.
+    """
+
+    VERSION: ClassVar[int]
+
+    @property
+    def reads(self) -> tuple[str, ...]: ...
+
+    @property
+    def writes(self) -> Schema: ...
+
+    @property
+    def models(self) -> tuple[str, ...]: ...
+
+    def keys(self, rows: pl.DataFrame) -> Keys: ...
+
+    def edges(self, buckets: pl.DataFrame, payload: pl.DataFrame) -> pl.DataFrame: ...
+
+    def decide(self, edges: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame: ...
+
+
+class TextLabeler(Protocol):
+    """Scores texts by themselves.
+
+    `score` returns the probability of toxicity of each text, shape (n,), float32 in [0, 1], NaN where it abstains; it does
+    not depend on batch or order. `threshold` is where its score starts to mean toxic. `models` and `trained_on` say what it
+    is made of, so that a judge can be told apart from the labeler that built the data.
+    """
+
+    @property
+    def threshold(self) -> float: ...
+
+    @property
+    def models(self) -> tuple[str, ...]: ...
+
+    @property
+    def trained_on(self) -> tuple[str, ...]: ...
+
+    def score(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
