@@ -1,0 +1,47 @@
+"""Objectives: each one file, one frozen config, one pure call; `OBJECTIVES` is the whole list.
+
+An objective's call takes the tensors that `reads` names and returns unreduced losses:
+
+- `log_prob`: log-probability of a completion under the policy, summed over its tokens, in nats; shape (rows,).
+- `log_ratio`: log_prob minus the reference's; shape (rows,).
+- `desirable`: boolean, shape (rows,).
+- `kl`: mean log-ratio of mismatched rows over the whole optimizer batch, before the clamp at 0; a scalar.
+- `chosen_log_ratio`, `rejected_log_ratio`: the two sides of each pair; shape (pairs,).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+from align.objectives.dpo import DPO
+from align.objectives.kto import KTO
+from align.objectives.kto_s import KTOS
+from align.objectives.sft import SFT
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Objective(Protocol):
+    """What the trainer asks of an objective.
+
+    `needs` says which rows it can learn from (one of `desirable`: desirable rows only; `unpaired`: every row; `paired`: both
+    sides of every pair) and whether it compares with a `reference`. `reads` names the tensors of its call, in order. `per`
+    says what the sum of its losses is divided by, counted over the whole optimizer batch.
+    """
+
+    needs: ClassVar[frozenset[str]]
+    reads: ClassVar[tuple[str, ...]]
+    per: ClassVar[Literal["token", "row", "pair"]]
+
+    def __call__(self, *args: Tensor) -> Tensor:
+        """Losses, unreduced."""
+        ...
+
+
+OBJECTIVES: dict[str, type] = {
+    "sft": SFT,
+    "dpo": DPO,
+    "kto": KTO,
+    "kto_s": KTOS,
+}
