@@ -16,3 +16,40 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
+
+# From a folder of raw text to a safer model: these two commands are all there is.
+demo: install
+	@echo "curate build --source examples/raw/ --out pairs/"
+	@echo "align run recipes/kto_s.yaml"
+	@PATH="$(CURDIR)/$(BIN):$$PATH"; export PATH; \
+	curate build --source examples/raw/ --out pairs/ && align run recipes/kto_s.yaml
+
+# The same for three seeds, with a verdict on every figure the README claims.
+demo-seeds: install
+	$(BIN)/curate build --source examples/raw/ --out pairs/
+	$(BIN)/align run recipes/kto_s.yaml --seeds 0,1,2
+
+test: install
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_layers.py
+	$(BIN)/python scripts/cli_reference.py --check
+
+# Rewrite docs/cli.md from --help.
+docs: install
+	$(BIN)/python scripts/cli_reference.py
+
+# Train the built-in labelers again (needs the public sets; see curate/labelers/weights/README.md).
+weights: install
+	$(BIN)/python scripts/train_builtin.py --data ../shared/data --out curate/labelers/weights
+
+# Write examples/raw again.
+examples: install
+	$(BIN)/python examples/make_raw.py
+
+clean:
+	rm -rf pairs pairs.work runs .cache build dist *.egg-info

@@ -1,0 +1,28 @@
+"""The `curate` command line: which subcommands there are; each is imported when it is used."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import click
+
+from curate import __version__
+from curate.command import LazyGroup, entry
+
+LAZY = {
+    "build": ("curate.commands:build", "Turn a folder of raw text into preference data."),
+    "show": ("curate.commands:show", "What each stage dropped, and what another threshold would drop."),
+    "explain": ("curate.commands:explain", "The life of one row, from its file to its pairs."),
+    "verify": ("curate.commands:verify", "Check a dataset folder: checksums, laws, pairs, splits."),
+}
+
+
+@click.group(cls=LazyGroup, lazy=LAZY, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="curate")
+def cli() -> None:
+    """Turn raw text into paired and unpaired preference data."""
+
+
+def main() -> NoReturn:
+    """Entry point of the `curate` command."""
+    entry(cli)

@@ -1,0 +1,80 @@
+"""The subcommands of `curate`; heavy imports happen when a command runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+FOLDER = click.Path(path_type=Path)
+DATASET = click.argument("folder", metavar="DIR", type=FOLDER)
+SHOW_TEXT = click.option("--show-text", is_flag=True, help="Print texts too; they may be toxic or personal.")
+
+
+@click.command()
+@click.option("--source", required=True, type=FOLDER, help="Folder of raw files.")
+@click.option("--out", required=True, type=FOLDER, help="Dataset folder to make; safe to share.")
+@click.option("--recipe", type=FOLDER, help="YAML recipe.  [default: recipes/curate/singlish.yaml]")
+@click.option("--set", "sets", multiple=True, metavar="a.b=c", help="Change one setting of the recipe; repeatable.")
+@click.option("--limit", type=click.IntRange(min=1), help="Read at most this many records.")
+@click.option("--work", type=FOLDER, help="Where raw parts, caches and quarantine live; private.  [default: OUT.work]")
+def build(source: Path, out: Path, recipe: Path | None, sets: tuple[str, ...], limit: int | None, work: Path | None) -> None:
+    """Turn a folder of raw text into preference data.
+
+    Reads every file under --source, cleans, deduplicates, labels and pairs its rows, and leaves a folder that
+    `datasets.load_dataset(OUT, "paired")` opens. A build that is stopped goes on where it was when it is run again.
+    """
+    from curate import pipeline
+    from curate.recipe import bundled
+    from curate.summary import summary
+
+    path = recipe or bundled("curate/singlish.yaml")
+    manifest = pipeline.build(source, out, pipeline.read_recipe(path, sets), work=work, limit=limit)
+    click.echo(summary(manifest, out))
+
+
+@click.command()
+@DATASET
+@click.option("--stage", help="Look at one stage that compares rows.")
+@click.option("--threshold", type=float, help="How many rows this threshold would drop.")
+@SHOW_TEXT
+def show(folder: Path, stage: str | None, threshold: float | None, show_text: bool) -> None:
+    """What each stage dropped and why; with --stage, what other thresholds would drop.
+
+    Nothing is computed again: the similarities of every compared pair are stored in DIR.
+    """
+    from curate.show import show as describe
+
+    click.echo(describe(folder, stage=stage, threshold=threshold, show_text=show_text))
+
+
+@click.command()
+@DATASET
+@click.argument("row", metavar="ID")
+@SHOW_TEXT
+def explain(folder: Path, row: str, show_text: bool) -> None:
+    """The life of one row: where it came from, what every stage said, its label, its split, its pairs.
+
+    ID is a row's id or the beginning of one.
+    """
+    from curate.explain import explain as describe
+
+    click.echo(describe(folder, row, show_text=show_text))
+
+
+@click.command()
+@DATASET
+def verify(folder: Path) -> None:
+    """Check a dataset folder: checksums, conservation laws, every pair, every split.
+
+    Exits 3 when something is wrong.
+    """
+    from curate.errors import DataError
+    from curate.verify import verify as check
+
+    problems = check(folder)
+    for problem in problems:
+        click.echo(problem)
+    if problems:
+        raise DataError(f"{folder}: {len(problems)} problem{'s' * (len(problems) > 1)}; build it again from its source")
+    click.echo(f"{folder}: every checksum, law, pair and split holds")

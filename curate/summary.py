@@ -1,0 +1,74 @@
+"""What a build did, on one screen: records, rows by stage and reason, outputs, warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def summary(manifest: Mapping[str, Any], out: Path) -> str:
+    """The terminal's account of a build; numbers and names only, no text of any row.
+
+    Args:
+        manifest: as `pipeline.build` returns it.
+        out: the dataset folder, as the user wrote it.
+    """
+    if manifest.get("unchanged"):
+        head = [f"{out}: nothing to do; the same sources, recipe and versions made what stands there"]
+    else:
+        head = [f"{out}: built from {len(manifest['sources'])} files"]
+    records = manifest["records"]
+    skipped = _reasons(records["skipped"])
+    lines = [
+        *head,
+        "",
+        f"records  {records['read']:,} read = {records['mined']:,} mined + {sum(records['skipped'].values()):,} skipped{skipped}"
+        f" + {records['quarantined']:,} quarantined",
+        "",
+        *table(
+            ("stage", "rows in", "kept", "dropped"),
+            [(one["stage"], f"{one['rows_in']:,}", f"{one['kept']:,}", _dropped(one["dropped"])) for one in manifest["stages"]],
+        ),
+        "",
+        *_outputs(manifest["dataset"]),
+    ]
+    lines += [f"warning: {text}" for text in manifest["warnings"]]
+    return "\n".join([*lines, "", f"next: open {out / 'report.html'}, or `curate show {out}`, or `align run recipes/kto_s.yaml`"])
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table; the first and the last column stand left, the others right."""
+    widths = [max(len(row[at]) for row in (header, *rows)) for at in range(len(header))]
+    last = len(header) - 1
+    lines = []
+    for row in (header, *rows):
+        cells = [
+            cell.ljust(width) if at in (0, last) else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def _outputs(counts: Mapping[str, Any]) -> list[str]:
+    splits = ("train", "validation", "test")
+    rows = []
+    for name in ("paired", "unpaired", "sft"):
+        sizes = counts.get(name, {})
+        rows.append((name, *(_size(sizes.get(split, 0)) for split in splits), ""))
+    return table(("output", *splits, ""), rows)
+
+
+def _size(value: Any) -> str:  # noqa: ANN401 - a count, or counts by class
+    if isinstance(value, Mapping):
+        return f"{sum(n for n in value.values() if isinstance(n, int)):,}"
+    return f"{value:,}"
+
+
+def _dropped(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in reasons.items()) or "-"
+
+
+def _reasons(reasons: Mapping[str, int]) -> str:
+    return f" ({_dropped(reasons)})" if reasons else ""

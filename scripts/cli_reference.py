@@ -1,0 +1,45 @@
+"""Write docs/cli.md from what `--help` prints; with --check, fail when the file is stale."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from align.cli import cli as align
+from curate.cli import cli as curate
+
+TARGET = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
+HEAD = "# Command line reference\n\nGenerated from `--help` by `make docs`; `make check` fails when it is stale.\n"
+
+
+def reference() -> str:
+    """Every command's help, as Markdown."""
+    pages = [HEAD]
+    for name, group in (("curate", curate), ("align", align)):
+        context = click.Context(group, info_name=name)
+        pages.append(f"## {name}\n\n```\n{group.get_help(context)}\n```\n")
+        for word in group.list_commands(context):
+            command = group.get_command(context, word)
+            if command is not None:
+                page = command.get_help(click.Context(command, info_name=word, parent=context))
+                pages.append(f"### {name} {word}\n\n```\n{page}\n```\n")
+    return "\n".join(pages)
+
+
+def main() -> int:
+    """Write, or compare."""
+    text = reference()
+    if "--check" not in sys.argv[1:]:
+        TARGET.parent.mkdir(exist_ok=True)
+        TARGET.write_text(text, encoding="utf-8")
+        return 0
+    if TARGET.is_file() and TARGET.read_text(encoding="utf-8") == text:
+        return 0
+    sys.stderr.write(f"{TARGET.name} is stale; run `make docs` and commit it\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
