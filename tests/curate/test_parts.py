@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 from pydantic import Field
 
+from curate.contracts import Keys, Schema
 from curate.engines.local import Conservation, run
 from curate.parts import Part
 from curate.recipe import config
 from curate.schema import ROW
-from curate.contracts import Keys, Schema
 from curate.store import commit
 
 
