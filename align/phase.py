@@ -73,8 +73,10 @@ def parse(entry: object, where: str) -> Phase:
     Raises:
         RecipeError: unknown objective, unknown option (with its nearest neighbour), or a value of the wrong type or range.
     """
-    options = next(iter(entry.values())) if isinstance(entry, Mapping) and len(entry) == 1 else None
-    name = next(iter(entry)) if isinstance(entry, Mapping) and len(entry) == 1 else entry
+    name: Any = entry
+    options: Any = None
+    if isinstance(entry, Mapping) and len(entry) == 1:
+        name, options = next(iter(entry.items()))
     if not isinstance(name, str) or name not in OBJECTIVES or not isinstance(options, Mapping | None):
         choose(OBJECTIVES, entry, where, "objective")  # says what is wrong with the entry itself
     own = {field.name for field in dataclasses.fields(OBJECTIVES[name])}

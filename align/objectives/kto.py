@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @config
 class KTO:
-    """The loss of a row is lambda_D * (1 - sigmoid(beta * (r - z))) where desirable, lambda_U * (1 - sigmoid(beta * (z - r))) where not.
+    """A desirable row costs lambda_D * (1 - sigmoid(beta * (r - z))), another lambda_U * (1 - sigmoid(beta * (z - r))).
 
     Written as lambda * sigmoid(-a): 1 - sigmoid(a) cancels where a is large.
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @config
 class KTOS:
-    """The loss of a row is lambda_D * (1 - sigmoid(beta * (r + S*z))) where desirable, lambda_U * (1 - sigmoid(-beta * (r + S*z))) where not.
+    """A desirable row costs lambda_D * (1 - sigmoid(beta * (r + S*z))), another lambda_U * (1 - sigmoid(-beta * (r + S*z))).
 
     S is +1 where r > 0 and -1 elsewhere, per row. In KTO a growing z moves r - z towards 0 for 0 <= z < r, where the sigmoid
     is steepest: the further the policy has drifted, the harder the next push. Here r + S*z = S * (|r| + z), so the gradient's
