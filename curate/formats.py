@@ -1,0 +1,61 @@
+"""The dataset folder's Parquet files, which `datasets.load_dataset` opens by the names in the card's head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from curate.compose import Composed
+from curate.store import PARQUET_ROWS, write_parquet
+
+OUTPUTS = ("paired", "unpaired", "sft")
+
+
+def write_dataset(composed: Composed, folder: Path) -> dict[str, dict[str, Any]]:
+    """Write `paired/`, `unpaired/`, `sft/` and `corpus/`, at most 65,536 rows a file, in order of id.
+
+    An empty split has no file: `datasets` cannot open Parquet without rows. The card leaves it out likewise.
+
+    Args:
+        composed: what to write.
+        folder: the dataset folder.
+
+    Returns:
+        Path relative to `folder` -> {"rows": n}.
+
+    Raises:
+        StorageError: the disk will not take it.
+    """
+    written: dict[str, dict[str, Any]] = {}
+    for output, frames in zip(OUTPUTS, (composed.paired, composed.unpaired, composed.sft), strict=True):
+        for split, frame in frames.items():
+            written |= _write(frame, folder, f"{output}/{split}")
+    return written | _write(composed.corpus, folder, "corpus/part")
+
+
+def data_files(counts: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
+    """Config -> `data_files` of the Hub's YAML, for the splits that have rows.
+
+    Args:
+        counts: the manifest's `dataset` section.
+    """
+    configs = {}
+    for output in OUTPUTS:
+        splits = [split for split, size in counts[output].items() if (sum(size.values()) if isinstance(size, Mapping) else size)]
+        if splits:
+            configs[output] = [{"split": split, "path": f"{output}/{split}-*.parquet"} for split in splits]
+    configs["corpus"] = [{"split": "train", "path": "corpus/part-*.parquet"}]  # one split, whatever its rows' own `split`
+    return configs
+
+
+def _write(frame: pl.DataFrame, folder: Path, stem: str) -> dict[str, dict[str, Any]]:
+    written = {}
+    for at, part in enumerate(frame.iter_slices(PARQUET_ROWS)):
+        if part.height:
+            path = f"{stem}-{at:05d}.parquet"
+            write_parquet(folder / path, part)
+            written[path] = {"rows": part.height}
+    return written

@@ -1,0 +1,98 @@
+"""The shapes of the outputs: TRL's conversational forms with ids, scores and provenance beside them."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from curate.schema import EVIDENCE, MESSAGE
+
+
+def paired_output(pairs: pl.DataFrame, rows: pl.DataFrame, template: str) -> pl.DataFrame:
+    """Pairs with their texts, scores and provenance.
+
+    Args:
+        pairs: accepted pairs, with `id` and `split`.
+        rows: the rows that they name.
+        template: the prompt of a pair whose rows have none.
+
+    Returns:
+        TRL's conversational preference form (prompt, chosen, rejected: lists of messages), and `split`; same order.
+        `evidence` is the weaker side's; `source` and `licence` name both sides' where they differ.
+    """
+    facts = rows.select("id", "prompt", "completion", "toxicity", "evidence", "source", "licence", "thread")
+    wide = pairs
+    for role in ("chosen", "rejected", "prompt"):
+        wide = wide.join(
+            facts.rename(lambda name, role=role: f"{role}_{name}"),  # type: ignore[misc]
+            on=f"{role}_id",
+            how="left",
+            maintain_order="left",
+        )
+    return wide.select(
+        prompt=_prompt("prompt_prompt", template),
+        chosen=_reply("chosen_completion"),
+        rejected=_reply("rejected_completion"),
+        id="id",
+        chosen_id="chosen_id",
+        rejected_id="rejected_id",
+        strategy="strategy",
+        margin="margin",
+        chosen_toxicity="chosen_toxicity",
+        rejected_toxicity="rejected_toxicity",
+        evidence=_weaker("chosen_evidence", "rejected_evidence"),
+        source=_both("source"),
+        licence=_both("licence"),
+        thread="prompt_thread",
+        split="split",
+    )
+
+
+def unpaired_output(rows: pl.DataFrame, template: str) -> pl.DataFrame:
+    """Rows with `label` as TRL has it: true is desirable, that is non_toxic; and `split`; same order."""
+    return rows.select(
+        prompt=_prompt("prompt", template),
+        completion=_reply("completion"),
+        label=~pl.col("toxic"),
+        id="id",
+        toxicity="toxicity",
+        evidence="evidence",
+        benign="benign",
+        variety="variety",
+        source="source",
+        licence="licence",
+        thread="thread",
+        split="split",
+    )
+
+
+def sft_output(rows: pl.DataFrame, template: str) -> pl.DataFrame:
+    """Desirable rows as prompt and completion, and `split`; same order."""
+    return rows.select(
+        prompt=_prompt("prompt", template),
+        completion=_reply("completion"),
+        id="id",
+        benign="benign",
+        source="source",
+        licence="licence",
+        split="split",
+    )
+
+
+def _prompt(column: str, template: str) -> pl.Expr:
+    stand_in = pl.lit([{"role": "user", "content": template}], dtype=pl.List(MESSAGE))
+    return pl.when(pl.col(column).list.len().fill_null(0) > 0).then(pl.col(column)).otherwise(stand_in)
+
+
+def _reply(column: str) -> pl.Expr:
+    return pl.concat_list(pl.struct(role=pl.lit("assistant"), content=pl.col(column)))
+
+
+def _weaker(one: str, other: str) -> pl.Expr:
+    ranks = {kind: rank for rank, kind in enumerate(EVIDENCE)}
+    one_rank, other_rank = (pl.col(name).replace_strict(ranks, default=len(EVIDENCE)) for name in (one, other))
+    return pl.when(one_rank >= other_rank).then(one).otherwise(other)
+
+
+def _both(name: str) -> pl.Expr:
+    """What chosen and rejected have in common, or both, joined by " + "."""
+    return pl.concat_list(f"chosen_{name}", f"rejected_{name}").list.drop_nulls().list.unique().list.sort().list.join(" + ")

@@ -1,0 +1,66 @@
+"""Unpaired rows: which are benign, how many of those are let in, and the weights KTO would want."""
+
+from __future__ import annotations
+
+import math
+
+import polars as pl
+
+KTO_RATIO = (1.0, 4 / 3)
+"""Range of λ_D n_D / (λ_U n_U), Eq. 8 of Ethayarajh et al. (2024), KTO: Model Alignment as Prospect Theoretic Optimization."""
+
+
+def benign(rows: pl.DataFrame) -> pl.Series:
+    """True where no completion of a row's prompt is known to be toxic; rows without a prompt count as one prompt.
+
+    Args:
+        rows: every row of the build, dropped ones too: `prompt_key`, `toxic`.
+    """
+    return rows.select(benign=~(pl.col("toxic").fill_null(value=False).any().over("prompt_key")))["benign"]
+
+
+def limit_benign(rows: pl.DataFrame, share: float) -> pl.Series:
+    """Which rows stay so that at most `share` of them are benign: all others, and benign ones in order of id.
+
+    An id is a hash, so its order is as good as drawn by lot, and the rows let in under one share are among those let in
+    under any larger one. Where there is nothing but benign rows, all stay.
+
+    Args:
+        rows: `id`, `benign`.
+        share: in [0, 1].
+
+    Returns:
+        Boolean, one per row, same order.
+    """
+    others = rows.height - int(rows["benign"].sum())
+    if others == 0 or share >= 1:
+        return pl.repeat(value=True, n=rows.height, eager=True, dtype=pl.Boolean)
+    room = math.floor(others * share / (1 - share) + 1e-9)
+    let_in = rows.filter("benign")["id"].sort().head(room)
+    return rows.select(~pl.col("benign") | pl.col("id").is_in(let_in.implode())).to_series()
+
+
+def kto_weights(desirable: int, undesirable: int) -> dict[str, float] | None:
+    """λ_desirable and λ_undesirable that bring the weighted ratio of the classes into KTO's range; one of them is 1.
+
+    Args:
+        desirable: train rows with label true.
+        undesirable: train rows with label false.
+
+    Returns:
+        Weights rounded up to four digits, or None where a class is empty.
+
+    >>> kto_weights(100, 200)
+    {'desirable': 2.0, 'undesirable': 1.0}
+    """
+    if not desirable or not undesirable:
+        return None
+    low, high = KTO_RATIO
+    ratio = desirable / undesirable
+    raise_desirable = max(1.0, low / ratio)
+    raise_undesirable = max(1.0, ratio / high)
+    return {"desirable": _round_up(raise_desirable), "undesirable": _round_up(raise_undesirable)}
+
+
+def _round_up(value: float) -> float:
+    return math.ceil(round(value * 1e4, 6)) / 1e4

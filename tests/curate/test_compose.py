@@ -1,0 +1,300 @@
+"""Composing: every kept row ends in an output or under one reason, and no pair, split or label is what it must not be."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate.compose import REASONS, Composed, Dataset, compose
+from curate.errors import DataError
+from curate.pairing import PAIRERS
+from curate.pairing.splits import Splits
+from curate.schema import MESSAGE, digest
+
+ALL = [make() for make in PAIRERS.values()]
+
+
+def rows(*lines: dict[str, Any]) -> pl.DataFrame:
+    """Judged rows from what matters in a test: `text`, `prompt`, `toxicity` (null abstains) and any column by name."""
+    made = []
+    for at, line in enumerate(lines):
+        line = dict(line)
+        prompt, toxicity = line.pop("prompt", None), line.pop("toxicity", None)
+        made.append(
+            {
+                "id": digest("row", str(at)),
+                "record": digest("record", str(at)),
+                "prompt": [{"role": "user", "content": prompt}] if prompt else [],
+                "completion": line.pop("text", f"reply {at}"),
+                "source": "a.jsonl",
+                "locator": f"line {at + 1}",
+                "licence": "cc0-1.0",
+                "evidence": "machine",
+                "toxicity": toxicity,
+                "toxic": None if toxicity is None else toxicity > 0.5,
+            }
+            | line
+        )
+    schema = {
+        "prompt": pl.List(MESSAGE),
+        "toxicity": pl.Float32,
+        "toxic": pl.Boolean,
+        **dict.fromkeys(
+            ("thread", "side", "variety", "exact_cluster", "near_cluster", "semantic_cluster", "stage", "reason", "twin"),
+            pl.String,
+        ),
+        "score": pl.Float32,
+    }
+    frame = pl.DataFrame(
+        made, infer_schema_length=None, schema_overrides={k: v for k, v in schema.items() if any(k in m for m in made)}
+    )
+    return frame.with_columns(pl.lit(None, kind).alias(name) for name, kind in schema.items() if name not in frame.columns)
+
+
+def everywhere(frames: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat([frame.with_columns(split=pl.lit(split)) for split, frame in frames.items()])
+
+
+def one_split(**options: Any) -> Dataset:
+    return Dataset(splits=Splits(validation=0, test=0), **options)
+
+
+def test_a_toxic_reply_is_undesirable_and_rejected_and_a_mild_one_desirable_and_chosen() -> None:
+    made = compose(
+        rows(
+            {"prompt": "how was lunch", "text": "you fool", "toxicity": 0.95},
+            {"prompt": "how was lunch", "text": "not bad lah", "toxicity": 0.02},
+        ),
+        one_split(),
+        ALL,
+        seed=0,
+    )
+    labels = {line["completion"][0]["content"]: line["label"] for line in made.unpaired["train"].iter_rows(named=True)}
+    assert labels == {"you fool": False, "not bad lah": True}
+    (pair,) = made.paired["train"].iter_rows(named=True)
+    assert pair["chosen"] == [{"role": "assistant", "content": "not bad lah"}]
+    assert pair["rejected"] == [{"role": "assistant", "content": "you fool"}]
+    assert pair["prompt"] == [{"role": "user", "content": "how was lunch"}]
+    assert pair["margin"] == pytest.approx(0.93)
+    assert made.sft["train"]["completion"].to_list() == [[{"role": "assistant", "content": "not bad lah"}]]
+
+
+def test_a_row_without_a_prompt_takes_the_template() -> None:
+    made = compose(
+        rows({"text": "hello", "toxicity": 0.1}, {"text": "you fool", "toxicity": 0.9}),
+        one_split(prompt_template="Say it."),
+        ALL,
+        0,
+    )
+    assert all(prompt == [{"role": "user", "content": "Say it."}] for prompt in made.unpaired["train"]["prompt"].to_list())
+    assert made.paired["train"].height == 0, "rows that share nothing but the template are no pair"
+
+
+def test_a_text_with_both_labels_abstains_everywhere() -> None:
+    made = compose(
+        rows(
+            {"prompt": "a", "text": "Walao  eh", "toxicity": 0.9},
+            {"prompt": "b", "text": "walao eh", "toxicity": 0.1},
+            {"prompt": "b", "text": "you fool", "toxicity": 0.9},
+        ),
+        one_split(),
+        ALL,
+        0,
+    )
+    assert made.counts["dropped"] == {"conflict": 2}
+    assert made.unpaired["train"]["label"].to_list() == [False]
+    assert made.paired["train"].height == 0
+
+
+def test_pairs_under_the_least_margin_are_counted_not_written() -> None:
+    made = compose(
+        rows({"prompt": "a", "text": "x", "toxicity": 0.6}, {"prompt": "a", "text": "y", "toxicity": 0.4}),
+        one_split(min_margin=0.3),
+        ALL,
+        0,
+    )
+    assert made.paired["train"].height == 0
+    assert made.counts["strategies"]["same_prompt"] == {"pairs": 0, "refused": {"thin_margin": 1}}
+
+
+def test_a_pair_that_two_pairers_propose_is_the_first_ones() -> None:
+    sides = rows(
+        {"record": "r", "side": "chosen", "prompt": "a", "text": "x", "toxicity": 0.1},
+        {"record": "r", "side": "rejected", "prompt": "a", "text": "y", "toxicity": 0.9},
+    )
+    made = compose(sides, one_split(), ALL, 0)
+    assert made.paired["train"]["strategy"].to_list() == ["given"]
+    assert made.counts["strategies"]["same_prompt"]["refused"] == {"proposed_before": 1}
+
+
+def test_benign_rows_are_held_to_their_share_in_train_only() -> None:
+    lines = [{"prompt": f"bad {n}", "text": f"fool {n}", "toxicity": 0.9} for n in range(30)]
+    lines += [{"prompt": f"bad {n}", "text": f"calm {n}", "toxicity": 0.1} for n in range(30)]
+    lines += [{"prompt": f"fine {n}", "text": f"sure {n}", "toxicity": 0.1} for n in range(100)]
+    made = compose(rows(*lines), one_split(benign_share=0.25), ALL, 0)
+    assert made.unpaired["train"]["benign"].sum() == 20
+    assert made.sft["train"]["benign"].sum() == 10
+    assert set(made.sft["train"]["id"]) <= set(made.unpaired["train"]["id"])
+    assert made.counts["dropped"] == {"benign_share": 80}
+    assert made.counts["benign"]["unpaired_train_share"] == 0.25
+    held_out = compose(rows(*lines), Dataset(splits=Splits(validation=0, test=0.99)), ALL, 0)
+    assert held_out.unpaired["test"]["benign"].sum() > 90
+
+
+def test_a_known_toxic_reply_makes_its_prompt_not_benign_even_when_it_was_dropped() -> None:
+    made = compose(
+        rows(
+            {"prompt": "a", "text": "x", "toxicity": 0.9, "stage": "length", "reason": "short"},
+            {"prompt": "a", "text": "y", "toxicity": 0.1},
+            {"prompt": "b", "text": "z", "toxicity": 0.1},
+        ),
+        one_split(benign_share=1),
+        ALL,
+        0,
+    )
+    assert dict(zip(made.corpus["completion"], made.corpus["reason"], strict=True)) == {"x": "short", "y": None, "z": None}
+    assert {line["completion"][0]["content"]: line["benign"] for line in made.unpaired["train"].iter_rows(named=True)} == {
+        "y": False,
+        "z": True,
+    }
+
+
+def test_too_few_benign_rows_are_all_taken_and_the_real_share_is_said() -> None:
+    lines = [{"prompt": f"bad {n}", "text": f"fool {n}", "toxicity": 0.9} for n in range(19)]
+    made = compose(rows(*lines, {"prompt": "fine", "text": "sure", "toxicity": 0.1}), one_split(), ALL, 0)
+    assert made.counts["benign"]["unpaired_train_share"] == 0.05
+    assert any("benign rows are 5.0% of unpaired train, 25% was asked" in line for line in made.warnings)
+
+
+def test_a_class_that_is_missing_is_said() -> None:
+    made = compose(rows({"prompt": "a", "text": "x", "toxicity": 0.1}), one_split(), ALL, 0)
+    assert any("no toxic row" in line for line in made.warnings)
+    assert made.counts["kto"] is None
+
+
+def test_nothing_labelled_is_refused_with_the_reasons() -> None:
+    with pytest.raises(DataError, match="no row is left to write: abstained 2"):
+        compose(rows({"text": "x"}, {"text": "y"}), one_split(), ALL, 0)
+
+
+def test_rows_dropped_before_pii_stay_in_the_corpus_without_text() -> None:
+    gone = rows({"text": None, "stage": "repair", "reason": "empty"}, {"prompt": "a", "text": "x", "toxicity": 0.9}).with_columns(
+        prompt=pl.when(pl.col("stage").is_null()).then("prompt")
+    )
+    corpus = compose(gone, one_split(), ALL, 0).corpus
+    assert corpus.filter(pl.col("stage") == "repair").select("prompt", "completion", "split").row(0) == (None, None, "train")
+
+
+LINE = st.fixed_dictionaries(
+    {
+        "text": st.sampled_from(["ok", "OK ", "can", "cannot", "fool", "go away", "later", "never"]),
+        "prompt": st.sampled_from([None, "a", "A", "b", "c"]),
+        "toxicity": st.sampled_from([None, 0.0, 0.1, 0.45, 0.55, 0.9, 1.0]),
+        "thread": st.sampled_from([None, None, "t1", "t2", "t3"]),
+        "record": st.sampled_from(["r1", "r2", "r3", "r4", "r5", "r6"]),
+        "side": st.sampled_from([None, None, "chosen", "rejected"]),
+        "source": st.sampled_from(["a.jsonl", "held_out/b.jsonl"]),
+        "near_cluster": st.sampled_from([None, None, None, "n1", "n2"]),
+        "reason": st.sampled_from([None, None, None, None, "short"]),
+        "evidence": st.sampled_from(["human", "votes", "machine"]),
+    }
+)
+
+
+def check(built: pl.DataFrame, made: Composed, dataset: Dataset) -> None:
+    """What must hold, said again in plain Python from the input rows alone."""
+    told = {line["id"]: line for line in built.iter_rows(named=True)}
+    split = dict(made.corpus.select("id", "split").iter_rows())
+    same = {text: " ".join(text.lower().split()) for text in {line["completion"] for line in told.values()}}
+
+    def key(line: dict[str, Any]) -> str | None:
+        return line["prompt"][0]["content"].lower() if line["prompt"] else None
+
+    assert sorted(made.corpus["id"]) == sorted(told), "the corpus holds every row once"
+    used = set(everywhere(made.unpaired)["id"]) | set(everywhere(made.sft)["id"])
+    fate = dict(made.corpus.select("id", "reason").iter_rows())
+    for name, line in told.items():
+        if line["reason"]:
+            assert fate[name] == line["reason"] and name not in used
+        else:
+            assert (fate[name] is None) == (name in used)
+            assert fate[name] is None or fate[name] in REASONS
+    dropped = Counter(fate[name] for name, line in told.items() if not line["reason"] and fate[name])
+    assert made.counts["dropped"] == dict(dropped)
+    assert made.counts["rows_in"] == made.counts["kept"] + sum(dropped.values())
+
+    texts = defaultdict(set)
+    for line in everywhere(made.unpaired).iter_rows(named=True):
+        row = told[line["id"]]
+        assert line["label"] is (row["toxicity"] < 0.5), "true is desirable, that is non_toxic"
+        assert line["completion"] == [{"role": "assistant", "content": row["completion"]}]
+        assert line["split"] == split[line["id"]] in {"train", "validation", "test"}
+        texts[same[row["completion"]]].add(line["label"])
+    assert all(len(labels) == 1 for labels in texts.values()), "no text has both labels"
+    assert not everywhere(made.unpaired)["id"].is_duplicated().any()
+    assert set(everywhere(made.sft)["id"]) <= {name for name, line in told.items() if (line["toxicity"] or 0) < 0.5}
+
+    per_prompt: Counter[Any] = Counter()
+    for pair in everywhere(made.paired).iter_rows(named=True):
+        chosen, rejected = told[pair["chosen_id"]], told[pair["rejected_id"]]
+        assert chosen["toxicity"] < 0.5 < rejected["toxicity"]
+        assert rejected["toxicity"] - chosen["toxicity"] >= dataset.min_margin - 1e-6
+        assert same[chosen["completion"]] != same[rejected["completion"]]
+        assert key(chosen) == key(rejected)
+        assert split[pair["chosen_id"]] == split[pair["rejected_id"]] == pair["split"]
+        assert pair["chosen"][0]["content"] == chosen["completion"] and pair["rejected"][0]["content"] == rejected["completion"]
+        if pair["strategy"] == "same_prompt":
+            assert key(chosen) is not None
+            per_prompt[key(chosen), pair["split"]] += 1
+        else:
+            assert chosen["record"] == rejected["record"] and (chosen["side"], rejected["side"]) == ("chosen", "rejected")
+    assert max(per_prompt.values(), default=0) <= 4
+
+    shown: dict[str, set[Any]] = {"train": set(), "test": set()}
+    for name in used:
+        if split[name] in shown:
+            shown[split[name]] |= {("prompt", key(told[name])), ("near", told[name]["near_cluster"])}
+    for name in used:
+        marks = {mark for mark in (("prompt", key(told[name])), ("near", told[name]["near_cluster"])) if mark[1]}
+        assert split[name] == "train" or not marks & shown["train"], "training shows no held-out prompt or near copy"
+        assert split[name] != "validation" or not marks & shown["test"]
+        assert split[name] == "test" or not told[name]["source"].startswith("held_out/")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(LINE, min_size=1, max_size=25), st.integers(0, 5), st.sampled_from([0.0, 0.25, 1.0]))
+def test_what_must_hold_holds_on_random_corpora(lines: list[dict[str, Any]], seed: int, share: float) -> None:
+    built = rows(*lines)
+    dataset = Dataset(splits=Splits(validation=0.2, test=0.3), benign_share=share)
+    try:
+        made = compose(built, dataset, ALL, seed)
+    except DataError:
+        labelled = {line["text"].strip().lower() for line in lines if line["toxicity"] is not None and not line["reason"]}
+        assert all(
+            len(
+                {
+                    x["toxicity"] > 0.5
+                    for x in lines
+                    if x["toxicity"] is not None and not x["reason"] and x["text"].strip().lower() == text
+                }
+            )
+            == 2
+            or all(
+                x["source"].startswith("held")
+                for x in lines
+                if x["text"].strip().lower() == text and x["toxicity"] is not None and not x["reason"]
+            )
+            for text in labelled
+        )
+        return
+    check(built, made, dataset)
+    again = compose(built.sample(fraction=1, shuffle=True, seed=seed), dataset, ALL, seed)
+    for output in ("paired", "unpaired", "sft"):
+        for split, frame in getattr(made, output).items():
+            assert frame.equals(getattr(again, output)[split]), "the order of the rows changes nothing"
+    assert made.corpus.equals(again.corpus) and made.counts == again.counts
