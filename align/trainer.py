@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from align.checkpoints import Signals, discard_newer, held, newest, prune
+from align.phase import Phase
+from align.plan import Plan, make_plan
+from align.rows import Rows
+from curate.errors import StorageError
+from curate.progress import Progress
+from curate.recipe import plain
+from curate.store import sha256, storage_error, write_json
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from align.phase import Phase
-    from align.rows import Rows
+    from align.shell import PackedTrainer
+
+WEIGHTS, DONE = "model.safetensors", "done.json"
+SMALL = 20_000_000  # parameters; below, more than one thread costs more in waiting than it gives
 
 
 @dataclass(frozen=True)
@@ -28,6 +44,7 @@ class TrainResult:
         seconds: wall-clock time of this call.
         resumed_from: step of the checkpoint that this call went on from; 0 for a fresh start; `steps` when it was done already.
         model: path of the trained weights, `out/model.safetensors`.
+        damaged: checkpoints that were passed over, and what was wrong with each.
     """
 
     metrics: dict[str, float]
@@ -37,6 +54,7 @@ class TrainResult:
     seconds: float
     resumed_from: int
     model: Path
+    damaged: tuple[str, ...] = ()
 
 
 def train(
@@ -83,4 +101,158 @@ def train(
         Interrupted: SIGINT or SIGTERM came and a checkpoint was saved; the same call goes on from there (exit code 130 or 143).
         StorageError: `out` holds another phase's work, or cannot be written.
     """
-    raise NotImplementedError("the training step is not written yet")
+    started = time.perf_counter()
+    plan = make_plan(rows, phase, seed)
+    out.mkdir(parents=True, exist_ok=True)
+    with _threads(model, threads), held() as signals:
+        try:
+            return _train(model, rows, phase, plan, out, seed, log, log_every, signals, started)
+        except OSError as error:
+            raise storage_error(error, out) from error
+
+
+def _train(
+    model: PreTrainedModel,
+    rows: Rows,
+    phase: Phase,
+    plan: Plan,
+    out: Path,
+    seed: int,
+    log: Callable[[dict[str, float]], None] | None,
+    log_every: int,
+    signals: Signals,
+    started: float,
+) -> TrainResult:
+    from align.attention import packed, probe
+    from align.journal import Journal
+    from align.reference import reference_for, weights_hash
+
+    steps = len(plan.batches)
+    key = _hash(plain(phase), seed, rows.fingerprint, weights_hash(model))
+    done = _done(out, key)
+    if done is not None:
+        _load(model, out)
+        return TrainResult(done, steps, plan.rows, plan.left_out, time.perf_counter() - started, steps, out / WEIGHTS, ())
+    resumed, damaged = newest(out, key)
+    first = int(resumed.name.rpartition("-")[2]) if resumed else 0
+    discard_newer(out, first)
+
+    def stop_if_told(units: int) -> None:
+        progress.add(units)
+        if signals.received is not None:
+            raise signals.stop(f"phase {phase.name}: stopped before step 1")
+
+    with Progress(f"{phase.name}: reference", None) as progress:
+        probe(model)
+        trainer = _shell(model, rows, plan, phase, out, seed, key, log, log_every, signals)
+        if "reference" in phase.objective.needs:
+            trainer.reference = reference_for(trainer.model, rows, plan, key, out, phase.token_budget, stop_if_told)
+    trainer.journal = Journal(out / "metrics.jsonl", first)
+    with Progress(phase.name, steps, "steps") as bar, packed(trainer.model):
+        bar.add(first)
+        trainer.tick = bar.add
+        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    reached = trainer.state.global_step
+    if reached < steps:
+        raise signals.stop(f"phase {phase.name}: stopped after step {reached:,} of {steps:,}, checkpoint saved")
+    metrics = trainer.journal.summary()
+    if trainer.log_ratio_at_start is not None:
+        metrics["log_ratio_at_start"] = trainer.log_ratio_at_start
+    _finish(model, out, key, metrics)
+    if signals.received is not None:
+        raise signals.stop(f"phase {phase.name}: finished, weights saved")
+    return TrainResult(
+        metrics, steps, plan.rows, plan.left_out, time.perf_counter() - started, first, out / WEIGHTS, tuple(damaged)
+    )
+
+
+def _shell(
+    model: PreTrainedModel,
+    rows: Rows,
+    plan: Plan,
+    phase: Phase,
+    out: Path,
+    seed: int,
+    key: str,
+    log: Callable[[dict[str, float]], None] | None,
+    log_every: int,
+    signals: Signals,
+) -> PackedTrainer:
+    """The trainer, with every argument that decides something spelt out."""
+    import torch
+    from transformers import TrainingArguments
+
+    from align.shell import PackedTrainer
+
+    arguments = TrainingArguments(
+        output_dir=str(out),
+        use_cpu=not torch.cuda.is_available(),
+        per_device_train_batch_size=1,  # one item of the dataset is one optimizer batch
+        gradient_accumulation_steps=1,
+        num_train_epochs=1,  # the dataset spans the phase
+        learning_rate=phase.learning_rate,
+        lr_scheduler_type=phase.scheduler if phase.scheduler != "constant" else "constant_with_warmup",
+        warmup_steps=math.ceil(phase.warmup_share * len(plan.batches)),
+        weight_decay=phase.weight_decay,
+        max_grad_norm=phase.max_grad_norm,
+        adam_beta1=phase.adam_beta1,
+        adam_beta2=phase.adam_beta2,
+        optim="adamw_torch",
+        bf16=False,
+        logging_strategy="steps",
+        logging_steps=log_every,
+        logging_nan_inf_filter=False,  # NaN is shown, not logged as 0.0
+        save_strategy="steps",
+        save_steps=phase.save_steps,
+        save_total_limit=None,  # older checkpoints go only once the new one is sealed
+        ddp_find_unused_parameters=False,
+        report_to="none",
+        disable_tqdm=True,
+        seed=seed,
+        remove_unused_columns=False,
+    )
+    return PackedTrainer(model=model, arguments=arguments, rows=rows, plan=plan, phase=phase, key=key, signals=signals, log=log)
+
+
+@contextlib.contextmanager
+def _threads(model: PreTrainedModel, threads: int | None) -> Iterator[None]:
+    """Set torch's threads for a while."""
+    import torch
+
+    before = torch.get_num_threads()
+    small = sum(parameter.numel() for parameter in model.parameters()) < SMALL
+    torch.set_num_threads(threads or (1 if small else before))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _hash(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _done(out: Path, key: str) -> dict[str, float] | None:
+    """The metrics of a finished phase whose weights are what its receipt says."""
+    try:
+        receipt = json.loads((out / DONE).read_bytes())
+        if receipt["key"] != key:
+            raise StorageError(
+                f"{out}: holds another phase's work (other rows, options or seed); pass an empty folder or delete it"
+            )
+        return dict(receipt["metrics"]) if receipt["sha256"] == sha256(out / WEIGHTS) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _load(model: PreTrainedModel, out: Path) -> None:
+    from safetensors.torch import load_model
+
+    load_model(model, out / WEIGHTS, device=str(next(model.parameters()).device))
+
+
+def _finish(model: PreTrainedModel, out: Path, key: str, metrics: dict[str, float]) -> None:
+    """Weights, then the receipt, then the checkpoints go."""
+    model.save_pretrained(out, max_shard_size="1TB")
+    write_json(out / DONE, {"key": key, "sha256": sha256(out / WEIGHTS), "metrics": metrics})
+    prune(out, keep=0)
