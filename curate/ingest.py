@@ -1,0 +1,387 @@
+"""A source folder into immutable parts: every file is read once, mined, and accounted for to the last record.
+
+A file's key is the hash of its name, its bytes and everything that decides what rows they give; the receipt is written
+last, so an unchanged file is not read again, and one whose reading was cut short is.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from curate.errors import DataError, StorageError
+from curate.mining import VERSION, Miner, Threads, find_roles, flat
+from curate.mining.roles import SAMPLE
+from curate.policy import Policy, load_policy
+from curate.progress import Progress
+from curate.readers import READERS, Broken, Record, Stream, recognise
+from curate.recipe import plain
+from curate.schema import ROW, canonical, digest
+from curate.sources import Discovered, LeftAside, Source, SourceFile, source_for
+from curate.store import PARQUET_ROWS, Stored, commit, committed, sha256, write_json
+
+QUARANTINE: dict[str, pl.DataType | type[pl.DataType]] = {
+    "source": pl.String,
+    "locator": pl.String,
+    "reason": pl.String,
+    "raw": pl.Binary,
+}
+"""What the quarantine holds; it stays in the work folder."""
+
+QUARANTINE_BYTES = 64 << 20  # raw bytes held before they are written
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What became of one file. records = mined + skipped + quarantined.
+
+    Attributes:
+        source: its name.
+        key: names its parts: see the module.
+        sha256: of its bytes.
+        format: the reader; None for a file that was left aside.
+        container: "plain", "gz", "zst", "bz2" or "xz".
+        encoding: as found; see `readers.container.Stream`.
+        records: found in it, up to the limit.
+        mined: records that gave rows.
+        rows: that they gave.
+        labelled: rows with a label of their own.
+        skipped: reason -> records that gave none.
+        quarantined: reason -> broken records.
+        roles: how the file was understood, see `mining.Roles.plain`.
+        licences: licence -> rows; "" where none is named.
+        parts: sha256 of each part.
+        quarantine: sha256 of each quarantine file.
+    """
+
+    source: str
+    key: str
+    sha256: str
+    format: str | None
+    container: str
+    encoding: str
+    records: int = 0
+    mined: int = 0
+    rows: int = 0
+    labelled: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    quarantined: dict[str, int] = field(default_factory=dict)
+    roles: dict[str, Any] = field(default_factory=dict)
+    licences: dict[str, int] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
+    quarantine: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What a source folder gave: parts in the order of source name, then number."""
+
+    parts: tuple[Stored, ...]
+    files: tuple[FileReport, ...]
+    aside: tuple[LeftAside, ...]
+    reread: tuple[str, ...] = ()  # sources that were read now, not believed from an earlier build
+
+    def totals(self) -> dict[str, Any]:
+        """Records read, mined, skipped by reason, quarantined, and rows."""
+        skipped: Counter[str] = Counter()
+        for file in self.files:
+            skipped.update(file.skipped)
+        return {
+            "read": sum(file.records for file in self.files),
+            "mined": sum(file.mined for file in self.files),
+            "skipped": dict(sorted(skipped.items())),
+            "quarantined": sum(sum(file.quarantined.values()) for file in self.files),
+            "rows": sum(file.rows for file in self.files),
+        }
+
+    def table(self) -> list[dict[str, Any]]:
+        """One line per file: counts and names, no text."""
+        left = ("key", "parts", "quarantine", "licences")
+        return [{name: value for name, value in asdict(file).items() if name not in left} for file in self.files]
+
+    def left_aside(self) -> list[dict[str, str]]:
+        """Files that were not read, and why."""
+        return [asdict(entry) for entry in self.aside]
+
+    def licences(self) -> dict[str, int]:
+        """Licence -> rows; "" counts rows whose licence nothing names."""
+        total: Counter[str] = Counter()
+        for file in self.files:
+            total.update(file.licences)
+        return dict(sorted(total.items()))
+
+    def describe(self) -> str:
+        """One line for errors: how many records gave how many rows, and the main reasons."""
+        totals = self.totals()
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in Counter(totals["skipped"]).most_common(3))
+        return (
+            f"{len(self.files)} files: {totals['read']:,} records gave {totals['rows']:,} rows"
+            f" ({totals['quarantined']:,} quarantined{', skipped: ' + reasons if reasons else ''};"
+            f" {len(self.aside)} files left aside)"
+        )
+
+
+def ingest(
+    found: Discovered,
+    *,
+    work: Path,
+    author_key: bytes,
+    sources: Sequence[Source] = (),
+    quarantine_limit: float = 0.5,
+    limit: int | None = None,
+) -> Ingested:
+    """Read every file that `discover` found.
+
+    Args:
+        found: the files.
+        work: where parts and quarantine go; raw text lies there, so it is private.
+        author_key: keys the pseudonyms of authors.
+        sources: what the recipe says of files; the first match wins.
+        quarantine_limit: share of all records, in [0, 1], that may be broken.
+        limit: at most so many records in all, the first in the order of files; None for all.
+
+    Raises:
+        DataError: more records are broken than the limit allows.
+        RecipeError: the recipe names a column that a file does not have.
+        StorageError: the disk will not take the parts.
+    """
+    policy = load_policy()
+    reports: list[FileReport] = []
+    parts: list[Stored] = []
+    aside = list(found.left_aside)
+    reread: list[str] = []
+    left = limit
+    sizes = {file.name: _size(file.path) for file in found.files}
+    with Progress("read", sum(sizes.values()), "B") as progress:
+        for file in found.files:
+            if left is not None and left <= 0:
+                aside.append(LeftAside(file.name, "limit"))
+                continue
+            settings = source_for(file.name, sources)
+            try:
+                facts = _sha256(file.path)
+                key = _key(file, facts, settings, policy, author_key, left)
+                known = _believed(work, key)
+                if known is None:
+                    known = _ingest_file(file, facts, key, work, settings, policy, author_key, left, progress.add)
+                    reread.append(file.name)
+                else:
+                    progress.add(sizes[file.name])
+            except _Unreadable as error:
+                aside.append(LeftAside(file.name, str(error)))
+                continue
+            if known[0].format is None:
+                aside.append(LeftAside(file.name, "unknown_format"))
+                continue
+            reports.append(known[0])
+            parts.extend(known[1])
+            left = None if left is None else left - known[0].records
+    result = Ingested(tuple(parts), tuple(reports), tuple(sorted(aside)), tuple(reread))
+    _check_share(result, quarantine_limit, work)
+    return result
+
+
+class _Unreadable(Exception):  # noqa: N818 - a signal, caught by `ingest`
+    """A source file that the system will not let us read."""
+
+
+def _ingest_file(
+    file: SourceFile,
+    facts: str,
+    key: str,
+    work: Path,
+    settings: Source,
+    policy: Policy,
+    author_key: bytes,
+    limit: int | None,
+    on_read: Callable[[int], None],
+) -> tuple[FileReport, list[Stored]]:
+    """Read and mine one file, write its parts, its quarantine and, last, its receipt."""
+    try:
+        stream = Stream(file.path, on_read)
+    except OSError as error:
+        raise _Unreadable("unreadable") from error
+    form = settings.format or recognise(stream)
+    report = FileReport(file.name, key, facts, form, stream.container, stream.encoding)
+    if form is None:
+        _write_receipt(work, report)
+        return report, []
+    read = READERS[form]
+    entries = itertools.islice(read(stream), limit)
+    sample = _sample(entries)
+    fields = [flat(entry.fields) for entry in sample if isinstance(entry, Record)]
+    roles = find_roles(fields, form, settings, policy, file.name)
+    threads = None
+    if roles.kind == "thread":
+        again = read(Stream(file.path))
+        threads = Threads((flat(entry.fields) for entry in again if isinstance(entry, Record)), roles)
+    miner = Miner(file.name, roles, settings, policy, author_key, threads)
+    counts, skipped, broken = Counter[str](), Counter[str](), Counter[str]()
+    licences: Counter[str] = Counter()
+    rows = _Writer(work / "parts" / key, ROW, PARQUET_ROWS)
+    bad = _Writer(work / "quarantine" / key, QUARANTINE, PARQUET_ROWS)
+    for entry in itertools.chain(sample, entries):
+        counts["records"] += 1
+        if isinstance(entry, Broken):
+            broken[entry.reason.split(":")[0]] += 1
+            bad.add([{"source": file.name, **asdict(entry)}], len(entry.raw))
+            continue
+        mined = miner(entry)
+        if isinstance(mined, str):
+            skipped[mined] += 1
+            continue
+        counts["mined"] += 1
+        counts["rows"] += len(mined)
+        counts["labelled"] += sum(row["given"] is not None for row in mined)
+        licences.update(row["licence"] or "" for row in mined)
+        rows.add(mined, len(entry.raw))
+    if threads is not None:
+        threads.close()
+    parts, quarantine = rows.close(), bad.close()
+    report = FileReport(
+        source=file.name,
+        key=key,
+        sha256=facts,
+        format=form,
+        container=stream.container,
+        encoding=stream.encoding,
+        records=counts["records"],
+        mined=counts["mined"],
+        rows=counts["rows"],
+        labelled=counts["labelled"],
+        skipped=dict(sorted(skipped.items())),
+        quarantined=dict(sorted(broken.items())),
+        roles=roles.plain(),
+        licences=dict(sorted(licences.items())),
+        parts=tuple(part.sha256 for part in parts),
+        quarantine=tuple(part.sha256 for part in quarantine),
+    )
+    _check_law(report, parts, quarantine)
+    _write_receipt(work, report)
+    return report, parts
+
+
+class _Writer:
+    """Rows into numbered files of at most so many rows; the same rows give the same files."""
+
+    def __init__(self, folder: Path, schema: dict[str, pl.DataType | type[pl.DataType]], most: int) -> None:
+        self._folder, self._schema, self._most = folder, schema, most
+        self._rows: list[dict[str, Any]] = []
+        self._bytes = 0
+        self._written: list[Stored] = []
+
+    def add(self, rows: Sequence[dict[str, Any]], size: int) -> None:
+        """Take the rows of one record of so many bytes."""
+        self._rows.extend(rows)
+        self._bytes += size
+        while len(self._rows) >= self._most:
+            self._write(self._most)
+        if self._bytes > QUARANTINE_BYTES:
+            self._write(len(self._rows))
+
+    def close(self) -> list[Stored]:
+        """Write what is left; all files in order."""
+        if self._rows:
+            self._write(len(self._rows))
+        return self._written
+
+    def _write(self, count: int) -> None:
+        taken, self._rows = self._rows[:count], self._rows[count:]
+        self._bytes = 0
+        if taken:
+            frame = _frame(taken, self._schema)
+            self._written.append(commit(self._folder / f"{len(self._written):05d}.parquet", frame))
+
+
+def _frame(rows: Sequence[dict[str, Any]], schema: dict[str, pl.DataType | type[pl.DataType]]) -> pl.DataFrame:
+    """Rows as a frame; by way of Arrow, which builds lists of messages twenty times faster than Polars does."""
+    wanted = pl.DataFrame(schema=schema).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
+    table = pa.table([pa.array([row[one.name] for row in rows], type=one.type) for one in wanted], schema=wanted)
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _sample(entries: Iterator[Record | Broken]) -> list[Record | Broken]:
+    """The first entries, enough to understand the file by."""
+    sample: list[Record | Broken] = []
+    size = 0
+    for entry in entries:
+        sample.append(entry)
+        size += len(entry.raw)
+        if len(sample) >= SAMPLE or size > QUARANTINE_BYTES // 4:
+            break
+    return sample
+
+
+def _key(file: SourceFile, facts: str, settings: Source, policy: Policy, author_key: bytes, limit: int | None) -> str:
+    """Everything that decides a file's rows; `settings.match` is how they were found, not what they say."""
+    said = {name: value for name, value in plain(settings).items() if name != "match"}
+    return digest(file.name, facts, canonical([VERSION, said, limit]), policy.hash, digest("author", author_key))
+
+
+def _believed(work: Path, key: str) -> tuple[FileReport, list[Stored]] | None:
+    """What an earlier build found in the file, if its receipt and every part are there and intact."""
+    try:
+        said = json.loads((work / "parts" / f"{key}.json").read_bytes())
+        if digest(canonical(said["report"])) != said["digest"]:
+            return None
+        report = FileReport(**said["report"] | {name: tuple(said["report"][name]) for name in ("parts", "quarantine")})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    folders = ((work / "parts" / key, report.parts), (work / "quarantine" / key, report.quarantine))
+    found = [[committed(folder / f"{at:05d}.parquet") for at in range(len(hashes))] for folder, hashes in folders]
+    for stored, (_, hashes) in zip(found, folders, strict=True):
+        if [part.sha256 if part is not None else None for part in stored] != list(hashes):
+            return None
+    return report, [part for part in found[0] if part is not None]
+
+
+def _write_receipt(work: Path, report: FileReport) -> None:
+    said = asdict(report)
+    write_json(work / "parts" / f"{report.key}.json", {"report": said, "digest": digest(canonical(said))})
+
+
+def _check_law(report: FileReport, parts: Sequence[Stored], quarantine: Sequence[Stored]) -> None:
+    """Every record is accounted for and every row is written; anything else is our bug and stops the build."""
+    broken = sum(report.quarantined.values())
+    accounted = report.mined + sum(report.skipped.values()) + broken
+    written, kept = sum(part.rows for part in parts), sum(part.rows for part in quarantine)
+    if report.records != accounted or report.rows != written or broken != kept:
+        raise StorageError(
+            f"{report.source}: {report.records:,} records, {accounted:,} accounted for; {report.rows:,} rows, {written:,}"
+            f" written; {broken:,} broken, {kept:,} quarantined: nothing is committed; please report this"
+        )
+
+
+def _check_share(result: Ingested, limit: float, work: Path) -> None:
+    totals = result.totals()
+    if totals["read"] and totals["quarantined"] > limit * totals["read"]:
+        worst = max(result.files, key=lambda file: sum(file.quarantined.values()))
+        reason = max(worst.quarantined, key=lambda name: worst.quarantined[name])
+        raise DataError(
+            f"{worst.source}: {totals['quarantined']:,} of {totals['read']:,} records in all are broken (most here: {reason}),"
+            f" more than quarantine_limit {limit:g}; look into {work / 'quarantine'}, take the file out or raise the limit"
+        )
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise _Unreadable("unreadable") from error
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,243 @@
+"""Records into rows of `schema.ROW`, each kind of record in its own way, or a reason why there is none."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from curate.mining.labels import Given, given
+from curate.mining.roles import Roles, find_roles, flat
+from curate.mining.texts import Message, as_text, cut, messages, sides, turns, user
+from curate.mining.threads import Threads
+from curate.policy import Policy
+from curate.readers.records import Record
+from curate.schema import digest, record_id, row_id
+from curate.sources import Source
+
+__all__ = ["VERSION", "Miner", "Roles", "Threads", "find_roles", "flat"]
+
+VERSION = 1  # of readers and mining together: moves when the same bytes would give other rows
+
+Row = dict[str, Any]
+DELETED = ("[deleted]", "[removed]", "[deleted by user]")
+MEDIA = re.compile(r"^\u200e?<?(?:media|image|video|audio|sticker|gif|document|contact card) omitted>?$", re.IGNORECASE)
+TIES = ("tie", "both", "same", "equal", "neither", "none", "draw")
+
+
+class _Skip(Exception):  # noqa: N818 - a signal, caught by `Miner`
+    """A record that gives no row; its argument is the reason."""
+
+
+class Miner:
+    """Makes rows of the records of one file, in their order.
+
+    Args:
+        source: the file's name.
+        roles: how it is understood.
+        settings: what the recipe says of it.
+        policy: reads labels.
+        author_key: keys the pseudonyms of authors.
+        threads: its posts by id, where `roles.kind` is "thread".
+    """
+
+    def __init__(
+        self, source: str, roles: Roles, settings: Source, policy: Policy, author_key: bytes, threads: Threads | None = None
+    ) -> None:
+        """Start at the file's first record."""
+        self._source, self._roles, self._settings, self._policy = source, roles, settings, policy
+        self._key, self._threads = author_key, threads
+        self._seen: dict[int, int] = {}
+        self._number = -1
+        self._talk: str | None = None
+        self._last: tuple[str, str] | None = None  # author and text of the latest turn
+        self._before: tuple[str, str] | None = None  # of the latest turn by anybody else than that author
+        self._ways: dict[str, Callable[[Mapping[str, Any]], Iterator[Row]]] = {
+            "preference": self._preference,
+            "ballot": self._ballot,
+            "parallel": self._parallel,
+            "messages": self._messages,
+            "completion": self._completion,
+            "chat": self._chat,
+            "thread": self._thread,
+            "text": self._text,
+        }
+
+    def __call__(self, record: Record) -> list[Row] | str:
+        """The rows of a record, or the reason why it gives none."""
+        self._number += 1
+        name = self._name(record.raw)
+        if self._roles.kind is None:
+            return "no_text_column"
+        fields = flat(record.fields)
+        try:
+            rows = list(self._ways[self._roles.kind](fields))
+        except _Skip as reason:
+            return str(reason)
+        said = None
+        for index, row in enumerate(rows):
+            if "given" not in row:
+                said = said or given(fields, self._roles, self._settings, self._policy)
+                row |= _label(said)
+            row |= {
+                "id": row_id(name, index),
+                "record": name,
+                "source": self._source,
+                "locator": record.locator,
+                "licence": self._cell(fields, "licence").strip() or self._settings.licence,
+                "thread": row.get("thread") or self._own_thread(fields),
+                "author": self._author(fields),
+                "side": row.get("side"),
+            }
+        return rows or "empty"
+
+    def _name(self, raw: bytes) -> str:
+        bytes_hash = int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little")
+        occurrence = self._seen.get(bytes_hash, 0)
+        self._seen[bytes_hash] = occurrence + 1
+        return record_id(self._source, raw, occurrence)
+
+    def _preference(self, fields: Mapping[str, Any]) -> Iterator[Row]:
+        yield from self._pair(fields, self._value(fields, "chosen"), self._value(fields, "rejected"))
+
+    def _ballot(self, fields: Mapping[str, Any]) -> Iterator[Row]:
+        one, two = self._roles.column("response_a") or "", self._roles.column("response_b") or ""
+        vote = re.sub(r"[\W_]+", "", self._cell(fields, "preferred").casefold())
+        if vote in TIES:
+            raise _Skip("tie")
+        hits = [column for column in (one, two) if vote and vote in _spellings(column)]
+        if len(hits) != 1:
+            raise _Skip("no_preference")
+        other = two if hits[0] == one else one
+        yield from self._pair(fields, fields.get(hits[0]), fields.get(other))
+
+    def _pair(self, fields: Mapping[str, Any], chosen: Any, rejected: Any) -> Iterator[Row]:  # noqa: ANN401 - JSON values
+        if not messages(chosen) or not messages(rejected):
+            raise _Skip("empty")
+        found = sides(chosen, rejected)
+        if found is None:
+            raise _Skip("prompts_differ")
+        shared, first, second = found
+        if first == second:
+            raise _Skip("sides_equal")
+        prompt = self._prompt(fields) + shared
+        yield {"prompt": prompt, "completion": first, "side": "chosen", **_label(Given())}
+        yield {"prompt": prompt, "completion": second, "side": "rejected", **_label(Given())}
+
+    def _parallel(self, fields: Mapping[str, Any]) -> Iterator[Row]:
+        toxic = self._cell(fields, "toxic_text")
+        neutral = [as_text(fields.get(column)) for column in self._roles.columns.get("neutral", ())]
+        neutral = list(dict.fromkeys(text for text in neutral if text.strip() and text != toxic))
+        if not toxic.strip() or not neutral:
+            raise _Skip("empty")
+        category = given(fields, self._roles, self._settings, self._policy).category
+        yield {"prompt": [], "completion": toxic, "side": "rejected", **_label(Given(1.0, 1, category))}
+        for text in neutral:
+            yield {"prompt": [], "completion": text, "side": "chosen", **_label(Given(0.0, 1))}
+
+    def _messages(self, fields: Mapping[str, Any]) -> Iterator[Row]:
+        talk = messages(self._value(fields, "messages"))
+        while talk and talk[-1]["role"] != "assistant":
+            talk.pop()
+        if not talk:
+            raise _Skip("no_completion")
+        yield {"prompt": talk[:-1], "completion": talk[-1]["content"]}
+
+    def _completion(self, fields: Mapping[str, Any]) -> Iterator[Row]:
+        prompt = self._prompt(fields)
+        instances = self._value(fields, "instances")
+        if isinstance(instances, list) and "completion" not in self._roles.columns:
+            for instance in instances:
+                if isinstance(instance, dict) and as_text(instance.get("output")).strip():
+                    yield {"prompt": _with(prompt, as_text(instance.get("input"))), "completion": as_text(instance["output"])}
+            return
+        reply = self._value(fields, "completion")
+        text = reply if isinstance(reply, str) else "\n".join(message["content"] for message in messages(reply))
+        if text.strip():
+            yield {"prompt": prompt, "completion": text}
+
+    def _chat(self, fields: Mapping[str, Any]) -> Iterator[Row]:
+        text, author = self._cell(fields, "text"), self._cell(fields, "author")
+        if not author.strip():
+            raise _Skip("notice")  # the messenger's own words
+        if not text.strip():
+            raise _Skip("empty")
+        if MEDIA.match(text.strip()) or text.strip().casefold() in DELETED:
+            raise _Skip("no_words")
+        talk = self._cell(fields, "thread")
+        if talk != self._talk:
+            self._talk, self._last, self._before = talk, None, None
+        if self._last is not None and self._last[0] != author:
+            self._before = self._last
+        self._last = (author, text)
+        if self._before is None:
+            raise _Skip("first_turn")
+        yield {"prompt": user(self._before[1]), "completion": text, "thread": None if talk else self._day(fields)}
+
+    def _thread(self, fields: Mapping[str, Any]) -> Iterator[Row]:
+        assert self._threads is not None
+        text = self._cell(fields, "text")
+        if not text.strip():
+            raise _Skip("empty")
+        if text.strip().casefold() in DELETED:
+            raise _Skip("no_words")
+        prompt, reason = self._threads.prompt(fields, self._number)
+        if reason is not None:
+            raise _Skip(reason)
+        if prompt.strip().casefold() in DELETED:
+            raise _Skip("parent_missing")
+        root = self._threads.root(fields)
+        yield {"prompt": user(prompt), "completion": text, "thread": digest(self._source, root) if root else None}
+
+    def _text(self, fields: Mapping[str, Any]) -> Iterator[Row]:
+        text = self._cell(fields, "text")
+        if not text.strip():
+            raise _Skip("empty")
+        if text.strip().casefold() in DELETED:
+            raise _Skip("no_words")
+        first, second = cut(text)
+        yield {"prompt": user(first), "completion": second}
+
+    def _prompt(self, fields: Mapping[str, Any]) -> list[Message]:
+        history = turns(self._value(fields, "history")) if "history" in self._roles.columns else []
+        prompt = messages(self._value(fields, "prompt")) if "prompt" in self._roles.columns else []
+        return history + _with(prompt, self._cell(fields, "input"))
+
+    def _own_thread(self, fields: Mapping[str, Any]) -> str | None:
+        thread = self._cell(fields, "thread").strip()
+        return digest(self._source, thread) if thread else None
+
+    def _day(self, fields: Mapping[str, Any]) -> str:
+        """A chat log without threads: what was said on one day belongs together, so that a split does not part it."""
+        return digest(self._source, re.split(r"[,\sT]", self._cell(fields, "time").strip(), maxsplit=1)[0])
+
+    def _author(self, fields: Mapping[str, Any]) -> str | None:
+        author = self._cell(fields, "author").strip()
+        return hmac.new(self._key, author.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:16] if author else None
+
+    def _value(self, fields: Mapping[str, Any], role: str) -> Any:  # noqa: ANN401 - any JSON value
+        return fields.get(self._roles.column(role) or "")
+
+    def _cell(self, fields: Mapping[str, Any], role: str) -> str:
+        return as_text(self._value(fields, role))
+
+
+def _label(said: Given) -> Row:
+    return {"given": said.share, "votes": said.votes, "evidence": said.evidence, "category": said.category}
+
+
+def _with(prompt: list[Message], more: str) -> list[Message]:
+    """An instruction and what it is about, as one message."""
+    if not more.strip():
+        return prompt
+    if not prompt:
+        return user(more)
+    return [*prompt[:-1], {"role": prompt[-1]["role"], "content": f"{prompt[-1]['content']}\n\n{more}"}]
+
+
+def _spellings(column: str) -> tuple[str, ...]:
+    """How a vote names `response_a`: "responsea", "a"."""
+    whole = re.sub(r"[\W_]+", "", column.casefold())
+    return whole, re.split(r"[\W_]+", column.casefold())[-1]

@@ -1,0 +1,390 @@
+"""Which column plays which role, found by names and simple evidence in the values, or pinned by the recipe."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from curate.errors import RecipeError
+from curate.policy import Policy
+from curate.sources import Kind, Source
+
+SAMPLE = 200  # records whose values are looked at
+DEEP = 4  # how far nested objects are opened into dotted columns
+
+NAMES: dict[str, tuple[str, ...]] = {
+    "chosen": ("chosen", "chosen_response", "chosen_completion", "preferred_response", "accepted"),
+    "rejected": ("rejected", "rejected_response", "rejected_completion", "dispreferred_response", "dispreferred"),
+    "response_a": ("response_a", "response_0", "response_1", "answer_a", "completion_a", "reply_a", "output_1"),
+    "response_b": ("response_b", "response_1", "response_2", "answer_b", "completion_b", "reply_b", "output_2"),
+    "preferred": ("preferred", "preference", "safer_response_id", "better_response_id", "winner", "choice", "better"),
+    "toxic_text": ("toxic", "toxic_text", "toxic_comment", "toxic_sentence", "en_toxic_comment"),
+    "messages": ("messages", "conversation", "conversations", "dialogue", "dialog"),
+    "completion": (
+        "completion",
+        "response",
+        "reply",
+        "answer",
+        "output",
+        "generation",
+        "generated_text",
+        "model_output",
+        "bot_response",
+        "assistant",
+        "reply_text",
+    ),
+    "prompt": (
+        "prompt",
+        "instruction",
+        "question",
+        "query",
+        "user_message",
+        "parent_text",
+        "parent_body",
+        "parent_comment",
+        "context",
+        "input",
+        "source_text",
+        "user",
+    ),
+    "input": ("input",),
+    "history": ("history", "context", "previous", "previous_turns", "conversation_history"),
+    "instances": ("instances",),
+    "text": (
+        "text",
+        "body",
+        "comment",
+        "comment_text",
+        "comment_body",
+        "tweet",
+        "tweet_text",
+        "full_text",
+        "message",
+        "message_text",
+        "msg",
+        "content",
+        "post",
+        "post_text",
+        "sentence",
+        "utterance",
+        "selftext",
+        "sms",
+        "review",
+        "test_case",
+        "testcase",
+        "c_testcase",
+        "input_toxic_comment",
+        "toxic_comment",
+        "raw_text",
+        "caption",
+    ),
+    "title": ("title", "subject", "headline", "thread_title", "topic_title"),
+    "label": (
+        "label",
+        "is_toxic",
+        "toxic",
+        "gold_label",
+        "label_gold",
+        "gold",
+        "t_gold",
+        "class",
+        "toxicity",
+        "hate",
+        "is_hate",
+        "hateful",
+        "hate_speech",
+        "offensive",
+        "abusive",
+        "flag",
+        "safe",
+        "is_safe",
+        "unsafe",
+        "annotation",
+        "labels",
+        "y",
+        "target",
+        "output_reasons",
+    ),
+    "votes": ("votes", "annotations", "annotator_labels", "ratings", "all_labels", "labels"),
+    "votes_toxic": ("votes_toxic", "toxic_votes", "n_toxic", "num_toxic", "toxic_count", "count_toxic"),
+    "votes_non_toxic": ("votes_non_toxic", "non_toxic_votes", "votes_clean", "n_non_toxic", "votes_safe", "clean_votes"),
+    "votes_total": ("votes_total", "total_votes", "n_votes", "num_votes", "votes", "n_annotators", "annotators", "count"),
+    "category": ("category", "toxicity_type", "hate_type", "toxic_type", "toxicity_category"),
+    "author": (
+        "author",
+        "author_id",
+        "user_id",
+        "userid",
+        "user",
+        "username",
+        "user_name",
+        "sender",
+        "screen_name",
+        "speaker",
+        "nick",
+        "account",
+        "from",
+    ),
+    "thread": (
+        "thread",
+        "thread_id",
+        "threadid",
+        "topic_id",
+        "conversation_id",
+        "conv_id",
+        "dialogue_id",
+        "dialog_id",
+        "submission_id",
+        "link_id",
+        "discussion_id",
+    ),
+    "parent": (
+        "parent",
+        "parent_id",
+        "parentid",
+        "reply_to",
+        "reply_to_id",
+        "in_reply_to",
+        "in_reply_to_id",
+        "in_reply_to_status_id",
+        "replyto",
+    ),
+    "id": ("id", "post_id", "comment_id", "message_id", "msg_id", "tweet_id", "id_str", "uid", "idx", "nr"),
+    "time": ("time", "timestamp", "date", "datetime", "created_at", "created_utc", "posted_at", "sent_at"),
+    "turn": ("turn", "turn_id", "turn_index"),
+    "licence": ("licence", "license"),
+}
+"""Role -> names of columns that play it, best first; compared in lower case, words joined by '_'."""
+
+Values = Mapping[str, list[Any]]
+Found = dict[str, tuple[str, ...]]
+
+NEUTRAL = re.compile(r"(?:en_)?(?:neutral|non_?toxic|detox(?:ified)?|polite|rewrite|clean)(?:_(?:comment|text|sentence))?_?\d*")
+ANNOTATOR = re.compile(r"(?:annotator|annotator_label|annotation|rater|label|vote|worker|coder|judge)_?\d+")
+PINNABLE = tuple(sorted({*NAMES, "neutral"}))
+SEVERAL = ("votes", "neutral")  # roles that several columns may play
+
+
+@dataclass(frozen=True)
+class Roles:
+    """How one file is understood.
+
+    Attributes:
+        kind: how its records become rows; None when no column holds a text.
+        columns: role -> its columns, dotted where they are nested; most roles have one.
+        known: the public set of the policy that the header shows, or None.
+    """
+
+    kind: Kind | None
+    columns: Mapping[str, tuple[str, ...]]
+    known: str | None = None
+
+    def column(self, role: str) -> str | None:
+        """The one column of a role, or None."""
+        found = self.columns.get(role, ())
+        return found[0] if found else None
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON, for receipts and tables: column names only, no values."""
+        return {"kind": self.kind, "known": self.known, "columns": {role: list(names) for role, names in self.columns.items()}}
+
+
+def flat(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields with nested objects opened: {"data": {"body": "x"}} becomes {"data.body": "x"}; lists stay."""
+    if not any(isinstance(value, dict) for value in fields.values()):
+        return dict(fields)
+    opened: dict[str, Any] = {}
+    stack = [("", fields, 1)]
+    while stack:
+        prefix, level, depth = stack.pop()
+        for name, value in level.items():
+            if isinstance(value, dict) and depth < DEEP:
+                stack.append((f"{prefix}{name}.", value, depth + 1))
+            else:
+                opened[f"{prefix}{name}"] = value
+    return opened
+
+
+def leaf(column: str) -> str:
+    """The last part of a dotted column."""
+    return column.rsplit(".", 1)[-1]
+
+
+def find_roles(sample: Sequence[Mapping[str, Any]], form: str, settings: Source, policy: Policy, name: str) -> Roles:
+    """Understand a file by its first records.
+
+    Args:
+        sample: their fields, as `flat` gives them.
+        form: the reader's format; a chat log is a chat whatever its columns.
+        settings: what the recipe says of the file; it wins.
+        policy: which words and column names can be labels.
+        name: the file, for errors.
+
+    Raises:
+        RecipeError: the recipe names a role or a column that is not there, or a kind whose columns are not.
+    """
+    values: dict[str, list[Any]] = {}
+    for fields in sample:
+        for column, value in fields.items():
+            values.setdefault(column, []).append(value)
+    pinned = _pinned(settings, values, name) if sample else {}
+    found: Found = {role: (column,) for role in NAMES if (column := _by_name(role, values)) is not None}
+    found |= _by_content(values, found, policy) | pinned
+    known = None if any(role in pinned for role in ("label", "votes", "votes_toxic")) else policy.recognise(list(values))
+    if known is not None and policy.sources[known].texts:
+        texts = policy.sources[known].texts
+        found["toxic_text"] = tuple(column for column, toxic in texts.items() if toxic and column in values)
+        found["neutral"] = tuple(column for column, toxic in texts.items() if not toxic and column in values)
+    found = {role: columns for role, columns in found.items() if columns}
+    kind = settings.mine or _kind(found, form, values)
+    if settings.mine is not None and sample:
+        _check_kind(settings.mine, found, values, name)
+    return Roles(
+        kind, {role: found[role] for role in sorted(found) if role in USES.get(kind or "text", ()) or role in ALWAYS}, known
+    )
+
+
+ALWAYS = ("author", "category", "id", "label", "licence", "thread", "time")
+ALWAYS += ("votes", "votes_non_toxic", "votes_total", "votes_toxic")
+USES: dict[str, tuple[str, ...]] = {
+    "preference": ("chosen", "rejected", "prompt", "history", "input"),
+    "ballot": ("response_a", "response_b", "preferred", "prompt", "history", "input"),
+    "parallel": ("toxic_text", "neutral"),
+    "messages": ("messages",),
+    "completion": ("prompt", "completion", "history", "input", "instances"),
+    "chat": ("text", "turn"),
+    "thread": ("text", "parent", "title"),
+    "text": ("text",),
+}
+"""Kind -> the roles it makes rows of, beside those that every kind uses."""
+
+
+def _kind(found: Found, form: str, values: Values) -> Kind | None:
+    def texts(*roles: str) -> bool:
+        return all(role in found for role in roles)
+
+    if texts("chosen", "rejected"):
+        return "preference"
+    if texts("response_a", "response_b", "preferred"):
+        return "ballot"
+    if texts("toxic_text", "neutral") and all(_words(values[found[role][0]]) >= 1.5 for role in ("toxic_text", "neutral")):
+        return "parallel"
+    if "messages" in found and any(isinstance(value, list) for value in values[found["messages"][0]]):
+        return "messages"
+    if texts("prompt", "completion") or texts("prompt", "instances"):
+        return "completion"
+    if "text" in found and (form == "chat" or texts("turn", "author", "thread")):
+        return "chat"
+    if "text" in found and (texts("parent", "id") or "thread" in found or "title" in found):
+        return "thread"
+    return "text" if "text" in found else None
+
+
+def _by_name(role: str, columns: Iterable[str]) -> str | None:
+    names: dict[str, str] = {}
+    for column in columns:
+        names.setdefault(_plain(leaf(column)), column)
+    return next((names[name] for name in NAMES[role] if name in names), None)
+
+
+def _by_content(values: Values, found: Found, policy: Policy) -> Found:
+    """What names alone leave open."""
+    told: Found = {}
+    neutral = tuple(column for column in values if NEUTRAL.fullmatch(_plain(leaf(column))) and _words(values[column]) >= 1.5)
+    if neutral:
+        told["neutral"] = neutral
+    annotators = tuple(column for column in values if ANNOTATOR.fullmatch(_plain(leaf(column))))
+    if len(annotators) > 1:
+        told["votes"] = annotators
+    elif "votes" in found and not any(_is_list(value) for value in values[found["votes"][0]]):
+        told["votes"] = ()  # a number of up-votes says nothing about toxicity
+    told |= _label(values, policy)
+    if "response_a" in found and found["response_a"] == found.get("response_b"):
+        others = [column for column in values if column != found["response_a"][0]]
+        other = _by_name("response_b", others)
+        told["response_b"] = (other,) if other else ()
+    told |= _text(values, found)
+    return told
+
+
+def _label(values: Values, policy: Policy) -> Found:
+    """The label's column: of those so named, or whose name proves a polarity, the first that the policy can read."""
+    named = {_plain(leaf(column)): column for column in reversed(list(values))}
+    candidates = [named[name] for name in NAMES["label"] if name in named]
+    candidates += [column for column in values if column not in candidates and policy.label(leaf(column), 1).toxic is not None]
+    candidates = [column for column in candidates if _words(values[column]) < 3]
+    for column in candidates:
+        if any(policy.label(leaf(column), value).toxic is not None for value in values[column]):
+            return {"label": (column,)}
+    return {"label": tuple(candidates[:1])}
+
+
+def _text(values: Mapping[str, list[Any]], found: Found) -> Found:
+    """A completion needs a prompt and a prompt a completion; alone, either is a plain text, and so is the one wordy column."""
+    told: Found = {}
+    prompt, completion, text = found.get("prompt"), found.get("completion"), found.get("text")
+    if prompt is not None and prompt == found.get("author") and len(values) > 1 and _words(values[prompt[0]]) < 2:
+        prompt = told["prompt"] = ()  # `user` is who speaks, not what is said
+    elif prompt is not None and prompt == found.get("author"):
+        told["author"] = ()
+    if prompt and prompt == found.get("input"):
+        told["input"] = ()
+    if prompt and prompt == found.get("history"):
+        told["history"] = ()
+    if completion and not prompt and text:
+        told["prompt"] = text
+    elif not text and not (completion and prompt):
+        wordy = sorted(((_words(rows), column) for column, rows in values.items()), reverse=True)
+        alone = [column for words, column in wordy if words >= 4]
+        headless = [column for _, column in wordy[:1] if re.fullmatch(r"column_\d+", column)]
+        told["text"] = completion or prompt or tuple(headless or (alone if len(alone) == 1 else ()))
+    return {role: columns for role, columns in told.items() if columns or role in found}
+
+
+def _pinned(settings: Source, values: Values, name: str) -> Found:
+    told: Found = {}
+    for role, said in settings.columns.items():
+        where = f"sources: {settings.match}: columns"
+        if role not in PINNABLE:
+            raise RecipeError(f"{where}: no role {role!r}; {_nearest(role, PINNABLE)}")
+        columns = (said,) if isinstance(said, str) else tuple(said)
+        if len(columns) != 1 and role not in SEVERAL:
+            raise RecipeError(f"{where}: {role}: found {len(columns)} columns, expected one")
+        for column in columns:
+            if column not in values:
+                raise RecipeError(f"{where}: {role}: {name} has no column {column!r}; {_nearest(column, values)}")
+        told[role] = columns
+    return told
+
+
+def _check_kind(kind: Kind, found: Found, values: Values, name: str) -> None:
+    needed = {"preference": 2, "ballot": 3, "parallel": 2, "completion": 2}.get(kind, 1)
+    missing = [role for role in USES[kind][:needed] if not found.get(role)]
+    if missing:
+        raise RecipeError(
+            f"sources: mine: {kind}: {name} has no column for {' and '.join(missing)}; name them under columns "
+            f"(it has {', '.join(list(values)[:12])})"
+        )
+
+
+def _words(values: Sequence[Any]) -> float:
+    """Mean number of words of a column's values that are texts."""
+    counts = [len(value.split()) for value in values if isinstance(value, str) and value.strip()]
+    return sum(counts) / len(counts) if counts else 0.0
+
+
+def _is_list(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+    return isinstance(value, list) or (isinstance(value, str) and re.search(r"^\s*\[|[;|,]", value) is not None)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    names = list(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names[:20])}"

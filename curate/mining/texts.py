@@ -1,0 +1,110 @@
+"""Text into messages: transcripts, message lists, and where to cut a plain text in two."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+Message = dict[str, str]
+
+ROLES = {
+    "human": "user",
+    "user": "user",
+    "prompter": "user",
+    "customer": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+    "ai": "assistant",
+    "system": "system",
+}
+"""Speakers as data sets name them -> roles as chat templates know them."""
+
+MIN_WORDS = 6  # a text of fewer words is not cut
+_SPEAKER = re.compile(r"(?:^|\n\n)(Human|Assistant|User|System): ?", re.IGNORECASE)
+_CLAUSE = re.compile(r"[.!?…;:,—]+[\"')\]]*\s+|[。！？；，]+")
+_SPACE = re.compile(r"\s+")
+
+
+def as_text(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    """A cell as text; nothing, lists and objects are no text."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None or isinstance(value, (list, dict, bool)) else str(value)
+
+
+def user(text: str) -> list[Message]:
+    """One message by the user, or none where there is no text."""
+    return [{"role": "user", "content": text}] if text.strip() else []
+
+
+def messages(value: Any) -> list[Message]:  # noqa: ANN401 - any JSON value
+    r"""A prompt or a conversation as messages: a list of {role, content} or {from, value}, a transcript, or a plain text.
+
+    >>> messages("\n\nHuman: Hi\n\nAssistant: Hello")
+    [{'role': 'user', 'content': 'Hi'}, {'role': 'assistant', 'content': 'Hello'}]
+    """
+    if isinstance(value, list):
+        return [message for message in map(_message, value) if message["content"].strip()]
+    text = as_text(value)
+    return _transcript(text) or user(text)
+
+
+def turns(value: Any) -> list[Message]:  # noqa: ANN401 - any JSON value
+    """Earlier turns before a user's prompt: plain texts alternate, the last one being the assistant's."""
+    if isinstance(value, list) and all(isinstance(turn, str) for turn in value):
+        speakers = ("assistant", "user")
+        told = [{"role": speakers[back % 2], "content": turn} for back, turn in enumerate(reversed(value))]
+        return [message for message in reversed(told) if message["content"].strip()]
+    return messages(value)
+
+
+def sides(chosen: Any, rejected: Any) -> tuple[list[Message], str, str] | None:  # noqa: ANN401 - any JSON values
+    """Two conversations as the prompt they share and the reply in which they differ; None where they differ elsewhere too."""
+    first, second = messages(chosen), messages(rejected)
+    shared = 0
+    while shared < min(len(first), len(second)) - 1 and first[shared] == second[shared]:
+        shared += 1
+    if len(first) != shared + 1 or len(second) != shared + 1:
+        return None
+    return first[:shared], first[shared]["content"], second[shared]["content"]
+
+
+def cut(text: str) -> tuple[str, str]:
+    """A plain text as its first and its second half, so that the second continues the first.
+
+    The cut is the clause boundary nearest the middle if one lies in the middle half, else the space nearest the middle;
+    the earlier of two that are as near. A text of fewer than `MIN_WORDS` words stays whole: ("", text).
+
+    >>> cut("Wah the queue so long, tomorrow then come back lah")
+    ('Wah the queue so long,', 'tomorrow then come back lah')
+    """
+    text = text.strip()
+    if len(_SPACE.findall(text)) + 1 < MIN_WORDS:
+        return "", text
+    middle, quarter = len(text) / 2, len(text) / 4
+    clauses = [found.end() for found in _CLAUSE.finditer(text) if abs(found.end() - middle) <= quarter]
+    places = clauses or [found.end() for found in _SPACE.finditer(text)]
+    at = min(places, key=lambda place: (abs(place - middle), place))
+    return text[:at].rstrip(), text[at:]
+
+
+def _message(value: Any) -> Message:  # noqa: ANN401 - any JSON value
+    if not isinstance(value, dict):
+        return {"role": "user", "content": as_text(value)}
+    speaker = as_text(value.get("role") or value.get("from") or value.get("speaker"))
+    content = as_text(value.get("content") or value.get("value") or value.get("text"))
+    return {"role": ROLES.get(speaker.strip().casefold(), "user"), "content": content}
+
+
+def _transcript(text: str) -> list[Message]:
+    """The turns of a text that begins with a speaker's name; empty when it is none."""
+    marks = list(_SPEAKER.finditer(text))
+    if not marks or text[: marks[0].start()].strip():
+        return []
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    return [
+        {"role": ROLES[mark[1].casefold()], "content": text[mark.end() : end].strip()}
+        for mark, end in zip(marks, ends, strict=True)
+    ]

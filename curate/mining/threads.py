@@ -1,0 +1,100 @@
+"""Who answers whom: posts of a file by id, on disk, so that a thread dump of any size needs little memory."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from curate.mining.roles import Roles
+from curate.mining.texts import as_text
+from curate.schema import canonical
+
+NOBODY = ("", "null", "none", "nan", "na", "0", "-1", "root")
+"""How exports write that a post has no parent."""
+
+DEEPEST = 1_000  # replies between a post and its root that are followed
+
+_PREFIX = re.compile(r"t\d_")  # Reddit puts the kind of a thing before its id
+
+
+class Threads:
+    """Posts by id, and the opening post of each thread."""
+
+    def __init__(self, posts: Iterable[Mapping[str, Any]], roles: Roles) -> None:
+        """Read every post once.
+
+        Args:
+            posts: all records of the file, flat; of two with one id the first counts.
+            roles: the file's columns.
+        """
+        self._roles = roles
+        self._store = sqlite3.connect("")  # a temporary file that the system removes
+        self._store.execute("PRAGMA synchronous = OFF")
+        self._store.execute("PRAGMA journal_mode = OFF")
+        self._store.execute("CREATE TABLE post (id TEXT PRIMARY KEY, parent TEXT, text TEXT)")
+        self._store.execute("CREATE TABLE opening (thread TEXT PRIMARY KEY, number INTEGER, text TEXT)")
+        for number, post in enumerate(posts):
+            text = self._text(post)
+            if name := self._cell(post, "id"):
+                self._store.execute("INSERT OR IGNORE INTO post VALUES (?, ?, ?)", (name, self._cell(post, "parent"), text))
+            if thread := self._cell(post, "thread"):
+                self._store.execute("INSERT OR IGNORE INTO opening VALUES (?, ?, ?)", (thread, number, text))
+
+    def close(self) -> None:
+        """Give the disk space back."""
+        self._store.close()
+
+    def prompt(self, post: Mapping[str, Any], number: int) -> tuple[str, str | None]:
+        """What a post answers: (text, None), or ("", the reason why it has no prompt).
+
+        The parent's text; its title where there is no parent; in threads that record no parents at all, the opening post.
+
+        Args:
+            post: the record, flat.
+            number: which record of the file it is, from 0.
+        """
+        parent, title = self._cell(post, "parent"), as_text(post.get(self._roles.column("title") or ""))
+        if parent.casefold() not in NOBODY or self._find(parent) is not None:
+            found = self._find(parent)
+            text = found[1] if found is not None else title
+            return (text, None) if text.strip() else ("", "parent_missing")
+        if title.strip():
+            return title, None
+        thread = self._cell(post, "thread")
+        if self._roles.column("parent") is None and thread:
+            row = self._store.execute("SELECT number, text FROM opening WHERE thread = ?", (thread,)).fetchone()
+            if row is not None and row[0] != number and row[1].strip():
+                return row[1], None
+        return "", "opening_post"
+
+    def root(self, post: Mapping[str, Any]) -> str | None:
+        """What names a post's thread: its thread column, else the id of the post that all this answers."""
+        if thread := self._cell(post, "thread"):
+            return thread
+        name, parent = self._cell(post, "id"), self._cell(post, "parent")
+        seen = {name}
+        for _ in range(DEEPEST):
+            found = self._find(parent) if parent not in seen else None
+            if found is None:
+                break
+            seen.add(parent)
+            name, parent = parent, found[0]
+        return name if parent.casefold() in NOBODY or parent in seen else parent
+
+    def _find(self, name: str) -> tuple[str, str] | None:
+        found: tuple[str, str] | None = self._store.execute("SELECT parent, text FROM post WHERE id = ?", (name,)).fetchone()
+        return found
+
+    def _text(self, post: Mapping[str, Any]) -> str:
+        """A post's own text; of one that has only a title, such as a link, the title."""
+        text = as_text(post.get(self._roles.column("text") or ""))
+        return text if text.strip() else as_text(post.get(self._roles.column("title") or ""))
+
+    def _cell(self, post: Mapping[str, Any], role: str) -> str:
+        """An id as every column spells it: "t1_abc" is "abc", 12.0 is "12"."""
+        value = post.get(self._roles.column(role) or "")
+        text = canonical(value) if isinstance(value, (list, dict)) else as_text(value).strip()
+        text = _PREFIX.sub("", text, count=1) if _PREFIX.match(text) else text
+        return text.removesuffix(".0") if re.fullmatch(r"\d+\.0", text) else text

@@ -1,0 +1,76 @@
+"""Files into records: container -> encoding -> records, each layer found by content; `READERS` is the whole list of formats."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from curate.readers import chat, csv, json, jsonl, parquet, table, txt
+from curate.readers.container import Stream
+from curate.readers.records import Broken, Record
+
+__all__ = ["READERS", "Broken", "Record", "Stream", "recognise"]
+
+READERS: dict[str, Callable[[Stream], Iterator[Record | Broken]]] = {
+    "jsonl": jsonl.read,
+    "json": json.read,
+    "csv": csv.read,
+    "parquet": parquet.read,
+    "chat": chat.read,
+    "txt": txt.read,
+}
+"""Recipe word -> reader."""
+
+SAMPLE_LINES = 60
+MARKUP = re.compile(rb"\s*<(?:\?xml|!doctype|!--|html|body|div|table|[a-z][\w.-]*(?:\s[^<>]*)?/?>)", re.IGNORECASE)
+SQL = re.compile(
+    rb"^\s*(?:insert\s+into\s|(?:create|drop)\s+table\s|lock\s+tables\s|begin\s+transaction|pragma\s|-- (?:mysql|postgresql) )",
+    re.IGNORECASE | re.MULTILINE,
+)
+MAIL = re.compile(rb"^From \S+ .*\d{4}\r?\n[A-Z][\w-]*:", re.MULTILINE)
+RTF = re.compile(rb"\{\\rtf")
+CONTROL = bytes(set(range(32)) - {9, 10, 11, 12, 13, 27})
+
+
+def recognise(stream: Stream) -> str | None:
+    """A file's format by what is in it; None for one that we do not know, which plain text must not swallow."""
+    head = stream.head
+    if stream.container == "plain" and head.startswith(b"PAR1"):
+        return "parquet"
+    if not head.strip():
+        return "txt"  # nothing, or nothing readable: the reader says which
+    noise = len(head) - len(head.translate(None, CONTROL))
+    if noise > 0.02 * len(head) or any(form.match(head) for form in (MARKUP, MAIL, RTF)) or SQL.search(head[:8192]):
+        return None
+    found = _json(stream)
+    if found is not None:
+        return found
+    text = head.decode("utf-8", "replace")
+    lines = [line for line in re.split(r"[\r\n]+", text)[:SAMPLE_LINES] if line.strip()]
+    if sum(chat.HEADER.match(line) is not None for line in lines) >= max(1, 0.5 * len(lines)):
+        return "chat"
+    return "csv" if table.sniff(head, stream.path.name) is not None else "txt"
+
+
+def _json(stream: Stream) -> str | None:
+    """Lines of JSON, or a JSON document; a chat log that begins with '[' is neither."""
+    head = stream.head.lstrip()
+    if head[:1] not in (b"{", b"["):
+        return None
+    lines = [line.strip() for line in head.split(b"\n")[:SAMPLE_LINES] if line.strip()]
+    if len(head) >= len(stream.head) - 8 and len(lines) > 1 and b"\n" not in stream.head[-1:]:
+        lines = lines[:-1]
+    objects = sum(line.startswith(b"{") and line.rstrip(b",").endswith(b"}") for line in lines)
+    if head.startswith(b"{"):
+        return "jsonl" if _parses(lines[0]) or objects >= max(1, 0.5 * len(lines)) else "json"
+    return "json" if re.match(rb'\[\s*(?:[\[{"\]]|-?\d+(?:\.\d+)?\s*[,\]]|true|false|null|$)', head) else None
+
+
+def _parses(line: bytes) -> bool:
+    import json as standard
+
+    try:
+        standard.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -1,0 +1,140 @@
+"""A JSON array of records, element by element in bounded memory; or one JSON object that holds such an array."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from curate.readers.container import Stream, Undecodable
+from curate.readers.lines import KEPT, MAX_RECORD
+from curate.readers.records import Broken, Record, parse_json, record_of
+from curate.schema import canonical
+
+MAX_OBJECT = 16 << 20  # bytes of a file that is one object: it is held whole
+WRAPPERS = ("data", "records", "rows", "items", "results", "posts", "comments", "messages")
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]|"', re.DOTALL)
+
+
+def read(stream: Stream) -> Iterator[Record | Broken]:
+    """Every element as a record."""
+    if stream.head.lstrip().startswith(b"["):
+        return _array(stream)
+    return _object(stream)
+
+
+def _array(stream: Stream) -> Iterator[Record | Broken]:
+    r"""Cut the elements of the outermost array by counting brackets outside strings, then parse each by itself.
+
+    So one malformed element costs only itself, as long as its brackets and quotes are balanced.
+    """
+    held = bytearray()  # the element that is being read
+    scanned = depth = count = dropped = 0
+    chunks = stream.chunks()
+    for chunk in chunks:
+        held += chunk
+        start = 0  # of the element in `held`
+        position = scanned
+        for token in iter(lambda: _TOKEN.search(held, position), None):  # noqa: B023 - `position` moves on purpose
+            mark = token.group()
+            if mark == b'"':  # a string that goes on in the next chunk
+                position = token.start()
+                break
+            position = token.end()
+            if mark in b"[{":
+                depth += 1
+                if depth == 1:
+                    start = position
+            elif mark in b"]}":
+                depth -= 1
+                if depth <= 0:
+                    count, found = _element(stream, held[start : token.start()], count, dropped)
+                    yield from found
+                    yield from _rest(stream, held[token.end() :], chunks, count)
+                    return
+            elif mark == b"," and depth == 1:
+                count, found = _element(stream, held[start : token.start()], count, dropped)
+                yield from found
+                start, dropped = position, 0
+        else:
+            position = len(held)
+        del held[:start]
+        scanned = position - start
+        if len(held) > MAX_RECORD:  # of an element that is too long only the beginning stays; what follows is still counted
+            dropped += len(held)
+            held, scanned = _shortened(held, scanned)
+    reason = stream.trouble or "the array does not end"
+    yield Broken(bytes(held[:KEPT]), f"item {count + 1}", reason)
+
+
+def _element(stream: Stream, raw: bytearray, count: int, dropped: int) -> tuple[int, list[Record | Broken]]:
+    data = bytes(raw.strip())
+    if not data:
+        return count, []  # an empty array, or a comma too many
+    locator = f"item {count + 1}"
+    if dropped or len(data) > MAX_RECORD:
+        return count + 1, [Broken(data[:KEPT], locator, f"longer than {MAX_RECORD >> 20} MiB")]
+    try:
+        return count + 1, [record_of(parse_json(stream.decode(data), data), data, locator)]
+    except Undecodable as error:
+        return count + 1, [Broken(data[:KEPT], locator, str(error))]
+
+
+def _shortened(held: bytearray, scanned: int) -> tuple[bytearray, int]:
+    """The beginning of an element, then the text that is open at `scanned`, itself without its middle; and where that starts."""
+    open_text = held[scanned:]
+    if len(open_text) > KEPT:
+        escaped = (len(open_text) - len(open_text.rstrip(b"\\"))) % 2  # an odd backslash belongs to the next byte
+        open_text = bytearray(b'"' + b"\\" * escaped)
+    return held[:KEPT] + open_text, min(KEPT, len(held))
+
+
+def _rest(stream: Stream, after: bytearray, chunks: Iterator[bytes], count: int) -> Iterator[Broken]:
+    """Anything but blanks after the array's end, also what a damaged container hides, is said."""
+    kept = bytes(after.strip()[:KEPT])
+    for chunk in chunks:
+        kept = kept or chunk.strip()[:KEPT]
+    if kept:
+        yield Broken(kept, f"after item {count}", "more data after the array's end")
+    elif stream.trouble is not None:
+        yield Broken(b"", f"after item {count}", stream.trouble)
+
+
+def _object(stream: Stream) -> Iterator[Record | Broken]:
+    held = bytearray()
+    for chunk in stream.chunks():
+        held += chunk
+        if len(held) > MAX_OBJECT:
+            yield Broken(bytes(held[:KEPT]), "file", f"one JSON object of more than {MAX_OBJECT >> 20} MiB")
+            return
+    raw = bytes(held)
+    if stream.trouble is not None:
+        yield Broken(raw[:KEPT], "file", stream.trouble)
+        return
+    try:
+        value = parse_json(stream.decode(raw), raw)
+    except Undecodable as error:
+        yield Broken(raw[:KEPT], "file", str(error))
+        return
+    name, items = _wrapped(value)
+    if items is None:
+        yield record_of(value, raw, "file")
+        return
+    for index, item in enumerate(items):
+        yield record_of(item, canonical(item).encode(), f"{name} item {index + 1}")
+
+
+def _wrapped(value: Any) -> tuple[str, list[Any] | None]:  # noqa: ANN401 - any JSON value
+    """The list of objects that an object holds, as in {"data": [...]}: its only one, or the only one of a usual name.
+
+    An object with several is one record: choosing among them would lose the others in silence.
+    """
+    lists = {
+        name: items
+        for name, items in (value.items() if isinstance(value, dict) else ())
+        if isinstance(items, list) and items and all(isinstance(item, dict) for item in items)
+    }
+    for names in (list(lists), [name for name in lists if name in WRAPPERS]):
+        if len(names) == 1:
+            return names[0], lists[names[0]]
+    return "", None

@@ -1,0 +1,63 @@
+r"""Bytes into lines, bounded by the line.
+
+Only "\n", "\r\n" and, in files without any "\n", "\r" end a line: U+2028, U+0085 and form feeds are text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from curate.readers.container import Stream
+
+MAX_RECORD = 4 << 20  # bytes of one record; longer ones are quarantined, not held in memory
+KEPT = 1 << 16  # bytes of a broken record that the quarantine keeps
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a file.
+
+    Attributes:
+        raw: its bytes without the line end; the first `KEPT` of one that is too long.
+        number: from 1.
+        fault: why it is no whole line, e.g. "longer than 4 MiB"; null when it is.
+    """
+
+    raw: bytes
+    number: int
+    fault: str | None = None
+
+
+def lines(stream: Stream) -> Iterator[Line]:
+    """Every line that is not blank, and, last, what a damaged or truncated file ends in."""
+    end = b"\n" if b"\n" in stream.head or b"\r" not in stream.head else b"\r"
+    number, held, size = 0, bytearray(), 0
+    for chunk in stream.chunks():
+        start = 0
+        while True:
+            at = chunk.find(end, start)
+            stop = len(chunk) if at < 0 else at
+            size += stop - start
+            if size <= MAX_RECORD:
+                held += chunk[start:stop]
+            elif len(held) > KEPT:
+                del held[KEPT:]
+            if at < 0:
+                break
+            number += 1
+            yield from _line(held, size, number)
+            held, size, start = bytearray(), 0, at + 1
+    if stream.trouble is not None:
+        yield Line(bytes(held[:KEPT]), number + 1, stream.trouble)
+    else:
+        yield from _line(held, size, number + 1)
+
+
+def _line(held: bytearray, size: int, number: int) -> Iterator[Line]:
+    if size > MAX_RECORD:
+        yield Line(bytes(held[:KEPT]), number, f"longer than {MAX_RECORD >> 20} MiB")
+        return
+    raw = bytes(held.removesuffix(b"\r"))
+    if raw and not raw.isspace():
+        yield Line(raw, number)
