@@ -75,10 +75,10 @@ def count(
         },
         "variety": _tally(unpaired["variety"].fill_null("other")),
         "words": {
-            "desirable": _mean(desirable["words"]),
-            "undesirable": _mean(undesirable["words"]),
-            "chosen": _mean(_words(pairs, "chosen_id", rows)),
-            "rejected": _mean(_words(pairs, "rejected_id", rows)),
+            "desirable": _mean(desirable["words"], 2),
+            "undesirable": _mean(undesirable["words"], 2),
+            "chosen": _mean(_words(pairs, "chosen_id", rows), 2),
+            "rejected": _mean(_words(pairs, "rejected_id", rows), 2),
         },
         "pii": _tally(rows["pii"].explode(empty_as_null=True)),
         "kto": kto_weights(desirable.filter(in_train).height, undesirable.filter(in_train).height),
@@ -119,9 +119,9 @@ def _tally(values: pl.Series) -> dict[str, int]:
     return dict(found.iter_rows())
 
 
-def _mean(values: pl.Series) -> float | None:
+def _mean(values: pl.Series, digits: int = 4) -> float | None:
     mean = values.cast(pl.Float64).mean()
-    return round(mean, 4) if isinstance(mean, float) else None
+    return round(mean, digits) if isinstance(mean, float) else None
 
 
 def _words(pairs: pl.DataFrame, side: str, rows: pl.DataFrame) -> pl.Series:
