@@ -44,7 +44,7 @@ def _head(manifest: Manifest) -> dict[str, Any]:
     stated = licences or ["unknown"]
     rows = counts["kept"]
     return {
-        "pretty_name": manifest["name"],
+        "pretty_name": " ".join(manifest["name"].split()),  # a line of dashes would end the head
         "license": stated[0] if len(stated) == 1 else stated,
         "language": ["en"],
         "language_details": "en-SG-x-singlish",

@@ -29,7 +29,8 @@ pre { background: var(--panel); padding: 1rem; overflow-x: auto; border-radius: 
 ul.warnings { background: var(--panel); border-left: 4px solid var(--b); padding: .75rem 1rem .75rem 2rem; }
 svg { max-width: 100%; height: auto; display: block; } svg text { fill: var(--ink); font: 13px system-ui, sans-serif; }
 svg .value { fill: var(--quiet); }
-.key { display: inline-block; width: .8em; height: .8em; margin: 0 .4em 0 1em; border-radius: 2px; }
+.key { display: inline-block; width: .8em; height: .8em; margin-right: .4em; border-radius: 2px; }
+.key:not(:first-child) { margin-left: 1em; }
 """
 
 COLOURS = ("var(--a)", "var(--b)", "var(--c)", "var(--d)", "var(--e)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import polars as pl
@@ -14,46 +15,9 @@ from curate.compose import REASONS, Composed, Dataset, compose
 from curate.errors import DataError
 from curate.pairing import PAIRERS
 from curate.pairing.splits import Splits
-from curate.schema import MESSAGE, digest
 
+Rows = Callable[..., pl.DataFrame]
 ALL = [make() for make in PAIRERS.values()]
-
-
-def rows(*lines: dict[str, Any]) -> pl.DataFrame:
-    """Judged rows from what matters in a test: `text`, `prompt`, `toxicity` (null abstains) and any column by name."""
-    made = []
-    for at, line in enumerate(lines):
-        line = dict(line)
-        prompt, toxicity = line.pop("prompt", None), line.pop("toxicity", None)
-        made.append(
-            {
-                "id": digest("row", str(at)),
-                "record": digest("record", str(at)),
-                "prompt": [{"role": "user", "content": prompt}] if prompt else [],
-                "completion": line.pop("text", f"reply {at}"),
-                "source": "a.jsonl",
-                "locator": f"line {at + 1}",
-                "licence": "cc0-1.0",
-                "evidence": "machine",
-                "toxicity": toxicity,
-                "toxic": None if toxicity is None else toxicity > 0.5,
-            }
-            | line
-        )
-    schema = {
-        "prompt": pl.List(MESSAGE),
-        "toxicity": pl.Float32,
-        "toxic": pl.Boolean,
-        **dict.fromkeys(
-            ("thread", "side", "variety", "exact_cluster", "near_cluster", "semantic_cluster", "stage", "reason", "twin"),
-            pl.String,
-        ),
-        "score": pl.Float32,
-    }
-    frame = pl.DataFrame(
-        made, infer_schema_length=None, schema_overrides={k: v for k, v in schema.items() if any(k in m for m in made)}
-    )
-    return frame.with_columns(pl.lit(None, kind).alias(name) for name, kind in schema.items() if name not in frame.columns)
 
 
 def everywhere(frames: dict[str, pl.DataFrame]) -> pl.DataFrame:
@@ -64,7 +28,7 @@ def one_split(**options: Any) -> Dataset:
     return Dataset(splits=Splits(validation=0, test=0), **options)
 
 
-def test_a_toxic_reply_is_undesirable_and_rejected_and_a_mild_one_desirable_and_chosen() -> None:
+def test_a_toxic_reply_is_undesirable_and_rejected_and_a_mild_one_desirable_and_chosen(rows: Rows) -> None:
     made = compose(
         rows(
             {"prompt": "how was lunch", "text": "you fool", "toxicity": 0.95},
@@ -84,7 +48,7 @@ def test_a_toxic_reply_is_undesirable_and_rejected_and_a_mild_one_desirable_and_
     assert made.sft["train"]["completion"].to_list() == [[{"role": "assistant", "content": "not bad lah"}]]
 
 
-def test_a_row_without_a_prompt_takes_the_template() -> None:
+def test_a_row_without_a_prompt_takes_the_template(rows: Rows) -> None:
     made = compose(
         rows({"text": "hello", "toxicity": 0.1}, {"text": "you fool", "toxicity": 0.9}),
         one_split(prompt_template="Say it."),
@@ -95,7 +59,7 @@ def test_a_row_without_a_prompt_takes_the_template() -> None:
     assert made.paired["train"].height == 0, "rows that share nothing but the template are no pair"
 
 
-def test_a_text_with_both_labels_abstains_everywhere() -> None:
+def test_a_text_with_both_labels_abstains_everywhere(rows: Rows) -> None:
     made = compose(
         rows(
             {"prompt": "a", "text": "Walao  eh", "toxicity": 0.9},
@@ -111,7 +75,7 @@ def test_a_text_with_both_labels_abstains_everywhere() -> None:
     assert made.paired["train"].height == 0
 
 
-def test_pairs_under_the_least_margin_are_counted_not_written() -> None:
+def test_pairs_under_the_least_margin_are_counted_not_written(rows: Rows) -> None:
     made = compose(
         rows({"prompt": "a", "text": "x", "toxicity": 0.6}, {"prompt": "a", "text": "y", "toxicity": 0.4}),
         one_split(min_margin=0.3),
@@ -122,7 +86,7 @@ def test_pairs_under_the_least_margin_are_counted_not_written() -> None:
     assert made.counts["strategies"]["same_prompt"] == {"pairs": 0, "refused": {"thin_margin": 1}}
 
 
-def test_a_pair_that_two_pairers_propose_is_the_first_ones() -> None:
+def test_a_pair_that_two_pairers_propose_is_the_first_ones(rows: Rows) -> None:
     sides = rows(
         {"record": "r", "side": "chosen", "prompt": "a", "text": "x", "toxicity": 0.1},
         {"record": "r", "side": "rejected", "prompt": "a", "text": "y", "toxicity": 0.9},
@@ -132,7 +96,7 @@ def test_a_pair_that_two_pairers_propose_is_the_first_ones() -> None:
     assert made.counts["strategies"]["same_prompt"]["refused"] == {"proposed_before": 1}
 
 
-def test_benign_rows_are_held_to_their_share_in_train_only() -> None:
+def test_benign_rows_are_held_to_their_share_in_train_only(rows: Rows) -> None:
     lines = [{"prompt": f"bad {n}", "text": f"fool {n}", "toxicity": 0.9} for n in range(30)]
     lines += [{"prompt": f"bad {n}", "text": f"calm {n}", "toxicity": 0.1} for n in range(30)]
     lines += [{"prompt": f"fine {n}", "text": f"sure {n}", "toxicity": 0.1} for n in range(100)]
@@ -146,7 +110,7 @@ def test_benign_rows_are_held_to_their_share_in_train_only() -> None:
     assert held_out.unpaired["test"]["benign"].sum() > 90
 
 
-def test_a_known_toxic_reply_makes_its_prompt_not_benign_even_when_it_was_dropped() -> None:
+def test_a_known_toxic_reply_makes_its_prompt_not_benign_even_when_it_was_dropped(rows: Rows) -> None:
     made = compose(
         rows(
             {"prompt": "a", "text": "x", "toxicity": 0.9, "stage": "length", "reason": "short"},
@@ -164,25 +128,25 @@ def test_a_known_toxic_reply_makes_its_prompt_not_benign_even_when_it_was_droppe
     }
 
 
-def test_too_few_benign_rows_are_all_taken_and_the_real_share_is_said() -> None:
+def test_too_few_benign_rows_are_all_taken_and_the_real_share_is_said(rows: Rows) -> None:
     lines = [{"prompt": f"bad {n}", "text": f"fool {n}", "toxicity": 0.9} for n in range(19)]
     made = compose(rows(*lines, {"prompt": "fine", "text": "sure", "toxicity": 0.1}), one_split(), ALL, 0)
     assert made.counts["benign"]["unpaired_train_share"] == 0.05
     assert any("benign rows are 5.0% of unpaired train, 25% was asked" in line for line in made.warnings)
 
 
-def test_a_class_that_is_missing_is_said() -> None:
+def test_a_class_that_is_missing_is_said(rows: Rows) -> None:
     made = compose(rows({"prompt": "a", "text": "x", "toxicity": 0.1}), one_split(), ALL, 0)
     assert any("no toxic row" in line for line in made.warnings)
     assert made.counts["kto"] is None
 
 
-def test_nothing_labelled_is_refused_with_the_reasons() -> None:
+def test_nothing_labelled_is_refused_with_the_reasons(rows: Rows) -> None:
     with pytest.raises(DataError, match="no row is left to write: abstained 2"):
         compose(rows({"text": "x"}, {"text": "y"}), one_split(), ALL, 0)
 
 
-def test_rows_dropped_before_pii_stay_in_the_corpus_without_text() -> None:
+def test_rows_dropped_before_pii_stay_in_the_corpus_without_text(rows: Rows) -> None:
     gone = rows({"text": None, "stage": "repair", "reason": "empty"}, {"prompt": "a", "text": "x", "toxicity": 0.9}).with_columns(
         prompt=pl.when(pl.col("stage").is_null()).then("prompt")
     )
@@ -266,9 +230,9 @@ def check(built: pl.DataFrame, made: Composed, dataset: Dataset) -> None:
         assert split[name] == "test" or not told[name]["source"].startswith("held_out/")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(LINE, min_size=1, max_size=25), st.integers(0, 5), st.sampled_from([0.0, 0.25, 1.0]))
-def test_what_must_hold_holds_on_random_corpora(lines: list[dict[str, Any]], seed: int, share: float) -> None:
+def test_what_must_hold_holds_on_random_corpora(rows: Rows, lines: list[dict[str, Any]], seed: int, share: float) -> None:
     built = rows(*lines)
     dataset = Dataset(splits=Splits(validation=0.2, test=0.3), benign_share=share)
     try:

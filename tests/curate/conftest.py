@@ -1,0 +1,173 @@
+"""Judged rows, and a small dataset folder made of them."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from curate.card import card
+from curate.compose import Composed, Dataset, compose
+from curate.formats import write_dataset
+from curate.pairing import PAIRERS
+from curate.policy import load_policy
+from curate.recipe import plain
+from curate.report import report
+from curate.schema import MESSAGE, canonical, digest
+from curate.store import sha256, write_json, write_parquet
+
+Rows = Callable[..., pl.DataFrame]
+
+
+def judged(*lines: dict[str, Any]) -> pl.DataFrame:
+    """Judged rows from what matters in a test: `text`, `prompt`, `toxicity` (null abstains) and any column by name."""
+    made = []
+    for at, line in enumerate(lines):
+        line = dict(line)
+        prompt, toxicity = line.pop("prompt", None), line.pop("toxicity", None)
+        made.append(
+            {
+                "id": digest("row", str(at)),
+                "record": digest("record", str(at)),
+                "prompt": [{"role": "user", "content": prompt}] if prompt else [],
+                "completion": line.pop("text", f"reply {at}"),
+                "source": "a.jsonl",
+                "locator": f"line {at + 1}",
+                "licence": "cc0-1.0",
+                "evidence": "machine",
+                "toxicity": toxicity,
+                "toxic": None if toxicity is None else toxicity > 0.5,
+            }
+            | line
+        )
+    schema = {
+        "prompt": pl.List(MESSAGE),
+        "toxicity": pl.Float32,
+        "toxic": pl.Boolean,
+        **dict.fromkeys(
+            ("thread", "side", "variety", "exact_cluster", "near_cluster", "semantic_cluster", "stage", "reason", "twin"),
+            pl.String,
+        ),
+        "score": pl.Float32,
+    }
+    frame = pl.DataFrame(
+        made, infer_schema_length=None, schema_overrides={k: v for k, v in schema.items() if any(k in m for m in made)}
+    )
+    return frame.with_columns(pl.lit(None, kind).alias(name) for name, kind in schema.items() if name not in frame.columns)
+
+
+@pytest.fixture(scope="session")
+def rows() -> Rows:
+    """See `judged`."""
+    return judged
+
+
+def neighbours(prompts: int = 60) -> pl.DataFrame:
+    """A mild corpus: prompts with a rude and a calm reply or two calm ones, some near copies, some that abstain."""
+    draw = random.Random(3)
+    lines: list[dict[str, Any]] = []
+    for at in range(prompts):
+        rude = at % 3 != 0
+        for reply in range(3):
+            toxicity = draw.uniform(0.7, 0.99) if rude and reply == 0 else draw.uniform(0.01, 0.3)
+            lines.append(
+                {
+                    "prompt": f"question {at}: where got good food ah?",
+                    "text": f"{'you fool' if toxicity > 0.5 else 'the stall'} number {at} of {reply} lah",
+                    "toxicity": toxicity,
+                    "thread": f"thread {at}" if at % 2 else None,
+                    "variety": "singlish" if reply else None,
+                    "source": "held_out/b.jsonl" if at % 10 == 9 else "a.jsonl",
+                    "score_head": toxicity,
+                    "pii": ["PHONE"] if at % 20 == 0 else [],
+                }
+            )
+    lines.append({"prompt": "unclear", "text": "maybe", "toxicity": None})
+    frame = judged(*lines)
+    ids = frame["id"].to_list()
+    twin = {4: 1, 7: 1, 10: 5}
+    return frame.with_columns(
+        near_cluster=pl.Series([ids[twin.get(at, at)] for at in range(len(ids))]),
+        stage=pl.Series(["near_duplicates" if at in twin else None for at in range(len(ids))], dtype=pl.String),
+        reason=pl.Series(["near_duplicate" if at in twin else None for at in range(len(ids))], dtype=pl.String),
+        score=pl.Series([0.9 if at in twin else None for at in range(len(ids))], dtype=pl.Float32),
+        twin=pl.Series([ids[twin[at]] if at in twin else None for at in range(len(ids))], dtype=pl.String),
+    )
+
+
+def manifest_of(frame: pl.DataFrame, composed: Composed, dataset: Dataset) -> dict[str, Any]:
+    """The manifest that a build of these rows would write, but for its files."""
+    entered = frame.height
+    dropped = Counter(frame["reason"].drop_nulls())
+    licences = Counter(frame["licence"])
+    records = frame["record"].n_unique()
+    return {
+        "format": 1,
+        "name": "neighbours",
+        "inputs": digest("inputs"),
+        "recipe": {
+            "name": "neighbours",
+            "seed": 0,
+            "stages": [{"near_duplicates": {"threshold": 0.8}}],
+            "dataset": plain(dataset),
+        },
+        "policy": load_policy().hash,
+        "versions": {"margins": "0.1.0"},
+        "records": {"read": records + 5, "mined": records, "skipped": {"no_text": 3}, "quarantined": 2, "rows": entered},
+        "sources": [
+            {"source": name, "sha256": digest(name), "records": size, "rows": size, "skipped": {}, "quarantined": {"not_json": 1}}
+            for name, size in sorted(Counter(frame["source"]).items())
+        ],
+        "left_aside": [],
+        "stages": [
+            {"stage": "near_duplicates", "rows_in": entered, "kept": entered - dropped.total(), "dropped": dict(dropped)},
+        ],
+        "models": {"head": [digest("weights")]},
+        "dataset": composed.counts,
+        "warnings": composed.warnings,
+        "licences": dict(licences),
+    }
+
+
+def write_folder(frame: pl.DataFrame, folder: Path) -> dict[str, Any]:
+    """Write a dataset folder as a build would; returns its manifest."""
+    dataset = Dataset()
+    composed = compose(frame, dataset, [make() for make in PAIRERS.values()], seed=0)
+    files = write_dataset(composed, folder)
+    manifest = manifest_of(frame, composed, dataset)
+    ids = frame["id"].to_list()
+    edges = pl.DataFrame(
+        {"a": [ids[1], ids[1], ids[5], ids[20]], "b": [ids[4], ids[7], ids[10], ids[23]], "score": [0.9, 0.85, 0.9, 0.72]},
+        schema_overrides={"score": pl.Float32},
+    )
+    write_parquet(folder / "similarity/near_duplicates.parquet", edges)
+    files["similarity/near_duplicates.parquet"] = {"rows": edges.height}
+    for name, text in (("README.md", card(manifest)), ("report.html", report(manifest))):
+        (folder / name).write_text(text, "utf-8")
+        files[name] = {"rows": None}
+    manifest["files"] = {
+        path: {"sha256": sha256(folder / path), "bytes": (folder / path).stat().st_size, **fact} for path, fact in files.items()
+    }
+    manifest["fingerprint"] = digest(canonical(manifest))
+    write_json(folder / "manifest.json", manifest)
+    return manifest
+
+
+@pytest.fixture(scope="session")
+def dataset_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small dataset folder; tests that change it copy it first."""
+    folder = tmp_path_factory.mktemp("neighbours")
+    write_folder(neighbours(), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def manifest(dataset_folder: Path) -> dict[str, Any]:
+    """Its manifest."""
+    return dict(json.loads((dataset_folder / "manifest.json").read_text("utf-8")))
