@@ -120,7 +120,8 @@ def _varlen(query: Tensor, key: Tensor, value: Tensor, scaling: float | None, pa
         options["enable_gqa"] = True
     elif repeats > 1:
         k, v = k.repeat_interleave(repeats, 1), v.repeat_interleave(repeats, 1)
-    attended: Tensor = varlen_attn(q, k, v, pack.bounds, pack.bounds, pack.longest, pack.longest, **options)
+    attended = varlen_attn(q, k, v, pack.bounds, pack.bounds, pack.longest, pack.longest, **options)
+    assert isinstance(attended, Tensor)
     return attended
 
 
@@ -184,7 +185,8 @@ def _eager(model: Any, prompt: list[int], completion: list[int], device: torch.d
         model.set_attn_implementation(before)
     wide = logits if logits.dtype == torch.float64 else logits.float()
     chosen = wide.log_softmax(-1)[len(prompt) - 1 : -1].gather(-1, torch.tensor(completion, device=device)[:, None])
-    return chosen.sum()
+    total: Tensor = chosen.sum()
+    return total
 
 
 AttentionInterface.register(NAME, packed_attention)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+import math
+from typing import TYPE_CHECKING
 
 from align.journal import SUMS
 from curate.errors import NonFiniteError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+CURE = "; nothing was saved from this step: lower learning_rate, or look at the last lines of metrics.jsonl"
 
 CAUSES = (  # the first that is not finite is where it began; what stands behind it only inherits it
     ("log_prob_chosen", "the log-probabilities of desirable completions"),
@@ -42,6 +48,8 @@ class Guard:
         Raises:
             NonFiniteError: NaN or infinity.
         """
+        import torch
+
         self.settle(model)
         if sums.device.type == "cpu":
             self._pending = (step, sums, None)
@@ -50,7 +58,7 @@ class Guard:
         event = None
         if sums.is_cuda:
             copy = torch.empty(sums.shape, dtype=sums.dtype, pin_memory=True).copy_(sums, non_blocking=True)
-            event = torch.cuda.Event()
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             event.record()
         else:
             copy = sums.cpu()
@@ -68,7 +76,7 @@ class Guard:
         self._pending = None
         if event is not None:
             event.synchronize()
-        if not bool(torch.isfinite(sums).all()):
+        if not bool(sums.isfinite().all()):
             raise NonFiniteError(f"phase {self._phase}: step {step}: NaN or infinity in {cause(sums, model)}")
 
     def weights(self, step: int, model: nn.Module) -> None:
@@ -83,9 +91,6 @@ class Guard:
             raise NonFiniteError(f"phase {self._phase}: step {step}: NaN or infinity in the weights ({name}){CURE}")
 
 
-CURE = "; nothing was saved from this step: lower learning_rate or look at the last rows of metrics.jsonl"
-
-
 def cause(sums: Tensor, model: nn.Module) -> str:
     """Where the trouble began, in words."""
     name = bad_weight(model)
@@ -93,7 +98,7 @@ def cause(sums: Tensor, model: nn.Module) -> str:
         return f"the weights ({name}){CURE}"
     values = dict(zip(SUMS, sums.tolist(), strict=True))
     for key, words in CAUSES:
-        if not torch.isfinite(torch.tensor(values[key])):
+        if not math.isfinite(values[key]):
             if key == "grad_norm":
                 words += f" ({bad_gradient(model) or 'its norm overflows'})"
             return words + CURE
@@ -102,16 +107,18 @@ def cause(sums: Tensor, model: nn.Module) -> str:
 
 def bad_weight(model: nn.Module) -> str | None:
     """Name of a parameter with NaN or infinity in it."""
+    import torch
+
     parameters = list(model.named_parameters())
     norms = torch.stack([value.detach().float().abs().max() for _, value in parameters if value.numel()])
-    if bool(torch.isfinite(norms).all()):
+    if bool(norms.isfinite().all()):
         return None
-    return next(name for name, value in parameters if not bool(torch.isfinite(value).all()))
+    return next(name for name, value in parameters if not bool(value.isfinite().all()))
 
 
 def bad_gradient(model: nn.Module) -> str | None:
     """Name of a parameter whose gradient has NaN or infinity in it."""
     for name, value in model.named_parameters():
-        if value.grad is not None and not bool(torch.isfinite(value.grad).all()):
+        if value.grad is not None and not bool(value.grad.isfinite().all()):
             return name
     return None

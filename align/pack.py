@@ -70,7 +70,10 @@ def lay(segments: Sequence[Segment], device: torch.device | str = "cpu") -> Pack
     """
     tokens: list[int] = []
     positions: list[int] = []
-    bounds, scored, targets, owner = [0], [], [], []
+    bounds: list[int] = [0]
+    scored: list[int] = []
+    targets: list[int] = []
+    owner: list[int] = []
     for index, (prompt, completion) in enumerate(segments):
         start = len(tokens)
         tokens += prompt

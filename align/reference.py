@@ -84,7 +84,7 @@ def reference_for(
         values = kept
     matched = torch.full((len(rows),), float("nan"), dtype=values.dtype)
     matched[torch.tensor(used)] = values[: len(used)]
-    return Reference(matched, values[len(used) :].split([len(batch) for batch in others]))
+    return Reference(matched, torch.split(values[len(used) :], [len(batch) for batch in others]))
 
 
 def score_all(model: Any, segments: Sequence[Segment], budget: int, tick: Callable[[int], None]) -> Tensor:  # noqa: ANN401

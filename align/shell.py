@@ -69,6 +69,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         self.report = log
         self.tick: Callable[[int], None]
         self.log_ratio_at_start: float | None = None
+        self._weights: int = sum(parameter.numel() for parameter in model.parameters())
         self._sums: Tensor
         self.remove_callback(PrinterCallback)
         self.add_callback(_Keeper(self, key, signals))
@@ -80,12 +81,8 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
     def floating_point_ops(self, inputs: dict[str, int]) -> int:
         """6 per weight and trained token, the usual estimate; z and reference passes are overhead, not work."""
         batch = self.plan.batches[inputs["step"]]
-        return 6 * self._weights() * sum(self.rows.lengths[row] for row in batch.rows)
-
-    def _weights(self) -> int:
-        if not hasattr(self, "_weight_count"):
-            self._weight_count = sum(parameter.numel() for parameter in self.model.parameters())
-        return self._weight_count
+        tokens = sum(self.rows.lengths[row] for row in batch.rows)
+        return 6 * self._weights * tokens
 
     def training_step(self, model: nn.Module, inputs: dict[str, int], num_items_in_batch: object = None) -> Tensor:
         """Measure z over the whole optimizer batch, then add up the gradient pass by pass.
@@ -102,13 +99,14 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         lengths = [sum(self.rows.lengths[batch.rows[place]] for place in unit) for unit in units]
         mine = self._mine(units, lengths)
         divisor = self._divisor(batch.rows, len(units))
-        sums = []
+        sums, largest = [], []
         for index, part in enumerate(mine):
             last = index == len(mine) - 1
             with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
                 members = [batch.rows[place] for unit in part for place in unit]
-                loss, metrics = self._graded(model, members, drift)
+                loss, metrics, reward = self._graded(model, members, drift)
                 self.accelerator.backward(loss * self.accelerator.num_processes / divisor)  # ranks' gradients are averaged
+            largest.append(reward)
             sums.append(torch.cat([(loss.detach() / divisor)[None].to(metrics.dtype), metrics]))
         total = torch.stack(sums).sum(0)
         total = self.accelerator.reduce(total, "sum") if self.accelerator.num_processes > 1 else total
@@ -116,7 +114,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         self._sums = torch.cat([total, mismatched[None]])
         self._step = step
         if step == 0 and self.reference is not None:
-            self._check_start()
+            self._check_start(torch.stack(largest).max())
         return total[0].float()
 
     def _mine(self, units: Sequence[tuple[int, ...]], lengths: Sequence[int]) -> list[list[tuple[int, ...]]]:
@@ -130,8 +128,10 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
             return sum(len(self.rows.completions[row]) for row in members)
         return units
 
-    def _graded(self, model: nn.Module, members: Sequence[int], drift: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
-        """The summed loss of one pass, and its sums of rewards and log-probabilities by class; shapes () and (4,)."""
+    def _graded(
+        self, model: nn.Module, members: Sequence[int], drift: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The summed loss of a pass, its rewards and log-probabilities summed by class, its largest |log-ratio|; (), (4,), ()."""
         device = self.args.device
         log_prob = self._score(model, [(self.rows.prompts[row], self.rows.completions[row]) for row in members])
         desirable = torch.tensor([self.rows.desirable[row] for row in members]).to(device, non_blocking=True)
@@ -144,14 +144,11 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         objective = self.phase.objective
         loss: Tensor = objective(*(given[name] for name in objective.reads)).sum()
         with torch.no_grad():
-            log_prob = log_prob.detach()
-            reward = objective.beta * given["log_ratio"].detach() if self.reference is not None else torch.zeros_like(log_prob)
-            self._largest = reward.abs().max()
             zero = torch.zeros_like(log_prob)
-            metrics = torch.stack(
-                [torch.where(side, x, zero).sum() for x in (reward, log_prob) for side in (desirable, ~desirable)]
-            )
-        return loss, metrics
+            ratio = given.get("log_ratio", zero).detach()
+            reward = ratio * getattr(objective, "beta", 1.0)
+            by_class = [torch.where(side, x, zero).sum() for x in (reward, log_prob) for side in (desirable, ~desirable)]
+        return loss, torch.stack(by_class), ratio.abs().max()
 
     @torch.no_grad()
     def _drift(self, model: nn.Module, step: int) -> tuple[Tensor, Tensor]:
@@ -173,14 +170,14 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
     def _score(self, model: nn.Module, segments: Sequence[Segment]) -> Tensor:
         return log_probs(model, lay(segments, self.args.device))
 
-    def _check_start(self) -> None:
+    def _check_start(self, largest: Tensor) -> None:
         """Before the first update the policy is its reference."""
-        self.log_ratio_at_start = float(self._largest) / self.phase.objective.beta
+        self.log_ratio_at_start = float(largest)
         weights = next(self.model.parameters()).dtype
         if self.log_ratio_at_start > START.get(weights, START_COARSE):  # NaN is the guard's to name
             raise UserError(
-                f"phase {self.phase.name}: before the first update a log-ratio is {self.log_ratio_at_start:.2g} nats, not 0; the model"
-                " does not compute the same twice (dropout? randomness in its layers?)"
+                f"phase {self.phase.name}: before the first update a log-ratio is {self.log_ratio_at_start:.2g} nats, not 0;"
+                " the model does not compute the same twice (randomness in its layers?)"
             )
 
     def _clip_grad_norm(self, model: nn.Module) -> Tensor:

@@ -104,7 +104,7 @@ def train(
     started = time.perf_counter()
     plan = make_plan(rows, phase, seed)
     out.mkdir(parents=True, exist_ok=True)
-    with _threads(model, threads), held() as signals:
+    with _threads(model, threads), _quiet(), held() as signals:
         try:
             return _train(model, rows, phase, plan, out, seed, log, log_every, signals, started)
         except OSError as error:
@@ -226,6 +226,20 @@ def _threads(model: PreTrainedModel, threads: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars from transformers: saving a checkpoint is not news."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _hash(*parts: object) -> str:

@@ -30,7 +30,7 @@ HEAVY = {
     "matplotlib",
     "detoxify",
 }
-TENSORS = {"pack", "attention", "score", "reference", "trainer", "checkpoints", "generate", "models"}
+TENSORS = {"pack", "attention", "score", "reference", "shell", "trainer", "checkpoints", "generate", "models"}
 """Rooms of `align` that are about tensors: whoever imports them wants torch."""
 FILES = sorted(path for package in ("curate", "align") for path in (ROOT / package).rglob("*.py"))
 

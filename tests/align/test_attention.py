@@ -1,0 +1,115 @@
+"""Packed attention is exact, or refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from align.attention import UnpackableError, packed, packed_attention, probe
+from align.pack import lay
+
+TinyLlama = Callable[..., Any]
+
+
+def tiny(kind: str, **changes: object) -> Any:
+    import transformers
+
+    torch.manual_seed(0)
+    settings = {
+        "vocab_size": 64,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "max_position_embeddings": 64,
+        "initializer_range": 0.3,
+        "pad_token_id": 0,
+    }
+    made = getattr(transformers, f"{kind}Config")(**(settings | changes))
+    return getattr(transformers, f"{kind}ForCausalLM")(made)
+
+
+@pytest.mark.parametrize("kind", ["Llama", "Qwen3", "Mistral"])
+def test_plain_causal_models_pack_exactly(kind: str) -> None:
+    model = tiny(kind)
+    assert probe(model) < 1e-4
+    assert model.config._attn_implementation != "packed"
+
+
+def test_a_model_that_caps_its_scores_is_refused() -> None:
+    with pytest.raises(UnpackableError, match="softcap"):
+        probe(tiny("Gemma2", attn_logit_softcapping=2.0))
+
+
+def test_a_window_shorter_than_a_row_is_refused_and_a_longer_one_served() -> None:
+    with pytest.raises(UnpackableError, match="sliding_window 8 for a row of 19 tokens"):
+        probe(tiny("Mistral", sliding_window=8))
+    assert probe(tiny("Mistral", sliding_window=19)) < 1e-4
+
+
+def test_a_layer_that_never_asks_is_noticed(tiny_llama: TinyLlama) -> None:
+    model = tiny_llama()
+    model.model.layers[1].self_attn.forward = lambda hidden_states, **_: (hidden_states * 0, None)
+    with pytest.raises(UnpackableError, match="1 of its 2 layers"):
+        probe(model)
+
+
+def test_weights_with_nan_do_not_pass_the_probe(tiny_llama: TinyLlama) -> None:
+    model = tiny_llama()
+    with torch.no_grad():
+        model.model.norm.weight[0] = float("nan")
+    with pytest.raises(UnpackableError, match="NaN in the weights"):
+        probe(model)
+
+
+def test_a_call_without_a_pack_is_refused(tiny_llama: TinyLlama) -> None:
+    model = tiny_llama()
+    with packed(model), pytest.raises(UnpackableError, match="a call without a pack"):
+        model(input_ids=torch.tensor([[3, 4]]), use_cache=False)
+
+
+@pytest.mark.parametrize(
+    ("argument", "named"),
+    [
+        ({"softcap": 30.0}, "softcap"),
+        ({"s_aux": torch.ones(1)}, "s_aux"),
+        ({"position_bias": torch.ones(1)}, "position_bias"),
+        ({"dropout": 0.1}, "dropout"),
+        ({"is_causal": False}, "not causal"),
+        ({"sliding_window": 2}, "sliding_window"),
+    ],
+)
+def test_what_is_not_implemented_is_refused(argument: dict[str, Any], named: str) -> None:
+    query = torch.ones(1, 2, 3, 4)
+    with pytest.raises(UnpackableError, match=named):
+        packed_attention(torch.nn.Linear(1, 1), query, query, query, None, pack=lay([([1, 2], [3])]), **argument)
+
+
+@pytest.mark.parametrize("heads", [2, 4])
+def test_grouped_attention_is_each_segment_by_itself_forward_and_backward(heads: int) -> None:
+    torch.manual_seed(0)
+    sizes = [2, 70, 9, 130, 33]
+    pack = lay([(list(range(size - 1)), [1]) for size in sizes])
+    tokens = sum(sizes)
+    given = [torch.randn(1, count, tokens, 8, dtype=torch.float64, requires_grad=True) for count in (4, heads, heads)]
+    found, _ = packed_attention(torch.nn.Linear(1, 1), *given, None, pack=pack)
+    weights = torch.randn_like(found)
+    grads = torch.autograd.grad((found * weights).sum(), given)
+
+    pieces, start = [], 0
+    for size in sizes:
+        query, key, value = (x[0, :, start : start + size] for x in given)
+        key, value = (x.repeat_interleave(4 // heads, 0) for x in (key, value))
+        scores = (query @ key.transpose(1, 2)) / 8**0.5
+        scores = scores.masked_fill(torch.ones(size, size, dtype=torch.bool).triu(1), float("-inf"))
+        pieces.append((scores.softmax(-1) @ value).transpose(0, 1))
+        start += size
+    expected = torch.cat(pieces)[None]
+    assert torch.allclose(found, expected, atol=1e-12)
+    for ours, theirs in zip(grads, torch.autograd.grad((expected * weights).sum(), given), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-12)

@@ -1,0 +1,44 @@
+"""Scores: summed log-probabilities of completions, whatever shares the pass with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from align.attention import packed
+from align.pack import lay
+from align.rows import Rows
+from align.score import log_probs
+
+TinyLlama = Callable[..., Any]
+MakeRows = Callable[..., Rows]
+
+
+def naive(model: Any, prompt: list[int], completion: list[int]) -> torch.Tensor:
+    """One row at a time, the model's own attention, a full log-softmax."""
+    logits = model(input_ids=torch.tensor([prompt + completion]), use_cache=False).logits[0].log_softmax(-1)
+    return torch.stack([logits[len(prompt) - 1 + place, token] for place, token in enumerate(completion)]).sum()
+
+
+def test_packed_scores_are_those_of_one_row_at_a_time(tiny_llama: TinyLlama, make_rows: MakeRows) -> None:
+    model, rows = tiny_llama(double=True).eval(), make_rows(12)
+    expected = torch.stack([naive(model, *row) for row in zip(rows.prompts, rows.completions, strict=True)])
+    with packed(model):
+        found = log_probs(model, lay(list(zip(rows.prompts, rows.completions, strict=True))))
+    assert found.dtype == torch.float64 and torch.allclose(found, expected, atol=1e-10)
+
+
+def test_a_row_is_blind_to_its_neighbours(tiny_llama: TinyLlama) -> None:
+    model = tiny_llama(double=True).eval()
+    with packed(model):
+        one = log_probs(model, lay([([5, 6], [7, 2]), ([8, 9], [10, 2])]))
+        other = log_probs(model, lay([([5, 6], [7, 2]), ([30, 31, 32], [33, 34, 2])]))
+    assert torch.equal(one[0], other[0]) and one[1] != other[1]
+
+
+def test_half_precision_weights_are_scored_in_single_precision(tiny_llama: TinyLlama) -> None:
+    model = tiny_llama().bfloat16().eval()
+    with packed(model):
+        assert log_probs(model, lay([([5, 6], [7, 2])])).dtype == torch.float32
