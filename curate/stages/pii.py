@@ -1,0 +1,111 @@
+"""Replace personal data by typed pseudonyms that are numbered within their row: `<PHONE_1>`, `<NRIC_1>`."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+import polars as pl
+
+from curate.recipe import config
+from curate.schema import MESSAGE
+from curate.stages.pii_patterns import Found, find
+from curate.stages.prompts import flatten, regroup
+
+if TYPE_CHECKING:
+    from curate.stages import Schema
+
+_PSEUDONYM = re.compile(r"<([A-Z]{2,10})_([0-9]{1,6})>")
+
+
+@config
+class Pii:
+    """Replace `prompt` and `completion` by texts without personal data, and list in `pii` the types that were replaced.
+
+    The same value has the same number in the whole row and numbers mean nothing across rows: there is no counter and no
+    map. `pii` holds one entry per replacement, sorted, so that counting its entries counts replacements by type. The whole
+    value goes: a masked NRIC leaves 9 to 909 candidates. Pseudonyms that are in the text already stay and are not reused.
+
+    Runs after `repair`, which takes the invisible characters out of numbers.
+    """
+
+    VERSION: ClassVar[int] = 1
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Columns it wants."""
+        return ("prompt", "completion")
+
+    @property
+    def writes(self) -> Schema:
+        """Columns it replaces, and `pii`."""
+        return {"prompt": pl.List(MESSAGE), "completion": pl.String, "pii": pl.List(pl.String)}
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """None: the patterns are code, and VERSION stands for them."""
+        return ()
+
+    def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Replace row by row; a row without anything suspicious costs one regex search per distinct text."""
+        flat = flatten(rows)
+        contents = flat["content"].to_list()
+        completions = [text or "" for text in rows["completion"].to_list()]
+        pieces = {text: found for text in {*contents, *completions} if (found := find(text))}
+        types: list[list[str]] = [[] for _ in completions]
+        messages: dict[int, list[int]] = defaultdict(list)
+        for index, row in enumerate(flat["row"].to_list()):
+            messages[row].append(index)
+        touched = {row for row, indices in messages.items() if any(contents[index] in pieces for index in indices)}
+        touched.update(row for row, text in enumerate(completions) if text in pieces)
+        for row in sorted(touched):
+            texts = [*(contents[index] for index in messages[row]), completions[row]]
+            replaced, types[row] = _pseudonymised(texts, [pieces.get(text, []) for text in texts])
+            for index, text in zip(messages[row], replaced, strict=False):
+                contents[index] = text
+            completions[row] = replaced[-1]
+        prompts = regroup(flat.with_columns(pl.Series("content", contents, dtype=pl.String)), rows.height)
+        return pl.DataFrame(
+            {
+                "prompt": prompts,
+                "completion": pl.Series(completions, dtype=pl.String),
+                "pii": pl.Series(types, dtype=pl.List(pl.String)),
+            }
+        )
+
+
+def pseudonymised(texts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Replace the personal data of texts that belong together.
+
+    Args:
+        texts: the messages of a row, oldest first, then its completion; one numbering for all.
+
+    Returns:
+        The texts, and the type of every replacement, sorted.
+
+    >>> pseudonymised(["call me 9123 4567", "is it +65 91234567?"])
+    (['call me <PHONE_1>', 'is it <PHONE_1>?'], ['PHONE', 'PHONE'])
+    """
+    return _pseudonymised(texts, [find(text) for text in texts])
+
+
+def _pseudonymised(texts: Sequence[str], pieces: Sequence[Sequence[Found]]) -> tuple[list[str], list[str]]:
+    last: dict[str, int] = defaultdict(int)
+    for text in texts:
+        for kind, number in _PSEUDONYM.findall(text):
+            last[kind] = max(last[kind], int(number))
+    numbers: dict[tuple[str, str], int] = {}
+    replaced, types = [], []
+    for text, found in zip(texts, pieces, strict=True):
+        parts, position = [], 0
+        for start, end, kind, value in found:
+            if (kind, value) not in numbers:
+                last[kind] += 1
+                numbers[kind, value] = last[kind]
+            parts += [text[position:start], f"<{kind}_{numbers[kind, value]}>"]
+            position = end
+            types.append(kind)
+        replaced.append("".join([*parts, text[position:]]))
+    return replaced, sorted(types)

@@ -1,0 +1,26 @@
+"""Varieties of English: each a folder of markers, scored by the same arithmetic; `VARIETIES` is the whole list."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from curate.errors import RecipeError
+from curate.varieties.markers import Variety, load_variety
+
+VARIETIES: dict[str, Path] = {
+    "singlish": Path(__file__).parent / "singlish" / "markers.yaml",
+}
+"""Recipe word -> the file that says what marks the variety. Another variety is another folder and one more line."""
+
+
+@cache
+def variety(name: str) -> Variety:
+    """The variety of that name, loaded once.
+
+    Raises:
+        RecipeError: no variety of that name.
+    """
+    if name not in VARIETIES:
+        raise RecipeError(f"no variety {name!r}; known: {', '.join(sorted(VARIETIES))}")
+    return load_variety(VARIETIES[name])
