@@ -1,0 +1,27 @@
+"""The `align` command line: which subcommands there are; each is imported when it is used."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import click
+
+from curate import __version__
+from curate.command import LazyGroup, entry
+
+LAZY = {
+    "run": ("align.commands:run", "Train and evaluate what a recipe says."),
+    "plan": ("align.commands:plan", "What a recipe would do: rows, lengths, steps, memory. Trains nothing."),
+    "compare": ("align.commands:compare", "Finished runs side by side."),
+}
+
+
+@click.group(cls=LazyGroup, lazy=LAZY, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="align")
+def cli() -> None:
+    """Turn preference data into a safer model, and measure what that cost."""
+
+
+def main() -> NoReturn:
+    """Entry point of the `align` command."""
+    entry(cli)

@@ -1,0 +1,83 @@
+"""The subcommands of `align`; heavy imports happen when a command runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import click
+
+FILE = click.Path(path_type=Path)
+RECIPE = click.argument("recipe", metavar="R.yaml", type=FILE)
+SETS = click.option("--set", "sets", multiple=True, metavar="a.b=c", help="Change one setting of the recipe; repeatable.")
+RUNS = click.option("--runs", type=FILE, default=Path("runs"), show_default=True, help="Folder that run folders are made in.")
+
+
+def _seeds(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...]:
+    try:
+        seeds = tuple(int(part) for part in value.split(",")) if value else ()
+    except ValueError:
+        raise click.BadParameter(f"found {value!r}, expected numbers such as 0,1,2") from None
+    if any(seed < 0 for seed in seeds):
+        raise click.BadParameter("a seed is 0 or more")
+    return seeds
+
+
+@click.command()
+@RECIPE
+@SETS
+@click.option("--seed", type=click.IntRange(min=0), help="In place of the recipe's seed.")
+@click.option("--seeds", callback=_seeds, metavar="0,1,2", help="Several seeds, one run each, and a summary of them.")
+@RUNS
+@click.option("--show-text", is_flag=True, help="Put sampled completions into report.html; they may be toxic.")
+def run(recipe: Path, sets: tuple[str, ...], seed: int | None, seeds: tuple[int, ...], runs: Path, show_text: bool) -> None:
+    """Train and evaluate what a recipe says.
+
+    Leaves a folder in --runs that is named by the recipe, the data and the versions: the same command again does nothing
+    and prints the same table; a run that was stopped goes on where it was.
+    """
+    from align import run as running
+    from align.compare import seeds_summary
+    from align.recipe import read_recipe
+    from align.report import report
+    from align.results import summary
+    from curate.errors import RecipeError
+
+    if seed is not None and seeds:
+        raise RecipeError("--seed and --seeds: found both; give one of them")
+    made = read_recipe(recipe, sets)
+    finished = []
+    for each in seeds or ((made.seed if seed is None else seed),):
+        folder, results, unchanged = running.run(
+            dataclasses.replace(made, seed=each), runs, lambda line: click.echo(line, err=True)
+        )
+        if unchanged:
+            click.echo(f"{folder}: nothing to do; the same recipe, data and versions made what stands there\n")
+        if show_text:
+            running.write_text(folder / "report.html", report(results, folder, show_text=True))
+        click.echo(f"{summary(results)}\n\nreport: {folder / 'report.html'}\n")
+        finished.append(results)
+    if len(finished) > 1:
+        click.echo(seeds_summary(finished))
+
+
+@click.command()
+@RECIPE
+@SETS
+@click.option("--runs", type=FILE, default=Path("runs"), show_default=True, help="Folder whose cache may hold the tokenizer.")
+@click.option("--show-text", is_flag=True, help="Print the example row's text too; it may be toxic or personal.")
+def plan(recipe: Path, sets: tuple[str, ...], runs: Path, show_text: bool) -> None:
+    """What a recipe would do: rows per class, lengths, steps, one example with its mask, memory. Trains nothing."""
+    from align.preview import preview
+    from align.recipe import read_recipe
+
+    click.echo(preview(read_recipe(recipe, sets), runs / "cache", show_text=show_text))
+
+
+@click.command()
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=FILE)
+def compare(folders: tuple[Path, ...]) -> None:
+    """Finished runs side by side: the base and the last checkpoint of each."""
+    from align.compare import compare as table
+
+    click.echo(table(folders))

@@ -1,0 +1,223 @@
+"""A dataset folder that `curate build` made, as the rows that a phase trains on."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from align.rows import Rows
+from curate.errors import DataError
+from curate.schema import canonical, digest
+from curate.store import read_parquet, sha256
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+OUTPUTS = {"desirable": "sft", "unpaired": "unpaired", "paired": "paired"}
+"""What an objective needs -> the output that has it."""
+
+REMAKE = "build it again with `curate build`"
+NEVER_TRAIN = ("held_out/*",)  # where the manifest does not say: curate's own default
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset folder whose files were found as its manifest says.
+
+    Attributes:
+        folder: where it lies.
+        manifest: as `curate build` wrote it.
+        fingerprint: hash of every file's name and sha256.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+    fingerprint: str
+    _tables: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False, compare=False)
+
+    def split(self, output: str, split: str) -> pl.DataFrame:
+        """Rows of one output ("unpaired", "sft", "paired") and split; no rows where the folder has none."""
+        return self._read(f"{output}/{split}-")
+
+    def corpus(self, columns: list[str] | None = None) -> pl.DataFrame:
+        """Every row of the build, kept or dropped, or some columns of it."""
+        rows = self._read("corpus/")
+        missing = [column for column in columns or () if column not in rows.columns]
+        if missing:
+            raise DataError(f"{self.folder}/corpus: found no column {missing[0]!r}; {REMAKE}")
+        return rows if columns is None else rows.select(columns)
+
+    @property
+    def never_train(self) -> tuple[str, ...]:
+        """Patterns of sources that no training row may come from."""
+        splits = self.manifest.get("recipe", {}).get("dataset", {}).get("splits", {})
+        return tuple(splits.get("never_train", NEVER_TRAIN))
+
+    def _read(self, prefix: str) -> pl.DataFrame:
+        if prefix not in self._tables:
+            names = sorted(name for name in self.manifest["files"] if name.startswith(prefix) and name.endswith(".parquet"))
+            frames = [read_parquet(self.folder / name) for name in names]
+            self._tables[prefix] = pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
+        return self._tables[prefix]
+
+
+def open_dataset(folder: Path) -> Dataset:
+    """Open a dataset folder; every file is there, whole, and says the same about what is toxic.
+
+    Raises:
+        DataError: no such folder, no manifest, a file that is missing or changed, a test split without rows, or labels that
+            contradict the corpus.
+    """
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder}: found no such folder; make it with `curate build --source RAW --out {folder}`, or set data to one"
+        )
+    try:
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        files = {str(name): str(fact["sha256"]) for name, fact in manifest["files"].items()}
+    except FileNotFoundError:
+        raise DataError(f"{folder}: found no manifest.json, so no finished build; {REMAKE}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise DataError(f"{folder}/manifest.json: is not as `curate build` writes it; {REMAKE}") from None
+    for name, expected in files.items():
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise DataError(f"{folder}/manifest.json: names a file outside its folder; {REMAKE}")
+        if not path.is_file():
+            raise DataError(f"{path}: is missing, the manifest lists it; {REMAKE}")
+        if sha256(path) != expected:
+            raise DataError(f"{path}: its sha256 is not the manifest's, so it was changed or damaged; {REMAKE}")
+    dataset = Dataset(folder, manifest, digest(canonical(files)))
+    _check_labels(dataset)
+    return dataset
+
+
+def phase_rows(dataset: Dataset, needs: frozenset[str], tokenizer: PreTrainedTokenizerBase, split: str = "train") -> Rows:
+    """What an objective trains on, tokenised.
+
+    Args:
+        dataset: an open dataset.
+        needs: what the objective needs, see `align.objectives.Objective`.
+        tokenizer: its chat template renders every row.
+        split: which split.
+
+    Raises:
+        DataError: no row, only one class where both are needed, or a chat template under which a prompt is no prefix.
+    """
+    output = next(OUTPUTS[need] for need in OUTPUTS if need in needs)
+    table = dataset.split(output, split)
+    where = f"{dataset.folder}/{output}/{split}"
+    if table.is_empty():
+        cure = (
+            "a recipe whose phases need no pairs, or more toxic and mild replies to one prompt"
+            if output == "paired"
+            else "more input"
+        )
+        raise DataError(f"{where}: found no row; build the dataset from {cure}")
+    if output == "paired":
+        return _paired(table, tokenizer, where)
+    desirable = table["label"].to_list() if output == "unpaired" else [True] * table.height
+    if output == "unpaired" and len(set(desirable)) < 2:
+        found = "desirable" if desirable[0] else "undesirable"
+        raise DataError(f"{where}: found only {found} rows; this objective needs both, build from input that has both")
+    prompts, completions = tokens(table["prompt"].to_list(), table["completion"].to_list(), tokenizer)
+    return Rows(prompts, completions, desirable, [-1] * table.height, table["id"].to_list())
+
+
+def tokens(
+    prompts: list[list[dict[str, str]]], completions: list[list[dict[str, str]]], tokenizer: PreTrainedTokenizerBase
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Token ids of prompts, up to where the completion starts, and of completions, their end of turn included.
+
+    Raises:
+        DataError: the chat template or the tokenizer changes a prompt when a completion follows it.
+    """
+    whole = [[*prompt, *completion] for prompt, completion in zip(prompts, completions, strict=True)]
+    before = render(prompts, tokenizer, generation=True)
+    after = render(whole, tokenizer, generation=False)
+    heads = _encode(before, tokenizer)
+    rows = _encode(after, tokenizer)
+    end = tokenizer.eos_token_id
+    for head, row in zip(heads, rows, strict=True):
+        if row[: len(head)] != head:
+            raise DataError(
+                f"{tokenizer.name_or_path or 'tokenizer'}: its chat template does not render a prompt as the beginning of"
+                " prompt and completion, so no one can say which tokens to score; use a model whose template does"
+            )
+    tails = [row[len(head) :] for head, row in zip(heads, rows, strict=True)]
+    return heads, [_until_last(tail, end) for tail in tails]
+
+
+def render(dialogues: list[list[dict[str, str]]], tokenizer: PreTrainedTokenizerBase, *, generation: bool) -> list[str]:
+    """Dialogues as the chat template writes them; with `generation`, up to where the assistant starts to speak."""
+    texts = tokenizer.apply_chat_template(dialogues, tokenize=False, add_generation_prompt=generation)
+    return [str(text) for text in texts]
+
+
+def prompt_tokens(prompts: list[list[dict[str, str]]], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """Token ids of prompts, up to where the completion starts."""
+    return _encode(render(prompts, tokenizer, generation=True), tokenizer)
+
+
+def _encode(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """Token ids; the chat template has written the special tokens already."""
+    return [list(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]] if texts else []
+
+
+def _until_last(tail: list[int], end: int | None) -> list[int]:
+    """A completion without what a template writes after its end of turn (often a line break), which nobody samples."""
+    if end is None or end not in tail:
+        return tail
+    return tail[: len(tail) - tail[::-1].index(end)]
+
+
+def _paired(table: pl.DataFrame, tokenizer: PreTrainedTokenizerBase, where: str) -> Rows:
+    """Rows 2i and 2i + 1 are the chosen and the rejected side of pair i."""
+    pairs = table.select("prompt", "chosen", "rejected", "chosen_id", "rejected_id").rows()
+    prompts = [prompt for prompt, *_ in pairs for _ in range(2)]
+    sides = [side for _, chosen, rejected, *_ in pairs for side in (chosen, rejected)]
+    ids = [name for *_, chosen, rejected in pairs for name in (chosen, rejected)]
+    heads, tails = tokens(prompts, sides, tokenizer)
+    count = 2 * len(pairs)
+    return Rows(heads, tails, [at % 2 == 0 for at in range(count)], [at ^ 1 for at in range(count)], ids)
+
+
+def _check_labels(dataset: Dataset) -> None:
+    """No set is read with inverted labels: what is desirable is not toxic in the corpus, in every output and split."""
+    verdicts = dataset.corpus(["id", "toxic"])
+    toxic = dict(zip(verdicts["id"].to_list(), verdicts["toxic"].to_list(), strict=True))
+    found: Counter[str] = Counter()
+    for split in ("train", "validation", "test"):
+        for output, claims in _claims(dataset, split).items():
+            wrong = sum(toxic.get(name) is not (not desirable) for name, desirable in claims)
+            if wrong:
+                raise DataError(
+                    f"{dataset.folder}/{output}/{split}: {wrong:,} of {len(claims):,} labels contradict the corpus"
+                    f" (desirable must be non_toxic); {REMAKE}"
+                )
+            found[split] += len(claims)
+    for split in ("train", "test"):
+        if not found[split]:
+            raise DataError(
+                f"{dataset.folder}: its {split} split is empty; build it from more input or change dataset.splits.{split}"
+                if split == "test"
+                else f"{dataset.folder}: its train split is empty; build it from more input"
+            )
+
+
+def _claims(dataset: Dataset, split: str) -> dict[str, list[tuple[str, bool]]]:
+    claims: dict[str, list[tuple[str, bool]]] = {}
+    unpaired, sft, paired = (dataset.split(output, split) for output in ("unpaired", "sft", "paired"))
+    if not unpaired.is_empty():
+        claims["unpaired"] = list(zip(unpaired["id"].to_list(), unpaired["label"].to_list(), strict=True))
+    if not sft.is_empty():
+        claims["sft"] = [(name, True) for name in sft["id"].to_list()]
+    if not paired.is_empty():
+        claims["paired"] = [(name, True) for name in paired["chosen_id"].to_list()]
+        claims["paired"] += [(name, False) for name in paired["rejected_id"].to_list()]
+    return claims

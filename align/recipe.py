@@ -1,0 +1,129 @@
+"""The recipe of a run: which data, which model, which phases, and how the result is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SkipValidation
+
+from align.generate import Sampling
+from align.models import MODELS
+from align.phase import Phase, parse
+from align.suites import SUITES
+from curate.errors import RecipeError
+from curate.labelers import LABELERS
+from curate.recipe import build, choose, chosen_name, config, load, plain
+
+
+@config
+class Evaluation:
+    """How every checkpoint of the run is judged.
+
+    Args:
+        suites: what is measured, each a suite's name or `name: {options}`.
+        judge: the labeler that decides which sampled completions are toxic; not the one that built the data.
+        truth: a second labeler to report beside the judge, where the truth about the data is known by construction.
+        allow_same_judge: judge with the labeler that built the data after all; every table then says so.
+        sampling: how completions are drawn.
+    """
+
+    suites: SkipValidation[tuple[Any, ...]]
+    judge: SkipValidation[Any]
+    truth: SkipValidation[Any] = None
+    allow_same_judge: bool = False
+    sampling: Sampling = Sampling()
+
+
+@config
+class Recipe:
+    """One run.
+
+    Args:
+        name: what the run is called; part of its folder's name.
+        seed: decides the built-in model's weights, the order of rows, the KL partners and the sampled completions.
+        data: dataset folder that `curate build` made, relative to the working folder.
+        model: the base model: `builtin:tiny` or `pretrained`, with options.
+        phases: objectives in order, each with its own optimisation settings; each starts from the model before it.
+        eval: suites, judge and sampling.
+        threads: CPU threads of torch. More than one only helps models above about 20 M parameters; it may change last bits.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    seed: Annotated[int, Field(ge=0)] = 0
+    data: Annotated[str, Field(min_length=1)] = "pairs/"
+    model: SkipValidation[Any]
+    phases: SkipValidation[tuple[Phase, ...]]
+    eval: Evaluation
+    threads: Annotated[int, Field(ge=1)] = 1
+
+
+def read_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and settings on top; every slip is named before any work starts.
+
+    Args:
+        path: YAML file.
+        sets: settings such as "phases.kto_s.beta=0.2".
+
+    Raises:
+        RecipeError: with the place, what was found, and what would do.
+    """
+    tree = load(path, sets)
+    if "model" in tree:
+        tree["model"] = choose(MODELS, tree["model"], f"{path}: model", "model")
+    if "phases" in tree:
+        entries = _entries(tree["phases"], f"{path}: phases", "phase")
+        tree["phases"] = tuple(parse(entry, f"{path}: phases[{at}]") for at, entry in enumerate(entries))
+    judging = tree.get("eval")
+    if isinstance(judging, dict):
+        if "suites" in judging:
+            entries = _entries(judging["suites"], f"{path}: eval: suites", "suite")
+            made = tuple(choose(SUITES, entry, f"{path}: eval: suites[{at}]", "suite") for at, entry in enumerate(entries))
+            judging["suites"] = made
+        for role in ("judge", "truth"):
+            if judging.get(role) is not None:
+                judging[role] = _text_labeler(judging[role], f"{path}: eval: {role}")
+    return build(Recipe, tree, str(path))
+
+
+def resolved(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain values with every default written out; `read_recipe` of it gives the same recipe back."""
+    tree: dict[str, Any] = plain(recipe)
+    tree["model"] = _entry(MODELS, recipe.model)
+    tree["phases"] = [_phase_entry(phase) for phase in recipe.phases]
+    tree["eval"]["suites"] = [_entry(SUITES, suite) for suite in recipe.eval.suites]
+    tree["eval"]["judge"] = _entry(LABELERS, recipe.eval.judge)
+    tree["eval"]["truth"] = None if recipe.eval.truth is None else _entry(LABELERS, recipe.eval.truth)
+    return tree
+
+
+def phase_names(recipe: Recipe) -> list[str]:
+    """Folder names of the phases, e.g. "1-sft", "2-kto_s"."""
+    return [f"{at}-{phase.name}" for at, phase in enumerate(recipe.phases, start=1)]
+
+
+def _entries(value: object, where: str, kind: str) -> list[object]:
+    if not isinstance(value, list) or not value:
+        raise RecipeError(f"{where}: expected a list with at least one {kind}, found {type(value).__name__} {value!r:.40}")
+    return value
+
+
+def _entry(table: dict[str, type], instance: object) -> dict[str, Any]:
+    return {chosen_name(table, instance): plain(instance)}
+
+
+def _phase_entry(phase: Phase) -> dict[str, Any]:
+    tree: dict[str, Any] = plain(phase)
+    return {tree.pop("name"): tree.pop("objective") | tree}
+
+
+def _text_labeler(entry: object, where: str) -> object:
+    """A labeler that judges texts by themselves; `column`, which reads what came with the data, cannot."""
+    labeler = choose(LABELERS, entry, where, "labeler")
+    if not hasattr(type(labeler), "score"):
+        able = sorted(name for name, cls in LABELERS.items() if hasattr(cls, "score"))
+        raise RecipeError(
+            f"{where}: {chosen_name(LABELERS, labeler)} cannot score a text by itself; one of {', '.join(able)} can"
+        )
+    return labeler

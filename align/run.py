@@ -1,0 +1,193 @@
+"""One recipe, from base model to table: load, train phase by phase, evaluate every checkpoint."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from align.data import Dataset, open_dataset, phase_rows
+from align.judges import agreement, check_judge, judge_validity, labeler_name, plain_validity
+from align.recipe import Recipe, phase_names, resolved
+from align.report import report
+from align.results import FORMAT, RESULTS, read_results, run_folder, run_key
+from align.suites import SUITES, Subject
+from curate.recipe import chosen_name
+from curate.store import locked, write_atomic, write_json
+
+if TYPE_CHECKING:
+    from align.loaded import Loaded
+
+MEASURED = "measured.json"
+
+
+def run(recipe: Recipe, runs: Path, say: Callable[[str], None]) -> tuple[Path, dict[str, Any], bool]:
+    """Carry a recipe out, or go on where it was stopped.
+
+    Args:
+        recipe: what to do.
+        runs: folder of run folders; `cache/` in it holds what runs share.
+        say: called with one line as each step begins.
+
+    Returns:
+        The run's folder, its results, and whether there was nothing left to do.
+
+    Raises:
+        UserError: the data, the recipe or the disk cannot give what was asked; what was finished stays.
+    """
+    dataset = open_dataset(Path(recipe.data))
+    warning = check_judge(recipe.eval.judge, dataset, allowed=recipe.eval.allow_same_judge)
+    key = run_key(recipe, dataset)
+    folder = run_folder(runs, recipe, key)
+    if (folder / RESULTS).is_file():
+        return folder, read_results(folder), True
+    with locked(folder):
+        write_text(folder / "recipe.yaml", yaml.safe_dump(resolved(recipe), sort_keys=False, allow_unicode=True))
+        clock = _Clock(folder / "cpu_seconds.json")
+        phases, checkpoints, model = _checkpoints(recipe, dataset, folder, runs / "cache", clock, say)
+        with clock("judging"):
+            judged = _judged(recipe, dataset)
+        results = {
+            "format": FORMAT,
+            "name": recipe.name,
+            "seed": recipe.seed,
+            "model": model,
+            "data": {"folder": recipe.data, "name": dataset.manifest.get("name", "dataset"), "fingerprint": dataset.fingerprint},
+            "phases": phases,
+            "checkpoints": checkpoints,
+            **judged,
+            "warnings": [warning] if warning else [],
+            "cpu_seconds": clock.parts,
+            "key": key,
+        }
+        write_text(folder / "report.html", report(results, folder))
+        write_json(folder / RESULTS, results)
+    return folder, results, False
+
+
+def _checkpoints(
+    recipe: Recipe, dataset: Dataset, folder: Path, cache: Path, clock: _Clock, say: Callable[[str], None]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], str]:
+    """Train every phase, evaluate the base and what each phase leaves."""
+    with clock("start"):
+        import torch
+        from transformers.utils import logging
+
+        from align.trainer import train
+
+        logging.disable_progress_bar()
+        torch.set_num_threads(recipe.threads)
+    with clock("base"):
+        say("base model")
+        loaded = recipe.model.load(dataset, cache, recipe.seed)
+    checkpoints = [_evaluate(recipe, dataset, loaded, folder / "base", "base", clock, say)]
+    phases = []
+    for at, (name, phase) in enumerate(zip(phase_names(recipe), recipe.phases, strict=True)):
+        with clock(name):
+            rows = phase_rows(dataset, phase.objective.needs, loaded.tokenizer)
+            say(f"{name}: {len(rows):,} rows")
+            done = train(loaded.model, rows, phase, folder / name, recipe.seed, threads=recipe.threads)
+        for line in done.damaged:
+            say(f"{name}: {line}; an earlier checkpoint was used")
+        phases.append(
+            {
+                "folder": name,
+                "steps": done.steps,
+                "rows": done.rows,
+                "left_out": done.left_out,
+                "metrics": done.metrics,
+                "kl_positive_share": done.metrics.get("kl_positive_share"),
+                "mean_beta_kl": _mean_beta_kl(folder / name / "metrics.jsonl", phase.objective),
+            }
+        )
+        label = "after " + " + ".join(phase.name for phase in recipe.phases[: at + 1])
+        checkpoints.append(_evaluate(recipe, dataset, loaded, folder / name, label, clock, say))
+    return phases, checkpoints, loaded.name
+
+
+def _evaluate(
+    recipe: Recipe, dataset: Dataset, loaded: Loaded, folder: Path, label: str, clock: _Clock, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Figures of one checkpoint; those of an earlier call are taken as they stand."""
+    if (folder / MEASURED).is_file():
+        found: dict[str, Any] = json.loads((folder / MEASURED).read_bytes())
+        return found
+    say(f"evaluating: {label}")
+    with clock("evaluation"):
+        subject = Subject(
+            loaded.model, loaded.tokenizer, dataset, recipe.eval.judge, recipe.eval.truth, recipe.eval.sampling, recipe.seed
+        )
+        figures: dict[str, Any] = {"name": label}
+        for suite in recipe.eval.suites:
+            name = chosen_name(SUITES, suite)
+            measured = suite(subject)
+            write_text(folder / f"{name}.jsonl", "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in measured.items))
+            figures[name] = measured.values
+        write_json(folder / MEASURED, figures)
+    return figures
+
+
+def _judged(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
+    """Whether the judge, and the data's labels, can be believed."""
+    judge, truth = recipe.eval.judge, recipe.eval.truth
+    validity = judge_validity(judge, dataset)
+    name = labeler_name(judge)
+    found: dict[str, Any] = {
+        "judge": {"name": name, "validity": plain_validity(validity), "line": validity.line(name)},
+        "truth": None,
+    }
+    if truth is not None:
+        found["truth"] = {"name": labeler_name(truth), "agreement": agreement(judge, truth, dataset)}
+    return found
+
+
+def _mean_beta_kl(path: Path, objective: Any) -> float | None:  # noqa: ANN401 - an objective of any kind
+    """Mean over the steps of beta times z, z clamped at 0; None where the objective has no z."""
+    if "kl" not in objective.reads:
+        return None
+    kls = [line["kl"] for line in read_metrics(path) if "kl" in line]
+    return float(objective.beta) * sum(kls) / len(kls) if kls else None
+
+
+def read_metrics(path: Path) -> Iterator[dict[str, float]]:
+    """The lines of a metrics.jsonl."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+class _Clock:
+    """CPU seconds by step, kept on disk so that a resumed run counts what went before."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self.parts: dict[str, float] = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            self.parts = {}
+        self._since = 0.0  # process_time counts from the start of the process, imports included
+
+    @contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            now = time.process_time()
+            self.parts[part] = round(self.parts.get(part, 0.0) + now - self._since, 2)
+            self._since = now
+            write_json(self._path, self.parts)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    data = text.encode("utf-8", "surrogatepass")
+    write_atomic(path, lambda file: _write(file, data))
+
+
+def _write(file: Any, data: bytes) -> None:  # noqa: ANN401 - a binary file
+    file.write(data)

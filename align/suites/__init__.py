@@ -1,0 +1,30 @@
+"""Evaluation suites: each one file, one frozen config, one call; `SUITES` is the whole list.
+
+A suite is called with a `Subject`, a model under evaluation and what it is judged by, and returns what it `Measured`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+from align.suites.heldout import Heldout
+from align.suites.retention import Retention
+from align.suites.subject import Measured, Subject
+
+__all__ = ["SUITES", "Measured", "Subject", "Suite"]
+
+
+class Suite(Protocol):
+    """What a run asks of a suite; `VERSION` moves when the same model would get other figures."""
+
+    VERSION: ClassVar[int]
+
+    def __call__(self, subject: Subject) -> Measured:
+        """Measure one checkpoint."""
+        ...
+
+
+SUITES: dict[str, type] = {
+    "heldout": Heldout,
+    "retention": Retention,
+}

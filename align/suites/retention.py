@@ -1,0 +1,96 @@
+"""What did alignment forget? Perplexity of mild replies that training never saw."""
+
+from __future__ import annotations
+
+import math
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import polars as pl
+from pydantic import Field
+
+from align.data import tokens
+from align.suites.subject import Measured, Subject
+from curate.errors import DataError
+from curate.recipe import config
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+LOGITS = 2**24  # most logits of one pass: 64 MB in fp32
+
+
+@config
+class Retention:
+    """Perplexity per token of held-out desirable completions, given their prompts.
+
+    `neutral`: sources that no training row may come from, so their topics occur in no phase. `clean`: mild replies to
+    prompts that also drew toxic ones, what alignment should teach.
+
+    Args:
+        max_rows: at most this many rows of each kind; none takes all.
+    """
+
+    max_rows: Annotated[int, Field(ge=1)] | None = None
+    VERSION: ClassVar[int] = 1
+
+    def __call__(self, subject: Subject) -> Measured:
+        """Figures for each kind: perplexity, n (rows) and tokens; a kind without rows has perplexity null.
+
+        Raises:
+            DataError: there is no row of either kind.
+        """
+        table = subject.dataset.split("unpaired", "test")
+        if table.is_empty() or not table["label"].any():
+            raise DataError(f"{subject.dataset.folder}/unpaired/test: found no desirable row to measure retention on")
+        never = [
+            any(fnmatchcase(source, pattern) for pattern in subject.dataset.never_train) for source in table["source"].to_list()
+        ]
+        table = table.with_columns(never=pl.Series(never, dtype=pl.Boolean)).filter("label").sort("id")
+        kinds = {"neutral": table.filter("never"), "clean": table.filter(~pl.col("never") & ~pl.col("benign"))}
+        values: dict[str, Any] = {}
+        items: list[dict[str, Any]] = []
+        for kind, rows in kinds.items():
+            taken = rows.head(self.max_rows) if self.max_rows else rows
+            prompts, completions = tokens(taken["prompt"].to_list(), taken["completion"].to_list(), subject.tokenizer)
+            sums = log_probs(subject.model, prompts, completions)
+            count = sum(map(len, completions))
+            perplexity = math.exp(-sum(sums) / count) if count else None
+            values[kind] = {"perplexity": perplexity, "n": len(sums), "tokens": count}
+            items += [
+                {"id": name, "kind": kind, "log_prob": value, "tokens": len(completion)}
+                for name, value, completion in zip(taken["id"].to_list(), sums, completions, strict=True)
+            ]
+        return Measured(values, items)
+
+
+def log_probs(model: PreTrainedModel, prompts: list[list[int]], completions: list[list[int]]) -> list[float]:
+    """Log-probability of each completion given its prompt, summed over its tokens, in nats.
+
+    Uses the model's own attention and padding on the right, so it works for every architecture and needs no packing.
+    """
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    sums: dict[int, float] = {}
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]) + len(completions[index]))
+    training = model.training
+    model.eval()
+    with torch.inference_mode():
+        while order:
+            longest = len(prompts[order[-1]]) + len(completions[order[-1]])
+            size = max(1, LOGITS // (longest * model.config.vocab_size))
+            batch, order = order[-size:], order[:-size]
+            rows = [prompts[index] + completions[index] for index in batch]
+            ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=model.device)
+            real = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=model.device)
+            targets = torch.full_like(ids, -100)
+            for line, (index, row) in enumerate(zip(batch, rows, strict=True)):
+                start = len(prompts[index])
+                targets[line, start : len(row)] = ids[line, start : len(row)]
+            logits = model(input_ids=ids, attention_mask=real, use_cache=False).logits[:, :-1]
+            losses = cross_entropy(logits.flatten(0, 1).float(), targets[:, 1:].flatten(), ignore_index=-100, reduction="none")
+            for index, value in zip(batch, (-losses.view(len(batch), -1).sum(1, dtype=torch.float64)).tolist(), strict=True):
+                sums[index] = value
+    model.train(training)
+    return [sums[index] for index in range(len(prompts))]
