@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -53,7 +54,8 @@ def seal(folder: Path, step: int, key: str) -> None:
         finally:
             os.close(handle)
         files[str(path.relative_to(folder))] = {"sha256": sha256(path), "bytes": path.stat().st_size}
-    write_json(folder / MANIFEST, {"step": step, "key": key, "files": files})
+    facts = {"step": step, "key": key, "files": files}
+    write_json(folder / MANIFEST, facts | {"sha256": _digest(facts)})
 
 
 def prune(out: Path, keep: int = KEEP) -> None:
@@ -140,14 +142,20 @@ def _step(folder: Path) -> int:
     return int(folder.name.rpartition("-")[2])
 
 
+def _digest(facts: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
 def _fault(folder: Path, key: str) -> str | None:
     """What is wrong with a checkpoint, or None."""
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
+        if manifest.pop("sha256") != _digest(manifest):
+            return "its manifest is damaged"
         files, whose = manifest["files"], manifest["key"]
     except OSError:
         return "was not finished"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return "its manifest is damaged"
     if whose != key:
         raise StorageError(f"{folder}: belongs to another phase, other rows or another seed; pass an empty folder or delete it")

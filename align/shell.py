@@ -115,7 +115,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         self._step = step
         if step == 0 and self.reference is not None:
             self._check_start(torch.stack(largest).max())
-        return total[0].float()
+        return total[0]
 
     def _mine(self, units: Sequence[tuple[int, ...]], lengths: Sequence[int]) -> list[list[tuple[int, ...]]]:
         """This process's passes."""

@@ -53,5 +53,5 @@ class KTO:
 
         drift = kl.detach().clamp(min=0)
         direction = torch.where(desirable, 1.0, -1.0).to(log_ratio.dtype)
-        weight = torch.where(desirable, self.lambda_desirable, self.lambda_undesirable).to(log_ratio.dtype)
+        weight = torch.full_like(log_ratio, self.lambda_undesirable).masked_fill(desirable, self.lambda_desirable)
         return weight * torch.sigmoid(-self.beta * direction * (log_ratio - drift))

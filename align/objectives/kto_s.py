@@ -60,5 +60,5 @@ class KTOS:
         drift = kl.detach().clamp(min=0)
         side = torch.where(log_ratio.detach() > 0, 1.0, -1.0).to(log_ratio.dtype)  # S; the paper's convention at r = 0 is unknown
         direction = torch.where(desirable, 1.0, -1.0).to(log_ratio.dtype)
-        weight = torch.where(desirable, self.lambda_desirable, self.lambda_undesirable).to(log_ratio.dtype)
+        weight = torch.full_like(log_ratio, self.lambda_undesirable).masked_fill(desirable, self.lambda_desirable)
         return weight * torch.sigmoid(-self.beta * direction * (log_ratio + side * drift))  # sigmoid(-a): 1 - sigmoid(a) cancels

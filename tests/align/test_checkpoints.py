@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -53,11 +54,9 @@ def test_every_bit_of_a_manifest_counts(out: Path) -> None:
         flipped = bytearray(data)
         flipped[bit // 8] ^= 1 << bit % 8
         path.write_bytes(flipped)
-        try:
-            found, faults = newest(out, "mine")
-        except StorageError:
-            continue  # the flip fell on whose checkpoint it is: stopping is as safe as falling back
-        assert found == out / "checkpoint-10" or flipped.split() == data.split() or b'"step"' not in flipped or not faults
+        found, faults = newest(out, "mine")
+        if found != out / "checkpoint-10":  # a blank became another blank
+            assert faults == [] and json.loads(flipped) == json.loads(data)
 
 
 def test_without_any_there_is_none(out: Path) -> None:

@@ -1,0 +1,196 @@
+"""The trainer's own step against oracles: a naive float64 loop, TRL's trainers, other splits into passes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from align.attention import packed
+from align.phase import Phase, parse
+from align.plan import Plan, make_plan
+from align.reference import reference_for
+from align.rows import Rows
+from align.trainer import _shell
+
+TinyLlama = Callable[..., Any]
+MakeRows = Callable[..., Rows]
+pytestmark = pytest.mark.parity
+STEP = 1  # any but the first, where the policy must still be its reference
+BETA = 0.3
+
+
+def phase(word: str, **options: object) -> Phase:
+    given: dict[str, object] = {"learning_rate": 1e-3, "batch_size": 8, "epochs": 2}
+    if word in {"dpo", "kto", "kto_s"}:
+        given["beta"] = BETA
+    if word in {"kto", "kto_s"}:
+        given |= {"lambda_desirable": 1.2, "lambda_undesirable": 0.7}
+    return parse({word: given | options}, "r.yaml: phases[0]")
+
+
+def moved(model: Any, towards: Rows) -> Any:
+    """A copy of a model, some way from it, that likes every completion better: mismatched log-ratios are then positive too."""
+    policy = copy.deepcopy(model)
+    optimizer = torch.optim.SGD(policy.parameters(), lr=0.05)
+    for prompt, completion in zip(towards.prompts[:16], towards.completions[16:32], strict=True):
+        tokens = torch.tensor([prompt + completion])
+        policy(input_ids=tokens, labels=tokens).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return policy
+
+
+def step(policy: Any, reference: Any, rows: Rows, made: Phase, out: Path) -> tuple[float, Plan, list[torch.Tensor], Any]:
+    """One packed step: its loss, its plan, the gradients it leaves."""
+    from align.checkpoints import Signals
+
+    plan = make_plan(rows, made, 0)
+    trainer = _shell(policy, rows, plan, made, out, 0, "key", None, 10, Signals())
+    if "reference" in made.objective.needs:
+        trainer.reference = reference_for(reference, rows, plan, "key", out, made.token_budget, lambda rows: None)
+    policy.zero_grad()
+    with packed(policy):
+        loss = float(trainer.training_step(policy, {"step": STEP}))
+    return loss, plan, [value.grad.clone() for value in policy.parameters()], trainer
+
+
+def log_prob(model: Any, prompt: list[int], completion: list[int]) -> torch.Tensor:
+    logits = model(input_ids=torch.tensor([prompt + completion]), use_cache=False).logits[0].log_softmax(-1)
+    return torch.stack([logits[len(prompt) - 1 + place, token] for place, token in enumerate(completion)]).sum()
+
+
+def by_hand(word: str, policy: Any, reference: Any, rows: Rows, plan: Plan) -> torch.Tensor:
+    """The loss as the papers write it, one row at a time."""
+    batch = plan.batches[STEP]
+
+    def ratio(prompt: list[int], completion: list[int]) -> torch.Tensor:
+        with torch.no_grad():
+            before = log_prob(reference, prompt, completion)
+        return log_prob(policy, prompt, completion) - before
+
+    if word == "sft":
+        scores = [log_prob(policy, rows.prompts[row], rows.completions[row]) for row in batch.rows]
+        return -torch.stack(scores).sum() / sum(len(rows.completions[row]) for row in batch.rows)
+    r = {row: ratio(rows.prompts[row], rows.completions[row]) for row in batch.rows}
+    if word == "dpo":
+        chosen = [row for row in batch.rows if rows.desirable[row]]
+        return torch.stack([-F.logsigmoid(BETA * (r[row] - r[rows.pair[row]])) for row in chosen]).mean()
+    with torch.no_grad():
+        mismatched = [ratio(rows.prompts[a], rows.completions[b]) for a, b in zip(batch.rows, batch.partners, strict=True)]
+        z = torch.stack(mismatched).mean().clamp(min=0)
+    assert z > 0.1, "this test says nothing about z otherwise"
+    losses = []
+    for row in batch.rows:
+        shift = -z if word == "kto" or r[row] <= 0 else z
+        gain = torch.sigmoid(BETA * (r[row] + shift))
+        losses.append(1.2 * (1 - gain) if rows.desirable[row] else 0.7 * (1 - torch.sigmoid(-BETA * (r[row] + shift))))
+    return torch.stack(losses).mean()
+
+
+@pytest.mark.parametrize("word", ["sft", "dpo", "kto", "kto_s"])
+def test_the_step_is_the_naive_loop_in_double_precision(
+    word: str, tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path
+) -> None:
+    rows = make_rows(48, paired=word == "dpo")
+    reference = tiny_llama(double=True)
+    policy = moved(reference, rows)
+    loss, plan, gradients, _ = step(policy, reference, rows, phase(word), tmp_path)
+    policy.zero_grad()
+    expected = by_hand(word, policy, reference, rows, plan)
+    expected.backward()
+    assert abs(loss - float(expected.detach())) <= 1e-10
+    for ours, value in zip(gradients, policy.parameters(), strict=True):
+        assert torch.allclose(ours, value.grad, atol=1e-10)
+
+
+@pytest.mark.parametrize("word", ["sft", "dpo", "kto_s"])
+def test_the_number_of_passes_changes_nothing(word: str, tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path) -> None:
+    rows = make_rows(48, paired=word == "dpo")
+    reference = tiny_llama(double=True)
+    policy = moved(reference, rows)
+    one, _, whole, _ = step(policy, reference, rows, phase(word), tmp_path / "one")
+    many, _, split, trainer = step(policy, reference, rows, phase(word, token_budget=30), tmp_path / "many")
+    units = [(index,) for index in range(8)]
+    assert len(trainer._mine(units, [12] * 8)) == 4
+    assert abs(one - many) <= 1e-12
+    for a, b in zip(whole, split, strict=True):
+        assert torch.allclose(a, b, atol=1e-12)
+
+
+def tokenizer() -> Any:
+    """A word per token id, for TRL insists on one."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import WhitespaceSplit
+    from transformers import PreTrainedTokenizerFast
+
+    words = Tokenizer(WordLevel({f"t{index}": index for index in range(64)}, unk_token="t63"))
+    words.pre_tokenizer = WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="t0", bos_token="t1", eos_token="t2", unk_token="t63")
+
+
+@pytest.mark.parametrize("word", ["kto", "dpo"])
+def test_the_step_is_trls(word: str, tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path) -> None:
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
+
+    rows = make_rows(48, paired=word == "dpo")
+    reference = tiny_llama()
+    policy = moved(reference, rows)
+    theirs = copy.deepcopy(policy)
+    made = phase(word)
+    loss, plan, gradients, _ = step(policy, reference, rows, made, tmp_path)
+    batch = plan.batches[STEP]
+    common = {
+        "output_dir": str(tmp_path / "trl"),
+        "beta": BETA,
+        "use_cpu": True,
+        "bf16": False,
+        "report_to": "none",
+        "per_device_train_batch_size": 8,
+        "gradient_checkpointing": False,
+    }
+    if word == "kto":
+        texts = {"prompt": ["t3"] * 8, "completion": ["t4", "t5"] * 4, "label": [True, False] * 4}
+        arguments = KTOConfig(**common, desirable_weight=1.2, undesirable_weight=0.7)
+        examples = [
+            {
+                "prompt_ids": rows.prompts[row],
+                "completion_ids": rows.completions[row],
+                "KL_completion_ids": rows.completions[partner],
+                "label": rows.desirable[row],
+            }
+            for row, partner in zip(batch.rows, batch.partners, strict=True)
+        ]
+        trainer: Any = KTOTrainer
+    else:
+        texts = {"prompt": ["t3"] * 8, "chosen": ["t4"] * 8, "rejected": ["t5"] * 8}
+        arguments = DPOConfig(**common)
+        examples = [
+            {
+                "prompt_ids": rows.prompts[row],
+                "chosen_ids": rows.completions[row],
+                "rejected_ids": rows.completions[rows.pair[row]],
+            }
+            for row in batch.rows[::2]
+        ]
+        trainer = DPOTrainer
+    other = trainer(
+        model=theirs,
+        ref_model=copy.deepcopy(reference),
+        args=arguments,
+        train_dataset=Dataset.from_dict(texts),
+        processing_class=tokenizer(),
+    )
+    expected = other.compute_loss(theirs, other.data_collator(examples))
+    expected.backward()
+    assert abs(loss - float(expected.detach())) <= 1e-6
+    norm = torch.stack([value.grad.norm() for value in theirs.parameters()]).norm()
+    difference = torch.stack([(a - b.grad).norm() for a, b in zip(gradients, theirs.parameters(), strict=True)]).norm()
+    assert float(difference / norm) <= 1e-5
