@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from curate.compose import Composed
-from curate.store import PARQUET_ROWS, write_parquet
+from curate.errors import DataError, StorageError
+from curate.store import PARQUET_ROWS, read_parquet, write_parquet
 
 OUTPUTS = ("paired", "unpaired", "sft")
 
@@ -49,6 +51,36 @@ def data_files(counts: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
             configs[output] = [{"split": split, "path": f"{output}/{split}-*.parquet"} for split in splits]
     configs["corpus"] = [{"split": "train", "path": "corpus/part-*.parquet"}]  # one split, whatever its rows' own `split`
     return configs
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a dataset folder.
+
+    Raises:
+        DataError: there is none.
+        StorageError: it is not what a build wrote.
+    """
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise DataError(f"{folder}: found no manifest.json; pass a folder that `curate build` made")
+    try:
+        manifest = json.loads(path.read_bytes())
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict) or "files" not in manifest:
+        raise StorageError(f"{path}: is not a build's manifest; build the folder again")
+    return manifest
+
+
+def read_output(folder: Path, manifest: Mapping[str, Any], stem: str, columns: Sequence[str]) -> pl.DataFrame:
+    """Some columns of all files whose path starts with `stem` ("corpus/", "paired/test-"), in order of path.
+
+    Raises:
+        StorageError: a file is missing, changed or lacks a column.
+    """
+    paths = sorted(path for path in manifest["files"] if path.startswith(stem) and path.endswith(".parquet"))
+    parts = [read_parquet(folder / path, list(columns)) for path in paths]
+    return pl.concat(parts) if parts else pl.DataFrame(schema=dict.fromkeys(columns, pl.Null))
 
 
 def _write(frame: pl.DataFrame, folder: Path, stem: str) -> dict[str, dict[str, Any]]:

@@ -4,7 +4,47 @@ from __future__ import annotations
 
 import polars as pl
 
+from curate.contracts import Schema
 from curate.schema import EVIDENCE, MESSAGE
+
+MESSAGES = pl.List(MESSAGE)
+PAIRED: Schema = {
+    "prompt": MESSAGES,
+    "chosen": MESSAGES,
+    "rejected": MESSAGES,
+    "id": pl.String,
+    "chosen_id": pl.String,
+    "rejected_id": pl.String,
+    "strategy": pl.String,
+    "margin": pl.Float32,
+    "chosen_toxicity": pl.Float32,
+    "rejected_toxicity": pl.Float32,
+    "evidence": pl.String,
+    "source": pl.String,
+    "licence": pl.String,
+    "thread": pl.String,
+}
+UNPAIRED: Schema = {
+    "prompt": MESSAGES,
+    "completion": MESSAGES,
+    "label": pl.Boolean,  # true: desirable, that is non_toxic
+    "id": pl.String,
+    "toxicity": pl.Float32,
+    "evidence": pl.String,
+    "benign": pl.Boolean,
+    "variety": pl.String,
+    "source": pl.String,
+    "licence": pl.String,
+    "thread": pl.String,
+}
+SFT: Schema = {
+    "prompt": MESSAGES,
+    "completion": MESSAGES,
+    "id": pl.String,
+    "benign": pl.Boolean,
+    "source": pl.String,
+    "licence": pl.String,
+}
 
 
 def paired_output(pairs: pl.DataFrame, rows: pl.DataFrame, template: str) -> pl.DataFrame:
@@ -28,54 +68,39 @@ def paired_output(pairs: pl.DataFrame, rows: pl.DataFrame, template: str) -> pl.
             how="left",
             maintain_order="left",
         )
-    return wide.select(
+    made = wide.select(
+        "id",
+        "chosen_id",
+        "rejected_id",
+        "strategy",
+        "margin",
+        "chosen_toxicity",
+        "rejected_toxicity",
+        "split",
         prompt=_prompt("prompt_prompt", template),
         chosen=_reply("chosen_completion"),
         rejected=_reply("rejected_completion"),
-        id="id",
-        chosen_id="chosen_id",
-        rejected_id="rejected_id",
-        strategy="strategy",
-        margin="margin",
-        chosen_toxicity="chosen_toxicity",
-        rejected_toxicity="rejected_toxicity",
         evidence=_weaker("chosen_evidence", "rejected_evidence"),
         source=_both("source"),
         licence=_both("licence"),
         thread="prompt_thread",
-        split="split",
     )
+    return _shaped(made, PAIRED)
 
 
 def unpaired_output(rows: pl.DataFrame, template: str) -> pl.DataFrame:
     """Rows with `label` as TRL has it: true is desirable, that is non_toxic; and `split`; same order."""
-    return rows.select(
-        prompt=_prompt("prompt", template),
-        completion=_reply("completion"),
-        label=~pl.col("toxic"),
-        id="id",
-        toxicity="toxicity",
-        evidence="evidence",
-        benign="benign",
-        variety="variety",
-        source="source",
-        licence="licence",
-        thread="thread",
-        split="split",
-    )
+    made = rows.with_columns(prompt=_prompt("prompt", template), completion=_reply("completion"), label=~pl.col("toxic"))
+    return _shaped(made, UNPAIRED)
 
 
 def sft_output(rows: pl.DataFrame, template: str) -> pl.DataFrame:
     """Desirable rows as prompt and completion, and `split`; same order."""
-    return rows.select(
-        prompt=_prompt("prompt", template),
-        completion=_reply("completion"),
-        id="id",
-        benign="benign",
-        source="source",
-        licence="licence",
-        split="split",
-    )
+    return _shaped(rows.with_columns(prompt=_prompt("prompt", template), completion=_reply("completion")), SFT)
+
+
+def _shaped(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    return frame.select(*(pl.col(name).cast(kind) for name, kind in schema.items()), "split")
 
 
 def _prompt(column: str, template: str) -> pl.Expr:

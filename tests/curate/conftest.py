@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections import Counter
@@ -68,6 +69,10 @@ def rows() -> Rows:
     return judged
 
 
+NEAR = ({1, 2, 4}, {5, 11})  # rows of `neighbours` that are near copies of each other: .9 alike
+FARTHER = (20, 23)  # .72 alike
+
+
 def neighbours(prompts: int = 60) -> pl.DataFrame:
     """A mild corpus: prompts with a rude and a calm reply or two calm ones, some near copies, some that abstain."""
     draw = random.Random(3)
@@ -91,7 +96,10 @@ def neighbours(prompts: int = 60) -> pl.DataFrame:
     lines.append({"prompt": "unclear", "text": "maybe", "toxicity": None})
     frame = judged(*lines)
     ids = frame["id"].to_list()
-    twin = {4: 1, 7: 1, 10: 5}
+    twin: dict[int, int] = {}
+    for group in NEAR:  # all machine-labelled, so the smallest id is visited first and kept
+        leader = min(group, key=lambda at: ids[at])
+        twin |= dict.fromkeys(group - {leader}, leader)
     return frame.with_columns(
         near_cluster=pl.Series([ids[twin.get(at, at)] for at in range(len(ids))]),
         stage=pl.Series(["near_duplicates" if at in twin else None for at in range(len(ids))], dtype=pl.String),
@@ -119,10 +127,11 @@ def manifest_of(frame: pl.DataFrame, composed: Composed, dataset: Dataset) -> di
         },
         "policy": load_policy().hash,
         "versions": {"margins": "0.1.0"},
-        "records": {"read": records + 5, "mined": records, "skipped": {"no_text": 3}, "quarantined": 2, "rows": entered},
+        "records": {"read": records + 3, "mined": records, "skipped": {}, "quarantined": 3, "rows": entered},
         "sources": [
-            {"source": name, "sha256": digest(name), "records": size, "rows": size, "skipped": {}, "quarantined": {"not_json": 1}}
-            for name, size in sorted(Counter(frame["source"]).items())
+            {"source": name, "sha256": digest(name), "records": size + broken, "mined": size, "rows": size, "skipped": {}}
+            | {"quarantined": {"not_json": broken}}
+            for broken, (name, size) in enumerate(sorted(Counter(frame["source"]).items()), 1)
         ],
         "left_aside": [],
         "stages": [
@@ -142,10 +151,9 @@ def write_folder(frame: pl.DataFrame, folder: Path) -> dict[str, Any]:
     files = write_dataset(composed, folder)
     manifest = manifest_of(frame, composed, dataset)
     ids = frame["id"].to_list()
-    edges = pl.DataFrame(
-        {"a": [ids[1], ids[1], ids[5], ids[20]], "b": [ids[4], ids[7], ids[10], ids[23]], "score": [0.9, 0.85, 0.9, 0.72]},
-        schema_overrides={"score": pl.Float32},
-    )
+    near = [(*sorted((ids[a], ids[b])), 0.9) for group in NEAR for a, b in itertools.combinations(sorted(group), 2)]
+    near.append((*sorted(ids[at] for at in FARTHER), 0.72))
+    edges = pl.DataFrame(near, schema={"a": pl.String, "b": pl.String, "score": pl.Float32}, orient="row")
     write_parquet(folder / "similarity/near_duplicates.parquet", edges)
     files["similarity/near_duplicates.parquet"] = {"rows": edges.height}
     for name, text in (("README.md", card(manifest)), ("report.html", report(manifest))):

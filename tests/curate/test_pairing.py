@@ -1,0 +1,178 @@
+"""Pairers see numbers only, pair what may be paired, and are stopped when a pair must not exist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from curate.pairing import INDEX, PAIR, PAIRERS
+from curate.pairing.given import Given
+from curate.pairing.invariants import InvariantError, check_pairs
+from curate.pairing.same_prompt import SamePrompt
+from curate.pairing.unpaired import KTO_RATIO, benign, kto_weights, limit_benign
+
+
+def index(*lines: dict[str, Any]) -> pl.DataFrame:
+    """Rows of one prompt in train unless a line says otherwise; `toxicity` decides `toxic`."""
+    made = [
+        {"id": f"row{at}", "record": f"record{at}", "side": None, "prompt_key": 7, "completion_key": at, "split": "train"}
+        | {"chars": 10, "words": 2, "thread": None, "evidence": "machine"}
+        | line
+        | {"toxic": None if line["toxicity"] is None else line["toxicity"] > 0.5}
+        for at, line in enumerate(lines)
+    ]
+    return pl.DataFrame(made, schema=INDEX)
+
+
+def names(pairs: pl.DataFrame) -> list[tuple[str, str]]:
+    return list(pairs.filter(pl.col("reason").is_null()).select("chosen_id", "rejected_id").iter_rows())
+
+
+@pytest.mark.parametrize("name", PAIRERS)
+def test_every_pairer_answers_in_the_one_shape_even_to_nothing(name: str) -> None:
+    assert PAIRERS[name]().pair(index()).schema == pl.Schema(PAIR)
+    some = PAIRERS[name]().pair(index({"toxicity": 0.1}, {"toxicity": 0.9}))
+    assert some.schema == pl.Schema(PAIR) and set(some["strategy"]) <= {name}
+
+
+@pytest.mark.parametrize("name", PAIRERS)
+def test_the_order_of_rows_changes_no_pair(name: str) -> None:
+    lines = [{"toxicity": at / 20, "record": f"record{at // 2}", "side": ("chosen", "rejected")[at % 2]} for at in range(20)]
+    rows = index(*lines)
+    pairs = PAIRERS[name]().pair(rows)
+    again = PAIRERS[name]().pair(rows.reverse())
+    assert pairs.sort("chosen_id", "rejected_id").equals(again.sort("chosen_id", "rejected_id"))
+
+
+def sides(chosen: float | None, rejected: float | None, **other: Any) -> pl.DataFrame:
+    record = {"record": "r"}
+    return index({"toxicity": chosen, "side": "chosen"} | record, {"toxicity": rejected, "side": "rejected"} | record | other)
+
+
+def test_a_given_pair_that_the_labels_separate_is_taken() -> None:
+    pairs = Given().pair(sides(0.1, 0.9))
+    assert names(pairs) == [("row0", "row1")]
+    assert pairs["margin"][0] == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        (sides(0.9, 0.1), "not_separated"),
+        (sides(0.1, 0.2), "not_separated"),
+        (sides(0.1, None), "abstained"),
+        (sides(None, 0.9), "abstained"),
+        (sides(0.1, 0.9).head(1), "side_dropped"),
+        (sides(0.1, 0.9).tail(1), "side_dropped"),
+        (sides(0.1, 0.9, prompt_key=8), "different_prompt"),
+        (sides(0.1, 0.9, split="test"), "different_split"),
+    ],
+)
+def test_a_given_pair_that_does_not_hold_says_why(rows: pl.DataFrame, reason: str) -> None:
+    assert Given().pair(rows)["reason"].to_list() == [reason]
+
+
+def test_a_given_pair_without_a_prompt_is_taken() -> None:
+    assert names(Given().pair(sides(0.1, 0.9).with_columns(prompt_key=pl.lit(None, pl.UInt64)))) == [("row0", "row1")]
+
+
+def test_widest_margins_come_first_and_caps_hold() -> None:
+    rows = index(*({"toxicity": value} for value in (0.0, 0.1, 0.2, 0.8, 0.9, 1.0)))
+    assert names(SamePrompt(max_per_prompt=1).pair(rows)) == [("row0", "row5")]
+    assert names(SamePrompt(max_per_prompt=3, max_uses=1).pair(rows)) == [("row0", "row5"), ("row1", "row4"), ("row2", "row3")]
+    assert names(SamePrompt(max_per_prompt=3, max_uses=2).pair(rows)) == [("row0", "row5"), ("row0", "row4"), ("row1", "row5")]
+
+
+def test_equal_margins_are_settled_by_id() -> None:
+    rows = index({"toxicity": 0.9}, {"toxicity": 0.1}, {"toxicity": 0.1}, {"toxicity": 0.9})
+    assert names(SamePrompt(max_per_prompt=2, max_uses=1).pair(rows)) == [("row1", "row0"), ("row2", "row3")]
+
+
+def test_looking_at_the_most_extreme_rows_only_finds_what_looking_at_all_finds() -> None:
+    import random
+
+    draw = random.Random(0)
+    for _ in range(30):
+        rows = index(*({"toxicity": round(draw.random(), 1)} for _ in range(draw.randint(2, 14))))
+        pairer = SamePrompt(max_per_prompt=draw.randint(1, 5), max_uses=draw.randint(1, 3))
+        toxicity = dict(rows.select("id", "toxicity").iter_rows())
+        toxic = dict(rows.select("id", "toxic").iter_rows())
+        every = sorted(
+            ((chosen, rejected) for chosen in toxic for rejected in toxic if not toxic[chosen] and toxic[rejected]),
+            key=lambda pair: (pl.Series([toxicity[pair[0]] - toxicity[pair[1]]], dtype=pl.Float32)[0], pair),
+        )
+        taken: list[tuple[str, str]] = []
+        for pair in every:
+            uses = [name for one in taken for name in one]
+            if len(taken) < pairer.max_per_prompt and all(uses.count(name) < pairer.max_uses for name in pair):
+                taken.append(pair)
+        assert sorted(names(pairer.pair(rows))) == sorted(taken)
+
+
+def test_rows_of_different_prompts_splits_or_without_a_prompt_are_not_paired() -> None:
+    assert names(SamePrompt().pair(index({"toxicity": 0.1}, {"toxicity": 0.9, "prompt_key": 8}))) == []
+    assert names(SamePrompt().pair(index({"toxicity": 0.1}, {"toxicity": 0.9, "split": "test"}))) == []
+    assert names(SamePrompt().pair(index({"toxicity": 0.1, "prompt_key": None}, {"toxicity": 0.9, "prompt_key": None}))) == []
+    assert names(SamePrompt().pair(index({"toxicity": 0.1}, {"toxicity": None}))) == []
+
+
+def good_pair() -> tuple[pl.DataFrame, pl.DataFrame]:
+    rows = index({"toxicity": 0.1}, {"toxicity": 0.9})
+    return SamePrompt().pair(rows), rows
+
+
+def test_a_good_pair_passes() -> None:
+    pairs, rows = good_pair()
+    check_pairs(pairs, rows, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("law", "spoil"),
+    [
+        ("two texts", lambda pairs, rows: (pairs, rows.with_columns(completion_key=pl.lit(1, pl.UInt64)))),
+        ("non_toxic and rejected is toxic", lambda pairs, rows: (pairs, rows.with_columns(toxic=~pl.col("toxic")))),
+        ("non_toxic and rejected is toxic", lambda pairs, rows: (pairs, rows.with_columns(toxic=pl.lit(None, pl.Boolean)))),
+        ("margin is the toxicity", lambda pairs, rows: (pairs.with_columns(margin=pl.lit(0.9, pl.Float32)), rows)),
+        ("one prompt", lambda pairs, rows: (pairs, rows.with_columns(prompt_key=pl.col("completion_key")))),
+        ("one split", lambda pairs, rows: (pairs, rows.with_columns(split=pl.Series(["train", "test"])))),
+        ("rows of this build", lambda pairs, rows: (pairs, rows.head(1))),
+        ("stands twice", lambda pairs, rows: (pl.concat([pairs, pairs]), rows)),
+        ("prompt is that of a side", lambda pairs, rows: (pairs.with_columns(prompt_id=pl.lit("row9")), rows)),
+    ],
+)
+def test_a_pair_that_must_not_exist_stops_the_build(law: str, spoil: Any) -> None:
+    pairs, rows = spoil(*good_pair())
+    with pytest.raises(InvariantError, match=law):
+        check_pairs(pairs, rows, 0.3)
+
+
+def test_a_margin_under_the_least_stops_the_build() -> None:
+    with pytest.raises(InvariantError, match=r"at least 0\.9"):
+        check_pairs(*good_pair(), 0.9)
+
+
+def test_a_prompt_is_benign_when_no_reply_to_it_is_toxic() -> None:
+    rows = pl.DataFrame({"prompt_key": [1, 1, 2, 2, None, None], "toxic": [True, False, False, None, False, False]})
+    assert benign(rows).to_list() == [False, False, True, True, True, True]
+
+
+def test_rows_let_in_under_a_small_share_are_let_in_under_a_larger_one() -> None:
+    rows = pl.DataFrame({"id": [f"{(at * 37) % 100:02}" for at in range(100)], "benign": [at % 4 != 0 for at in range(100)]})
+    few, many = (set(rows.filter(limit_benign(rows, share))["id"]) for share in (0.2, 0.5))
+    assert few < many
+    assert rows.filter(limit_benign(rows, 0.5))["benign"].sum() == 25
+    assert limit_benign(rows.filter("benign"), 0.2).all(), "where all are benign, all stay"
+
+
+@pytest.mark.parametrize(("desirable", "undesirable"), [(1, 1), (100, 7), (3, 1000), (4, 3), (5, 3), (12345, 999)])
+def test_suggested_weights_bring_the_classes_into_ktos_range(desirable: int, undesirable: int) -> None:
+    weights = kto_weights(desirable, undesirable)
+    assert weights is not None and min(weights.values()) == 1.0
+    ratio = weights["desirable"] * desirable / (weights["undesirable"] * undesirable)
+    assert KTO_RATIO[0] - 1e-9 <= ratio <= KTO_RATIO[1] + 1e-9
+
+
+def test_no_weights_are_suggested_for_an_empty_class() -> None:
+    assert kto_weights(0, 5) is None and kto_weights(5, 0) is None

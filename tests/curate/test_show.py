@@ -1,0 +1,49 @@
+"""What other thresholds would drop is read from stored similarities, by the rule that the stage itself follows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curate.errors import DataError
+from curate.show import show
+
+
+def counts(said: str) -> dict[str, str]:
+    return dict(re.findall(r"^([\d.]+)(?: \*)?  +((?:at least )?[\d,]+)", said, flags=re.M))
+
+
+def test_the_table_of_stages_is_the_manifests(dataset_folder: Path, manifest: dict[str, Any]) -> None:
+    said = show(dataset_folder)
+    for one in manifest["stages"]:
+        line = next(line.split() for line in said.splitlines() if line.startswith(one["stage"]))
+        assert line[1:3] == [f"{one['rows_in']:,}", f"{one['kept']:,}"]
+    assert "benign_share" in said
+
+
+def test_the_threshold_that_was_used_drops_what_the_build_dropped(dataset_folder: Path, manifest: dict[str, Any]) -> None:
+    said = show(dataset_folder, "near_duplicates", threshold=0.8)
+    (line,) = [line for line in said.splitlines() if line.startswith("0.8 *")]
+    assert line.split()[2] == str(sum(manifest["stages"][0]["dropped"].values())) == "3"
+
+
+def test_each_threshold_of_the_grid_has_its_count(dataset_folder: Path) -> None:
+    said = show(dataset_folder, "near_duplicates")
+    assert counts(said) == {"0.75": "at least 3", "0.8": "3", "0.85": "3", "0.9": "3", "0.95": "0", "1": "0"}
+    assert "0.7" in show(dataset_folder, "near_duplicates", threshold=0.7)
+    assert counts(show(dataset_folder, "near_duplicates", threshold=0.7)) == {"0.7": "at least 4"}
+
+
+def test_texts_are_shown_only_when_asked_for(dataset_folder: Path) -> None:
+    assert "the stall" not in show(dataset_folder, "near_duplicates")
+    assert "the stall" in show(dataset_folder, "near_duplicates", show_text=True)
+
+
+def test_a_stage_without_similarities_names_those_that_have_some(dataset_folder: Path) -> None:
+    with pytest.raises(DataError, match="--stage length: .*stages that have some: near_duplicates"):
+        show(dataset_folder, "length")
+    with pytest.raises(DataError, match="--threshold 0.8: of which stage"):
+        show(dataset_folder, threshold=0.8)
