@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from types import TracebackType
 from typing import Self
 
@@ -22,22 +23,27 @@ class Progress:
 
     def __init__(self, label: str, total: int | None, unit: str = "rows") -> None:
         """Start the clock."""
-        terminal = sys.stderr.isatty()
-        self._bar = tqdm(
-            total=total,
-            desc=label,
-            unit=f" {unit}",
-            delay=1.0,
-            leave=False,
-            file=sys.stderr,
-            dynamic_ncols=terminal,
-            mininterval=0.2 if terminal else LINE_SECONDS,
-            ascii=None if terminal else True,
-        )
+        self._label, self._unit, self._total = label, unit, total
+        self._done, self._start = 0, time.monotonic()
+        self._said = self._start
+        self._bar = tqdm(total=total, desc=label, unit=f" {unit}", delay=1.0, leave=False) if sys.stderr.isatty() else None
 
     def add(self, units: int) -> None:
         """Count more finished units."""
-        self._bar.update(units)
+        self._done += units
+        if self._bar is not None:
+            self._bar.update(units)
+        elif (now := time.monotonic()) - self._said >= LINE_SECONDS:
+            self._said = now
+            elapsed = now - self._start
+            sys.stderr.write(self._line(elapsed) + "\n")
+
+    def _line(self, elapsed: float) -> str:
+        rate = self._done / elapsed
+        if self._total is None:
+            return f"{self._label}: {self._done:,} {self._unit}, {rate:,.0f}/s"
+        left = tqdm.format_interval((self._total - self._done) / rate) if rate else "?"
+        return f"{self._label}: {self._done:,} of {self._total:,} {self._unit}, {rate:,.0f}/s, {left} left"
 
     def __enter__(self) -> Self:
         """Enter."""
@@ -45,4 +51,5 @@ class Progress:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         """Take the bar away."""
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()

@@ -1,5 +1,20 @@
-"""Labelers: text in, probability of toxicity out; `LABELERS` is the whole list."""
+"""Labelers: rows in, probability of toxicity out, and the consensus of them; `LABELERS` is the whole list."""
 
-from curate.contracts import TextLabeler
+from __future__ import annotations
 
-__all__ = ["TextLabeler"]
+from curate.contracts import RowStage, TextLabeler
+from curate.labelers.column import Column
+from curate.labelers.consensus import Consensus
+from curate.labelers.head import Head
+from curate.labelers.lexicon import Lexicon
+from curate.labelers.ngram import Ngram
+
+__all__ = ["LABELERS", "RowStage", "TextLabeler"]
+
+LABELERS: dict[str, type[RowStage]] = {
+    "column": Column,
+    "head": Head,
+    "ngram": Ngram,
+    "lexicon": Lexicon,
+    "consensus": Consensus,
+}

@@ -1,5 +1,26 @@
 """Stages: each one file, one frozen config, one behaviour; `STAGES` is the whole list."""
 
-from curate.contracts import CorpusStage, Keys, RowStage, Schema
+from __future__ import annotations
 
-__all__ = ["CorpusStage", "Keys", "RowStage", "Schema"]
+from curate.contracts import CorpusStage, Keys, RowStage, Schema
+from curate.stages.encode import Encode
+from curate.stages.exact_duplicates import ExactDuplicates
+from curate.stages.language import Language
+from curate.stages.length import Length
+from curate.stages.near_duplicates import NearDuplicates
+from curate.stages.pii import Pii
+from curate.stages.repair import Repair
+from curate.stages.semantic_duplicates import SemanticDuplicates
+
+__all__ = ["STAGES", "CorpusStage", "Keys", "RowStage", "Schema"]
+
+STAGES: dict[str, type[RowStage] | type[CorpusStage]] = {
+    "repair": Repair,
+    "pii": Pii,
+    "language": Language,
+    "length": Length,
+    "exact_duplicates": ExactDuplicates,
+    "near_duplicates": NearDuplicates,
+    "encode": Encode,
+    "semantic_duplicates": SemanticDuplicates,
+}
