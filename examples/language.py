@@ -11,7 +11,7 @@ from typing import TypeVar
 
 HERE = Path(__file__).resolve().parent
 SLOT = re.compile(r"\{(\w+)\}")
-CAPITALISED = 0.12  # share of texts that begin with a capital letter
+CAPITALISED = 0.06  # share of texts that begin with a capital letter
 TRIES = 2000  # draws before a list counts as too small for what is asked of it
 
 Item = TypeVar("Item")
@@ -111,7 +111,8 @@ class Language:
         """A prompt of a kind ("provoking" | "benign") with one reply for each entry of `toxic`."""
         topic = self.grammar[draw.pick(self._topics)]
         bound = {"thing": draw.pick(topic["thing"]), "town": draw.pick(self.grammar["common"]["town"])}
-        lists = {**self.grammar["common"], **topic}
+        common = self.grammar["common"]
+        lists = {name: common.get(name, []) + topic.get(name, []) for name in {**common, **topic}}
         prompt = self._fresh(draw, "provoke" if kind == "provoking" else kind, lists, bound, False)
         gentle = "calm_reply" if kind == "provoking" else "ordinary"
         replies = [Reply(self._fresh(draw, "toxic_reply" if bad else gentle, lists, bound, bad), bad) for bad in toxic]

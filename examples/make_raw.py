@@ -23,15 +23,18 @@ from language import Dialogue, Draw, Language, Reply
 SEED = 20260914
 NEWLINE = b"\n"
 
-FORUM = {"provoking": 660, "benign": 215}  # threads of each kind
-MODEL_OUTPUTS = {"provoking": 980, "benign": 390}  # prompts of each kind; likewise below
-SAMPLES = {"provoking": 600, "benign": 250}
+FORUM = {"provoking": 640, "benign": 215}  # threads of each kind
+MODEL_OUTPUTS = {"provoking": 1040, "benign": 400}  # prompts of each kind; likewise below
+SAMPLES = {"provoking": 620, "benign": 255}
 CHAT = {"provoking": 110, "benign": 60}
 PREFERENCES = 150
-NEUTRAL = 80  # questions of each neutral family
+NEUTRAL = 120  # questions of each neutral family
 
-PAIRED = {"forum": 0.9, "samples": 0.5}  # share of provoking prompts with toxic and clean replies
-TOXIC_ALONE = 0.82  # share of provoking prompts with one reply whose reply is toxic
+PAIRED = {"forum": 0.85, "samples": 0.4, "chat": 0.0}  # share of provoking prompts with toxic and clean replies
+SECOND_BENIGN = {"forum": 1.0, "samples": 0.4, "chat": 0.0}  # share of benign prompts with two replies
+MORE = 0.3  # share of paired prompts with one more reply
+MORE_TOXIC = 0.9  # share of these that are toxic
+TOXIC_ALONE = 0.95  # share of provoking prompts with one reply whose reply is toxic
 VOTED = 0.4  # share of forum replies with votes
 LABELLED = 0.25  # share of sampled completions with a label
 WRONG_VOTE = 0.03  # share of single votes that are wrong
@@ -125,28 +128,28 @@ def nearly(draw: Draw, text: str) -> str:
     return text.rstrip(".") + draw.pick(("!!", " ...", " la", " :)", "~~", " ok"))
 
 
-def truths(draw: Draw, kind: str, paired: float) -> list[bool]:
+def truths(draw: Draw, kind: str, where: str) -> list[bool]:
     """Truth of each reply to one prompt."""
     if kind == "benign":
-        return [False] * (1 + draw.chance(0.7 if paired > 0.6 else 0.25))
-    if draw.chance(paired):
-        return draw.shuffled([True, False, *([draw.chance(0.7)] if draw.chance(0.3) else [])])
+        return [False] * (1 + draw.chance(SECOND_BENIGN[where]))
+    if draw.chance(PAIRED[where]):
+        return draw.shuffled([True, False, *([draw.chance(MORE_TOXIC)] if draw.chance(MORE) else [])])
     return [draw.chance(TOXIC_ALONE)]
 
 
-def dialogues(language: Language, draw: Draw, counts: dict[str, int], paired: float) -> list[Dialogue]:
+def dialogues(language: Language, draw: Draw, counts: dict[str, int], where: str) -> list[Dialogue]:
     """As many dialogues of each kind as `counts` says, mixed."""
-    made = [language.dialogue(draw, kind, truths(draw, kind, paired)) for kind, count in counts.items() for _ in range(count)]
+    made = [language.dialogue(draw, kind, truths(draw, kind, where)) for kind, count in counts.items() for _ in range(count)]
     return [made[position] for position in draw.shuffled(range(len(made)))]
 
 
 def forum(language: Language) -> dict[str, bytes]:
     """Two dumps of threads: opening posts, replies (some with votes), replies to replies, copies, other languages, cut lines."""
     draw = language.draw("forum")
-    threads = dialogues(language, draw, FORUM, PAIRED["forum"])
+    threads = dialogues(language, draw, FORUM, "forum")
     clock = datetime(2021, 3, 1, 8)
     posts: list[list[dict[str, Any]]] = []
-    for number, thread in enumerate(threads):
+    for thread in threads:
         clock += timedelta(minutes=draw.below(400))
         title = draw.pick(("{} again", "about {}", "question on {}", "{}, how?", "my day with {}")).format(thread.thing)
         opening = {"title": title, "body": thread.prompt}
@@ -211,7 +214,7 @@ def table(rows: list[list[str]], **dialect: str) -> str:
 def sampled(language: Language, name: str, counts: dict[str, int]) -> list[tuple[str, Reply]]:
     """Prompts and completions, one row a completion, the completions of one prompt apart from each other."""
     draw = language.draw(name)
-    made = dialogues(language, draw, counts, PAIRED["samples"])
+    made = dialogues(language, draw, counts, "samples")
     rows = [(thread.prompt, reply) for thread in made for reply in thread.replies]
     return [rows[position] for position in draw.shuffled(range(len(rows)))]
 
@@ -247,7 +250,7 @@ def preferences(language: Language) -> dict[str, bytes]:
 def chat(language: Language) -> dict[str, bytes]:
     """Four months of a chat group: short exchanges hours apart, turns of several lines, notices of the messenger."""
     draw = language.draw("chat")
-    made = dialogues(language, draw, CHAT, 0.0)
+    made = dialogues(language, draw, CHAT, "chat")
     files = {}
     for month in range(4):
         clock = datetime(2021, 6 + month, 1, 9)
