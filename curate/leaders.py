@@ -1,0 +1,121 @@
+"""Pairs of like rows, and which rows stay: what the three duplicate stages share.
+
+A score of exactly 1 is kept for rows whose payload is equal: a relation that is transitive, so that n copies need n - 1 pairs
+and not n².
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+
+
+def stars(classes: NDArray[np.uint64], rows: Rows) -> tuple[Rows, Rows, Rows]:
+    """Tie equal rows to the first of them.
+
+    Args:
+        classes: equal numbers mean equal payload.
+        rows: the rows they belong to, each once.
+
+    Returns:
+        `a`, `b`: the first row of a class and each of its others; and the first rows of all classes, ascending.
+    """
+    order = np.lexsort((rows, classes))
+    opens = np.concatenate([[True], classes[order][1:] != classes[order][:-1]]) if len(rows) else np.zeros(0, bool)
+    first = rows[order][opens][np.cumsum(opens) - 1]
+    return first[~opens], rows[order][~opens], np.sort(first[opens])
+
+
+def edge_frame(a: Rows, b: Rows, score: NDArray[np.floating]) -> pl.DataFrame:
+    """Pairs as a corpus stage returns them: a < b, in order."""
+    order = np.lexsort((b, a))
+    columns = {"a": a.astype(np.uint32), "b": b.astype(np.uint32), "score": score.astype(np.float32)}
+    return pl.DataFrame({name: values[order] for name, values in columns.items()})
+
+
+def below_one(score: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Scores of rows that are not equal, kept below 1 in float32."""
+    return np.minimum(score.astype(np.float32), np.nextafter(np.float32(1), np.float32(0)))
+
+
+def keep_leaders(edges: pl.DataFrame, rows: pl.DataFrame, threshold: float, reason: str, cluster: str) -> pl.DataFrame:
+    """Visit rows by rank; drop a row that reaches the threshold with a row that is kept, unless their labels are opposite.
+
+    No row is dropped for its likeness to a dropped one, so a chain A~B~C, where A and C differ, loses only B.
+
+    Args:
+        edges: `a`, `b`, `score`; in any order, repeats allowed. Rows tied by score 1 are equal, whether tied directly or not.
+        rows: `id`, `rank` (0 first), `toxic` (null when unknown; opposite of nothing).
+        threshold: from which score on two rows count as one.
+        reason: what to call the drop.
+        cluster: name of the cluster column.
+
+    Returns:
+        One line per row, same order: `reason` (null: kept), `score` with the twin, `twin` (row: the likest kept row, of those
+        the first by rank), and the cluster: the id of the row's leader. A leader is a row that no earlier kept row is like,
+        whatever its label; any other row is in the cluster of the likest kept row, so rows with opposite labels share one.
+    """
+    count = rows.height
+    near = edges.filter(pl.col("score") >= pl.lit(threshold, pl.Float32)).unique(["a", "b"])
+    classes = _classes(near.filter(pl.col("score") == 1.0), count)
+    neighbours = _neighbours(near.filter(pl.col("score") < 1), classes)
+    touched = np.zeros(count, bool)
+    touched[near["a"].to_numpy()] = touched[near["b"].to_numpy()] = True
+    rank = rows["rank"].to_numpy()
+    order = np.flatnonzero(touched)[np.argsort(rank[touched], kind="stable")]
+    toxic = rows["toxic"].to_list()
+    twin, likeness, leader = np.full(count, -1), np.full(count, np.nan, np.float32), np.arange(count)
+    kept: dict[int, list[int]] = {}  # class -> its kept rows: two at most, with opposite labels
+    for row in order.tolist():
+        own = int(classes[row])
+        likest = opposite = (0.0, 0, -1)  # score, minus rank, row: the largest is the likest, of those the first by rank
+        for score, other in [(1.0, own), *neighbours.get(own, ())]:
+            for candidate in kept.get(other, ()):
+                found = (score, -int(rank[candidate]), candidate)
+                if toxic[row] is None or toxic[candidate] is None or toxic[row] == toxic[candidate]:
+                    likest = max(likest, found)
+                else:
+                    opposite = max(opposite, found)
+        nearest = max(likest, opposite)[2]
+        if nearest >= 0:
+            leader[row] = leader[nearest]
+        if likest[2] >= 0:
+            twin[row], likeness[row] = likest[2], likest[0]
+        else:
+            kept.setdefault(own, []).append(row)
+    dropped = pl.Series(twin >= 0)
+    return pl.DataFrame({"twin": twin, "score": likeness, cluster: rows["id"].gather(leader)}).select(
+        reason=pl.when(dropped).then(pl.lit(reason)),
+        score=pl.when(dropped).then("score"),
+        twin=pl.when(dropped).then("twin").cast(pl.UInt32),
+        **{cluster: pl.col(cluster)},
+    )
+
+
+def _classes(equal: pl.DataFrame, count: int) -> Rows:
+    """The least row of each row's class of equals."""
+    least = np.arange(count)
+    a, b = equal["a"].to_numpy(), equal["b"].to_numpy()
+    while len(a):
+        low = np.minimum(least[a], least[b])
+        before = least.copy()
+        np.minimum.at(least, a, low)
+        np.minimum.at(least, b, low)
+        least = least[least]
+        if (before == least).all():
+            break
+    return least
+
+
+def _neighbours(edges: pl.DataFrame, classes: Rows) -> dict[int, list[tuple[float, int]]]:
+    """For each class, the classes near it and their scores."""
+    a, b = classes[edges["a"].to_numpy()], classes[edges["b"].to_numpy()]
+    pairs = np.unique(np.stack([np.concatenate([a, b]), np.concatenate([b, a])], axis=1), axis=0, return_index=True)
+    scores = np.tile(edges["score"].to_numpy(), 2)[pairs[1]]
+    near: dict[int, list[tuple[float, int]]] = {}
+    for (one, other), score in zip(pairs[0].tolist(), scores.tolist(), strict=True):
+        near.setdefault(one, []).append((score, other))
+    return near
