@@ -264,4 +264,6 @@ def _key(value: object) -> str:
         except ValueError:
             return text.casefold()
         text = "+".join(sorted(str(name) for name, holds in found.items() if holds is True))
-    return re.sub(r"[-_\s]", "", text.casefold()) or ("-" if text == "-" else "")
+    if not any(character.isalpha() for character in text):
+        return text  # -1 is not 1
+    return re.sub(r"[-_\s]", "", text.casefold())
