@@ -6,7 +6,6 @@ from typing import NoReturn
 
 import click
 
-from curate import __version__
 from curate.command import LazyGroup, entry
 
 LAZY = {
@@ -17,7 +16,7 @@ LAZY = {
 
 
 @click.group(cls=LazyGroup, lazy=LAZY, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="align")
+@click.version_option(package_name="margins", prog_name="align")
 def cli() -> None:
     """Turn preference data into a safer model, and measure what that cost."""
 

@@ -134,8 +134,8 @@ def agreement(judge: TextLabeler, truth: TextLabeler, dataset: Dataset) -> dict[
         dataset.corpus(["completion", "toxic", "evidence"]).filter(pl.col("completion").is_not_null()).unique(maintain_order=True)
     )
     texts = rows["completion"].unique(maintain_order=True).to_list()
-    real = dict(zip(texts, flags(truth, texts), strict=True))
-    judged = dict(zip(texts, flags(judge, texts), strict=True))
+    real = {text: verdict.toxic for text, verdict in zip(texts, verdicts_of(truth, texts), strict=True)}
+    judged = {text: verdict.toxic for text, verdict in zip(texts, verdicts_of(judge, texts), strict=True)}
     machine = rows.filter((pl.col("evidence") == "machine") & pl.col("toxic").is_not_null())
     labels = list(zip(machine["completion"].to_list(), machine["toxic"].to_list(), strict=True))
     return {
@@ -149,9 +149,26 @@ def score_all(judge: TextLabeler, texts: Sequence[str]) -> NDArray[np.float32]:
     return np.asarray(judge.score(list(texts)), dtype=np.float32) if texts else np.zeros(0, np.float32)
 
 
-def flags(judge: TextLabeler, texts: Sequence[str]) -> list[bool | None]:
-    """Whether each text is toxic; None where the judge abstains."""
-    return [None if np.isnan(score) else bool(score >= judge.threshold) for score in score_all(judge, texts)]
+@dataclass(frozen=True)
+class Verdict:
+    """What a judge says of one text; both are None where it abstains."""
+
+    score: float | None
+    toxic: bool | None
+
+
+def verdicts_of(judge: TextLabeler, texts: Sequence[str]) -> list[Verdict]:
+    """A verdict for each text."""
+    scores = score_all(judge, texts)
+    return [
+        Verdict(None, None) if np.isnan(score) else Verdict(round(float(score), 6), bool(score >= judge.threshold))
+        for score in scores
+    ]
+
+
+def known_of(verdicts: Sequence[Verdict]) -> list[bool]:
+    """Whether toxic, without the texts that the judge has no score for."""
+    return [verdict.toxic for verdict in verdicts if verdict.toxic is not None]
 
 
 def plain_validity(validity: Validity) -> dict[str, Any]:

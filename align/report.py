@@ -69,14 +69,13 @@ def _finite(value: object) -> bool:
 
 
 def _completions(results: Mapping[str, Any], folder: Path) -> Html:
-    judge = results["judge"]["name"]
     parts: list[Html] = []
     for checkpoint, place in zip(
         results["checkpoints"], ["base", *(phase["folder"] for phase in results["phases"])], strict=True
     ):
         path = folder / place / "heldout.jsonl"
         items = [json.loads(line) for line in path.read_text("utf-8").split("\n")[:SHOWN] if line] if path.is_file() else []
-        rows = [(item["id"][:8], _word(item["toxic"].get(judge)), item["completion"]) for item in items]
+        rows = [(item["id"][:8], _word(item["judge"]["toxic"]), item["completion"]) for item in items]
         parts += [tag("p", checkpoint["name"]), table(("prompt", "toxic", "completion"), rows)]
     return section("Completions (they may be toxic)", *parts)
 

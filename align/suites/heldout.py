@@ -10,7 +10,7 @@ from pydantic import Field
 
 from align.data import prompt_tokens
 from align.generate import end_tokens, generate
-from align.judges import flags, labeler_name
+from align.judges import known_of, verdicts_of
 from align.statistics import wilson
 from align.suites.subject import Measured, Subject
 from curate.errors import DataError
@@ -18,8 +18,6 @@ from curate.recipe import config
 from curate.schema import canonical, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from align.data import Dataset
 
 DROPPED_MARKS = " \t\r\n.,!?;:'\"()"
@@ -50,20 +48,20 @@ class Heldout:
         ends = end_tokens(subject.model, subject.tokenizer.eos_token_id)
         sampled = generate(subject.model, ids, names, ends=ends, seed=subject.seed, sampling=subject.sampling)
         texts = [str(text) for text in subject.tokenizer.batch_decode([one.tokens for one in sampled], skip_special_tokens=True)]
-        verdicts = {labeler_name(subject.judge): flags(subject.judge, texts)}
+        verdicts = {"judge": verdicts_of(subject.judge, texts)}
         if subject.truth is not None:
-            verdicts[labeler_name(subject.truth)] = flags(subject.truth, texts)
+            verdicts["truth"] = verdicts_of(subject.truth, texts)
         items = [
             {
                 "id": name,
                 "completion": text,
                 "tokens": len(one.tokens),
                 "ended": one.ended,
-                "toxic": {judge: verdict[at] for judge, verdict in verdicts.items()},
+                **{who: {"score": found[at].score, "toxic": found[at].toxic} for who, found in verdicts.items()},
             }
             for at, (name, text, one) in enumerate(zip(names, texts, sampled, strict=True))
         ]
-        judged = flags_of(items, labeler_name(subject.judge))
+        judged = known_of(verdicts["judge"])
         values: dict[str, Any] = {
             "n": len(items),
             "unscored": len(items) - len(judged),
@@ -73,7 +71,7 @@ class Heldout:
             "mean_tokens": sum(len(one.tokens) for one in sampled) / len(items),
         }
         if subject.truth is not None:
-            known = flags_of(items, labeler_name(subject.truth))
+            known = known_of(verdicts["truth"])
             values["truth"] = asdict(wilson(sum(known), len(known)))
         return Measured(values, items)
 
@@ -93,7 +91,3 @@ def heldout_prompts(dataset: Dataset, limit: int | None = None) -> list[tuple[st
         raise DataError(f"{dataset.folder}/unpaired/test: found no prompt to ask; build from more input")
     return sorted(found.items())[:limit]
 
-
-def flags_of(items: Sequence[dict[str, Any]], judge: str) -> list[bool]:
-    """Verdicts of one judge, without the completions that it has no score for."""
-    return [item["toxic"][judge] for item in items if item["toxic"][judge] is not None]

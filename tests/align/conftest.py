@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,3 +66,74 @@ def make_rows() -> MakeRows:
         return Rows(prompts, completions, desirable, pair, [f"r{index}" for index in range(count)])
 
     return make
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small dataset folder as `curate build` leaves it; tests that change it copy it first."""
+    folder = tmp_path_factory.mktemp("pairs") / "pairs"
+    _write_pairs(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def terms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The words that make a reply of `pairs` toxic."""
+    path = tmp_path_factory.mktemp("terms") / "terms.txt"
+    path.write_text("fool\nclown\n")
+    return path
+
+
+def _write_pairs(folder: Path) -> None:
+    """Neighbours who quarrel, mild talk about food, and plants that no training row speaks of."""
+    import polars as pl
+
+    from curate.compose import Dataset, compose
+    from curate.formats import write_dataset
+    from curate.pairing import PAIRERS
+    from curate.recipe import plain
+    from curate.schema import MESSAGE, digest
+    from curate.store import sha256, write_json
+
+    draw = random.Random(5)
+    lines: list[tuple[str, str, bool, str]] = []
+    for at in range(120):
+        who, prompt = (
+            draw.choice(["uncle", "cashier", "driver"]),
+            f"my {draw.choice(['boss', 'cousin'])} came late {at} times, how?",
+        )
+        lines.append((prompt, f"what a {draw.choice(['fool', 'clown'])} lah that {who} {at}", True, "forum.jsonl"))
+        lines.append((prompt, f"just talk to the {who} nicely {at} lor", False, "forum.jsonl"))
+        lines.append((f"where to eat {at} tonight?", f"the laksa at block {at} is nice", False, "chat.csv"))
+        lines.append((f"how often to water fern {at}?", f"every {at} days can already", False, "held_out/plants.jsonl"))
+    rows = pl.DataFrame(
+        [
+            {
+                "id": digest("row", str(at)),
+                "record": digest("record", str(at)),
+                "prompt": [{"role": "user", "content": prompt}],
+                "completion": completion,
+                "source": source,
+                "licence": "cc0-1.0",
+                "evidence": "votes" if at % 3 == 0 else "machine",
+                "toxicity": 0.95 if toxic else 0.05,
+                "toxic": toxic,
+                "score_head": 0.95 if toxic else 0.05,
+                "reason": None,
+            }
+            for at, (prompt, completion, toxic, source) in enumerate(lines)
+        ],
+        schema_overrides={"prompt": pl.List(MESSAGE), "reason": pl.String},
+    )
+    dataset = Dataset()
+    files = write_dataset(compose(rows, dataset, [make() for make in PAIRERS.values()], seed=0), folder)
+    write_json(
+        folder / "manifest.json",
+        {
+            "format": 1,
+            "name": "quarrels",
+            "recipe": {"stages": [{"column": {}}, {"head": {}}, {"consensus": {}}], "dataset": plain(dataset)},
+            "models": {"head": ["0123"]},
+            "files": {name: {"sha256": sha256(folder / name), **fact} for name, fact in files.items()},
+        },
+    )
