@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import polars as pl
 from pydantic import Field
 
 from curate.card import card
 from curate.compose import Composed, Dataset, compose
+from curate.contracts import Schema
 from curate.engines.local import Outcome, run, stage_key
 from curate.errors import DataError, RecipeError
 from curate.formats import write_dataset
@@ -197,10 +198,21 @@ def _check_order(recipe: Recipe, path: Path) -> None:
             raise RecipeError(f"{path}: stages[{at}]: {name} stands here a second time; remove one")
         for column in stage.reads:
             if column not in available:
-                makers = [word for word, cls in TABLE.items() if column in getattr(cls, "writes", ())]
+                makers = [word for word, cls in TABLE.items() if column in _writes(cls)]
                 cure = f"put {makers[0]!r} before it" if makers else "no stage writes it"
                 raise RecipeError(f"{path}: stages[{at}]: {name} reads {column!r}, which nothing before it writes; {cure}")
         available |= set(stage.writes)
+
+
+def _writes(cls: type) -> Schema:
+    """Columns that a stage writes by default; none where that cannot be said without its options."""
+    declared = cls.__dict__.get("writes", {})
+    if not isinstance(declared, property):
+        return cast("Schema", declared)
+    try:
+        return cast("Schema", cls().writes)
+    except ValueError:  # pydantic: an option without a default
+        return {}
 
 
 def _check_places(source: Path, out: Path, work: Path) -> None:

@@ -153,6 +153,8 @@ def swap_folder(staging: Path, target: Path, aside: Path) -> None:
         _sync_folder(target.parent)
         shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
+        if aside.exists() and target.exists():  # the new folder stood, and could not be made to last
+            target.rename(staging)
         recover_folder(target, aside)
         raise storage_error(error, target) from error
 
