@@ -61,7 +61,8 @@ def _head(manifest: Manifest) -> dict[str, Any]:
 def _fields(manifest: Manifest) -> dict[str, str]:
     counts, recipe = manifest["dataset"], manifest["recipe"]
     dataset, policy = recipe["dataset"], load_policy()
-    labelers = sorted(name for name in manifest["models"] if name != "encode")
+    deciding: Sequence[str] = next((entry["consensus"]["labelers"] for entry in recipe["stages"] if "consensus" in entry), [])
+    labelers = [name for name in deciding if name != "column"]
     words = ", ".join(f"{side} {_number(mean)}" for side, mean in counts["words"].items() if mean is not None)
     return {
         "name": _plain(manifest["name"]),
@@ -73,7 +74,8 @@ def _fields(manifest: Manifest) -> dict[str, str]:
         "kto": _kto(counts["kto"]),
         "meaning": policy.meaning.strip() if policy.hash == manifest["policy"] else "As the policy of that hash has it.",
         "policy": manifest["policy"],
-        "labelled": f"Machine labels come from: {', '.join(labelers) or 'none'}. What people said outranks them.",
+        "labelled": "What people said outranks machines; where people said nothing, these labelers did: "
+        f"{', '.join(labelers) or 'none'}.",
         "evidence": _table(
             ("evidence", "non_toxic", "toxic"),
             [

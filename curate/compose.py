@@ -5,7 +5,6 @@ Conservation: each row that the stages kept is either in at least one output or 
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -23,6 +22,7 @@ from curate.pairing.splits import BACKGROUND, CLUSTERS, SPLITS, Splits, assign, 
 from curate.pairing.unpaired import benign, limit_benign
 from curate.recipe import chosen_name, config
 from curate.schema import ROW, digest
+from curate.similarity import normalise
 
 COMPOSE = "compose"
 """What the corpus names as `stage` for a row that is dropped here."""
@@ -130,9 +130,8 @@ def compose(rows: pl.DataFrame, dataset: Dataset, pairers: Sequence[Pairer], see
 
 
 def text_key(text: str) -> int:
-    """Hash of a text as a reader would compare it: NFKC, case folded, runs of white space as one space."""
-    normal = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-    return int(xxhash.xxh3_64_intdigest(normal.encode("utf-8", "surrogatepass")))
+    """Hash of a text as `similarity.normalise` leaves it: case, width, composition and spacing do not count."""
+    return int(xxhash.xxh3_64_intdigest(normalise(text).encode("utf-8", "surrogatepass")))
 
 
 def _complete(rows: pl.DataFrame) -> pl.DataFrame:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from curate.errors import DataError
 from curate.formats import read_manifest, read_output
+from curate.leaders import keep_leaders
 from curate.report import stages
 from curate.schema import EVIDENCE
 from curate.store import read_parquet
@@ -79,7 +79,8 @@ def _entered(folder: Path, manifest: Mapping[str, Any], stage: str) -> pl.DataFr
         if "column" in before:
             toxic = pl.when(pl.col("score_column") != 0.5).then(pl.col("score_column") > 0.5)
     kind = pl.col("evidence").replace_strict(kinds, default=len(EVIDENCE), return_dtype=pl.UInt8)
-    return rows.select("id", "votes", kind=kind, toxic=toxic).sort("kind", "votes", "id", descending=[False, True, False])
+    ordered = rows.select("id", "votes", kind=kind, toxic=toxic).sort("kind", "votes", "id", descending=[False, True, False])
+    return ordered.with_row_index("rank")
 
 
 def _thresholds(
@@ -101,12 +102,17 @@ def _thresholds(
         fresh = dropped[at] if higher is None else dropped[at].join(dropped[higher], on="id", how="anti")
         samples = fresh.sort("score", "id").head(MORE_SAMPLES if threshold is not None else SAMPLES)
         shown += list(samples.select("id", "twin").iter_rows())
-        bound = "at least " if used and at < used else ""
+        bound = "at least " if used is not None and at < used else ""
         mark = " *" if at == used else ""
         said = ", ".join(f"{name[:SHORT]} ~ {twin[:SHORT]} {score:.3f}" for name, twin, score in samples.iter_rows())
         body.append((f"{at:g}{mark}", f"{bound}{dropped[at].height:,}", said or "-"))
     lines = [f"{stage}: {rows.height:,} rows in, {edges.height:,} compared pairs stored, the least alike at {floor:.3f}"]
     lines += table(("threshold", "rows dropped", "rows that only this threshold and lower ones drop ~ twin, similarity"), body)
+    dropped_then = sum(next(one["dropped"] for one in manifest["stages"] if one["stage"] == stage).values())
+    if used in dropped and dropped[used].height != dropped_then:
+        lines.append(
+            f"! the build dropped {dropped_then:,} at {used:g}: labels changed after this stage, so counts are near, not exact"
+        )
     if used:
         lines.append("* what this build used; it looked for pairs from there up, so below it some may be missing")
     if show_text:
@@ -121,32 +127,14 @@ def _used(manifest: Mapping[str, Any], stage: str) -> float | None:
 
 
 def _dropped(edges: pl.DataFrame, rows: pl.DataFrame, threshold: float) -> pl.DataFrame:
-    """Rows that a threshold drops, `id`, `twin`, `score`: those that reach it with a row that is kept.
-
-    Rows are visited in order; rows of opposite known labels are not compared.
-    """
-    place = rows.with_row_index("rank").select("id", "rank", "toxic")
-    near = (
-        edges.filter(pl.col("score") >= float(np.float32(threshold)))
-        .join(place.rename(lambda name: f"{name}_a"), left_on="a", right_on="id_a")
-        .join(place.rename(lambda name: f"{name}_b"), left_on="b", right_on="id_b")
-        .filter((pl.col("toxic_a") == pl.col("toxic_b")).fill_null(value=True))
-        .select("score", early=pl.min_horizontal("rank_a", "rank_b"), late=pl.max_horizontal("rank_a", "rank_b"))
-        .sort("late", "score", "early", descending=[False, True, False])
+    """Rows that a threshold drops: `id`, `twin`, `score`; decided as the stages decide."""
+    at = {name: row for row, name in enumerate(rows["id"])}
+    numbered = edges.select(
+        *(pl.col(name).replace_strict(at, default=None, return_dtype=pl.UInt32) for name in ("a", "b")), "score"
     )
-    gone: dict[int, tuple[int, float]] = {}
-    for score, early, late in near.iter_rows():
-        if late not in gone and early not in gone:  # whatever comes before `late` is settled when `late` is visited
-            gone[late] = (early, score)
-    ids = rows["id"]
-    return pl.DataFrame(
-        {
-            "id": [ids[late] for late in gone],
-            "twin": [ids[early] for early, _ in gone.values()],
-            "score": [score for _, score in gone.values()],
-        },
-        schema={"id": pl.String, "twin": pl.String, "score": pl.Float32},
-    )
+    verdicts = keep_leaders(numbered.drop_nulls(), rows, threshold, "dropped", "cluster")
+    told = rows.select("id").hstack(verdicts).filter(pl.col("reason").is_not_null())
+    return told.select("id", twin=rows["id"].gather(told["twin"]), score="score")
 
 
 def _texts(folder: Path, manifest: Mapping[str, Any], shown: Sequence[tuple[str, str]]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from curate.formats import read_manifest, read_output
 from curate.pairing.outputs import PAIRED, SFT, UNPAIRED
 from curate.pairing.splits import CLUSTERS, SPLITS
 from curate.schema import canonical, digest
+from curate.similarity import normalise
 from curate.store import read_parquet, sha256
 
 Manifest = Mapping[str, Any]
@@ -134,9 +134,9 @@ def _kept(folder: Path, manifest: Manifest) -> pl.DataFrame:
     """Kept rows, with `words` and `asked`: completion and prompt as a reader would compare them."""
     columns = ["id", "record", "side", "source", "reason", "split", "toxic", "toxicity", "prompt", "completion", *CLUSTERS]
     kept = read_output(folder, manifest, "corpus/", columns).filter(pl.col("reason").is_null())
-    asked = [[(one["role"], _normal(one["content"] or "")) for one in prompt] for prompt in kept["prompt"]]
+    asked = [[(one["role"], normalise(one["content"] or "")) for one in prompt] for prompt in kept["prompt"]]
     return kept.with_columns(
-        pl.Series("words", map(_normal, kept["completion"]), dtype=pl.String),
+        pl.Series("words", map(normalise, kept["completion"]), dtype=pl.String),
         pl.Series("asked", [canonical(prompt) if prompt else None for prompt in asked], dtype=pl.String),
     )
 
@@ -245,7 +245,3 @@ def _broken(where: str, rows: pl.DataFrame, laws: Mapping[str, pl.Expr]) -> Prob
 def _differing(said: Mapping[str, int], found: Mapping[str, int]) -> str:
     keys = sorted(key for key in {*said, *found} if said.get(key, 0) != found.get(key, 0))
     return ", ".join(f"{key} {said.get(key, 0):,} in the manifest, {found.get(key, 0):,} in the corpus" for key in keys)
-
-
-def _normal(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

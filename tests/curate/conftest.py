@@ -69,6 +69,7 @@ def rows() -> Rows:
     return judged
 
 
+STAGES = [{"near_duplicates": {"threshold": 0.8}}, {"consensus": {"labelers": ["column", "head"]}}]
 NEAR = ({1, 2, 4}, {5, 11})  # rows of `neighbours` that are near copies of each other: .9 alike
 FARTHER = (20, 23)  # .72 alike
 
@@ -122,7 +123,7 @@ def manifest_of(frame: pl.DataFrame, composed: Composed, dataset: Dataset) -> di
         "recipe": {
             "name": "neighbours",
             "seed": 0,
-            "stages": [{"near_duplicates": {"threshold": 0.8}}],
+            "stages": STAGES,
             "dataset": plain(dataset),
         },
         "policy": load_policy().hash,

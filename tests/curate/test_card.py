@@ -83,3 +83,7 @@ def test_a_name_cannot_smuggle_markup_into_the_card(manifest: dict[str, Any]) ->
     body = text.split("\n---\n", 1)[1]
     assert "<script" not in body and not re.search(r"(?<!\\)\[y\]\(", body)
     assert yaml.safe_load(text.split("---\n")[1])["configs"]
+
+
+def test_the_labelers_that_decided_are_named(manifest: dict[str, Any]) -> None:
+    assert "these labelers did: head." in card(manifest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -141,6 +142,18 @@ def test_a_class_that_is_missing_is_said(rows: Rows) -> None:
     assert made.counts["kto"] is None
 
 
+def test_held_out_rows_that_train_shows_are_purged_counted_and_warned_of(rows: Rows) -> None:
+    lines = [{"prompt": "the one question", "text": f"reply {n}", "toxicity": 0.1, "thread": f"thread {n}"} for n in range(40)]
+    made = compose(rows(*lines), Dataset(), ALL, 0)
+    gone = made.corpus.filter(pl.col("reason") == "purged")
+    assert gone.height > 5 and set(gone["split"]) <= {"validation", "test"}
+    assert set(gone["twin"]) <= set(made.unpaired["train"]["id"])
+    assert not made.unpaired["test"].height and not made.unpaired["validation"].height
+    assert made.counts["purged"]["held_out"] == gone.height and made.counts["purged"]["share"] == 1.0
+    assert sum(made.counts["purged"][split].get("prompt", 0) for split in ("validation", "test")) == gone.height
+    assert any("100% of the held-out rows" in line for line in made.warnings)
+
+
 def test_nothing_labelled_is_refused_with_the_reasons(rows: Rows) -> None:
     with pytest.raises(DataError, match="no row is left to write: abstained 2"):
         compose(rows({"text": "x"}, {"text": "y"}), one_split(), ALL, 0)
@@ -230,7 +243,7 @@ def check(built: pl.DataFrame, made: Composed, dataset: Dataset) -> None:
         assert split[name] == "test" or not told[name]["source"].startswith("held_out/")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=int(os.environ.get("MARGINS_EXAMPLES", "25")), deadline=None)
 @given(st.lists(LINE, min_size=1, max_size=25), st.integers(0, 5), st.sampled_from([0.0, 0.25, 1.0]))
 def test_what_must_hold_holds_on_random_corpora(rows: Rows, lines: list[dict[str, Any]], seed: int, share: float) -> None:
     built = rows(*lines)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,9 @@ from typing import Any
 import pytest
 
 from curate.errors import DataError
+from curate.pipeline import build, read_recipe
 from curate.show import show
+from curate.verify import verify
 
 
 def counts(said: str) -> dict[str, str]:
@@ -47,3 +51,29 @@ def test_a_stage_without_similarities_names_those_that_have_some(dataset_folder:
         show(dataset_folder, "length")
     with pytest.raises(DataError, match="--threshold 0.8: of which stage"):
         show(dataset_folder, threshold=0.8)
+
+
+RECIPE = """
+stages: [repair, pii, column, exact_duplicates, near_duplicates: {threshold: 0.7}, consensus: {labelers: [column]}]
+pairing: [given, same_prompt]
+"""
+
+
+def test_a_real_build_verifies_and_its_own_threshold_drops_what_it_dropped(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    words = "the stall near my place got very good noodles and the queue is long one so go early ok".split()
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    with (raw / "a.jsonl").open("w") as file:
+        for at in range(200):
+            changed = [word if draw.random() > 0.06 else draw.choice(words) for word in words]
+            line = {"prompt": f"where to eat, part {at % 20}?", "completion": " ".join(changed), "is_toxic": at % 3 == 0}
+            file.write(json.dumps(line) + "\n")
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    made = build(raw, tmp_path / "out", read_recipe(tmp_path / "r.yaml"))
+    assert verify(tmp_path / "out") == []
+    for stage, used in (("exact_duplicates", 1), ("near_duplicates", 0.7)):
+        dropped = sum(next(one["dropped"] for one in made["stages"] if one["stage"] == stage).values())
+        said = show(tmp_path / "out", stage, threshold=used)
+        assert counts(said)[f"{used:g}"] == str(dropped) and "!" not in said
+    assert dropped > 20
