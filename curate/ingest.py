@@ -154,6 +154,7 @@ def ingest(
         StorageError: the disk will not take the parts.
     """
     policy = load_policy()
+    work.mkdir(mode=0o700, parents=True, exist_ok=True)  # raw text will lie there
     reports: list[FileReport] = []
     parts: list[Stored] = []
     aside = list(found.left_aside)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from curate.mining.labels import Given, given
-from curate.mining.roles import Roles, find_roles, flat
+from curate.mining.roles import Roles, find_roles, flat, json_string
 from curate.mining.texts import Message, as_text, cut, messages, sides, turns, user
 from curate.mining.threads import Threads
 from curate.policy import Policy
@@ -120,6 +120,8 @@ class Miner:
         if found is None:
             raise _Skip("prompts_differ")
         shared, first, second = found
+        if not first.strip() or not second.strip():
+            raise _Skip("empty")
         if first == second:
             raise _Skip("sides_equal")
         prompt = self._prompt(fields) + shared
@@ -141,7 +143,7 @@ class Miner:
         talk = messages(self._value(fields, "messages"))
         while talk and talk[-1]["role"] != "assistant":
             talk.pop()
-        if not talk:
+        if not talk or not talk[-1]["content"].strip():
             raise _Skip("no_completion")
         yield {"prompt": talk[:-1], "completion": talk[-1]["content"]}
 
@@ -197,6 +199,12 @@ class Miner:
             raise _Skip("empty")
         if text.strip().casefold() in DELETED:
             raise _Skip("no_words")
+        if self._roles.json_text:
+            text = json_string(text) or text
+        said = given(fields, self._roles, self._settings, self._policy)
+        if said.share is not None:  # a label speaks of the whole text: one half of it may well be innocent
+            yield {"prompt": [], "completion": text, **_label(said)}
+            return
         first, second = cut(text)
         yield {"prompt": user(first), "completion": second}
 

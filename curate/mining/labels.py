@@ -12,6 +12,7 @@ from curate.mining.roles import Roles, leaf
 from curate.policy import Policy
 from curate.sources import Source
 
+LABELS = frozenset({"label", "votes", "votes_toxic"})
 MOST_VOTES = 65_535  # what the column holds
 
 
@@ -36,6 +37,8 @@ def given(fields: Mapping[str, Any], roles: Roles, settings: Source, policy: Pol
 
     The recipe's own `labels` come first, then the rules for the public set that the header shows, then votes, then the label.
     """
+    if roles.known is None and not LABELS.intersection(roles.columns):
+        return Given()
     pinned = {_spelling(word): toxic for word, toxic in settings.labels.items()}
     if roles.known is not None and not pinned:
         said = policy.label_record(roles.known, fields)
@@ -93,6 +96,8 @@ def _ballots(fields: Mapping[str, Any], roles: Roles, pinned: Mapping[str, bool]
     if not columns:
         return None
     said: list[bool] = []
+    if columns[0].endswith(".*"):
+        columns = tuple(sorted(column for column in fields if column.startswith(columns[0][:-1])))
     for column in columns:
         value = fields.get(column)
         for vote in _listed(value) if len(columns) == 1 else [value]:

@@ -3,169 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from curate.errors import RecipeError
+from curate.mining.names import ALWAYS, ANNOTATOR, NAMES, NEUTRAL, PINNABLE, SEVERAL, USES
 from curate.policy import Policy
 from curate.sources import Kind, Source
 
 SAMPLE = 200  # records whose values are looked at
 DEEP = 4  # how far nested objects are opened into dotted columns
 
-NAMES: dict[str, tuple[str, ...]] = {
-    "chosen": ("chosen", "chosen_response", "chosen_completion", "preferred_response", "accepted"),
-    "rejected": ("rejected", "rejected_response", "rejected_completion", "dispreferred_response", "dispreferred"),
-    "response_a": ("response_a", "response_0", "response_1", "answer_a", "completion_a", "reply_a", "output_1"),
-    "response_b": ("response_b", "response_1", "response_2", "answer_b", "completion_b", "reply_b", "output_2"),
-    "preferred": ("preferred", "preference", "safer_response_id", "better_response_id", "winner", "choice", "better"),
-    "toxic_text": ("toxic", "toxic_text", "toxic_comment", "toxic_sentence", "en_toxic_comment"),
-    "messages": ("messages", "conversation", "conversations", "dialogue", "dialog"),
-    "completion": (
-        "completion",
-        "response",
-        "reply",
-        "answer",
-        "output",
-        "generation",
-        "generated_text",
-        "model_output",
-        "bot_response",
-        "assistant",
-        "reply_text",
-    ),
-    "prompt": (
-        "prompt",
-        "instruction",
-        "question",
-        "query",
-        "user_message",
-        "parent_text",
-        "parent_body",
-        "parent_comment",
-        "context",
-        "input",
-        "source_text",
-        "user",
-    ),
-    "input": ("input",),
-    "history": ("history", "context", "previous", "previous_turns", "conversation_history"),
-    "instances": ("instances",),
-    "text": (
-        "text",
-        "body",
-        "comment",
-        "comment_text",
-        "comment_body",
-        "tweet",
-        "tweet_text",
-        "full_text",
-        "message",
-        "message_text",
-        "msg",
-        "content",
-        "post",
-        "post_text",
-        "sentence",
-        "utterance",
-        "selftext",
-        "sms",
-        "review",
-        "test_case",
-        "testcase",
-        "c_testcase",
-        "input_toxic_comment",
-        "toxic_comment",
-        "raw_text",
-        "caption",
-    ),
-    "title": ("title", "subject", "headline", "thread_title", "topic_title"),
-    "label": (
-        "label",
-        "is_toxic",
-        "toxic",
-        "gold_label",
-        "label_gold",
-        "gold",
-        "t_gold",
-        "class",
-        "toxicity",
-        "hate",
-        "is_hate",
-        "hateful",
-        "hate_speech",
-        "offensive",
-        "abusive",
-        "flag",
-        "safe",
-        "is_safe",
-        "unsafe",
-        "annotation",
-        "labels",
-        "y",
-        "target",
-        "output_reasons",
-    ),
-    "votes": ("votes", "annotations", "annotator_labels", "ratings", "all_labels", "labels"),
-    "votes_toxic": ("votes_toxic", "toxic_votes", "n_toxic", "num_toxic", "toxic_count", "count_toxic"),
-    "votes_non_toxic": ("votes_non_toxic", "non_toxic_votes", "votes_clean", "n_non_toxic", "votes_safe", "clean_votes"),
-    "votes_total": ("votes_total", "total_votes", "n_votes", "num_votes", "votes", "n_annotators", "annotators", "count"),
-    "category": ("category", "toxicity_type", "hate_type", "toxic_type", "toxicity_category"),
-    "author": (
-        "author",
-        "author_id",
-        "user_id",
-        "userid",
-        "user",
-        "username",
-        "user_name",
-        "sender",
-        "screen_name",
-        "speaker",
-        "nick",
-        "account",
-        "from",
-    ),
-    "thread": (
-        "thread",
-        "thread_id",
-        "threadid",
-        "topic_id",
-        "conversation_id",
-        "conv_id",
-        "dialogue_id",
-        "dialog_id",
-        "submission_id",
-        "link_id",
-        "discussion_id",
-    ),
-    "parent": (
-        "parent",
-        "parent_id",
-        "parentid",
-        "reply_to",
-        "reply_to_id",
-        "in_reply_to",
-        "in_reply_to_id",
-        "in_reply_to_status_id",
-        "replyto",
-    ),
-    "id": ("id", "post_id", "comment_id", "message_id", "msg_id", "tweet_id", "id_str", "uid", "idx", "nr"),
-    "time": ("time", "timestamp", "date", "datetime", "created_at", "created_utc", "posted_at", "sent_at"),
-    "turn": ("turn", "turn_id", "turn_index"),
-    "licence": ("licence", "license"),
-}
-"""Role -> names of columns that play it, best first; compared in lower case, words joined by '_'."""
-
 Values = Mapping[str, list[Any]]
 Found = dict[str, tuple[str, ...]]
-
-NEUTRAL = re.compile(r"(?:en_)?(?:neutral|non_?toxic|detox(?:ified)?|polite|rewrite|clean)(?:_(?:comment|text|sentence))?_?\d*")
-ANNOTATOR = re.compile(r"(?:annotator|annotator_label|annotation|rater|label|vote|worker|coder|judge)_?\d+")
-PINNABLE = tuple(sorted({*NAMES, "neutral"}))
-SEVERAL = ("votes", "neutral")  # roles that several columns may play
 
 
 @dataclass(frozen=True)
@@ -174,13 +27,16 @@ class Roles:
 
     Attributes:
         kind: how its records become rows; None when no column holds a text.
-        columns: role -> its columns, dotted where they are nested; most roles have one.
+        columns: role -> its columns, dotted where they are nested; most roles have one. "annotations.*" stands for whatever
+            an object holds: who voted differs from record to record.
         known: the public set of the policy that the header shows, or None.
+        json_text: whether the texts are written as JSON strings, quotes and all.
     """
 
     kind: Kind | None
     columns: Mapping[str, tuple[str, ...]]
     known: str | None = None
+    json_text: bool = False
 
     def column(self, role: str) -> str | None:
         """The one column of a role, or None."""
@@ -189,7 +45,12 @@ class Roles:
 
     def plain(self) -> dict[str, Any]:
         """As JSON, for receipts and tables: column names only, no values."""
-        return {"kind": self.kind, "known": self.known, "columns": {role: list(names) for role, names in self.columns.items()}}
+        return {
+            "kind": self.kind,
+            "known": self.known,
+            "json_text": self.json_text,
+            "columns": {role: list(names) for role, names in self.columns.items()},
+        }
 
 
 def flat(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -231,35 +92,35 @@ def find_roles(sample: Sequence[Mapping[str, Any]], form: str, settings: Source,
         for column, value in fields.items():
             values.setdefault(column, []).append(value)
     pinned = _pinned(settings, values, name) if sample else {}
-    found: Found = {role: (column,) for role in NAMES if (column := _by_name(role, values)) is not None}
+    found: Found = {role: (plays,) for role in NAMES if (plays := _by_name(role, values)) is not None}
     found |= _by_content(values, found, policy) | pinned
-    known = None if any(role in pinned for role in ("label", "votes", "votes_toxic")) else policy.recognise(list(values))
+    own = settings.labels or any(role in pinned for role in ("label", "votes", "votes_toxic"))
+    known = None if own else policy.recognise(list(values))
     if known is not None and policy.sources[known].texts:
         texts = policy.sources[known].texts
         found["toxic_text"] = tuple(column for column, toxic in texts.items() if toxic and column in values)
         found["neutral"] = tuple(column for column, toxic in texts.items() if not toxic and column in values)
     found = {role: columns for role, columns in found.items() if columns}
     kind = settings.mine or _kind(found, form, values)
+    if settings.labels and sample and "label" not in found and "votes" not in found:
+        raise RecipeError(f"sources: {settings.match}: labels: {name} has no column for label; name it under columns")
     if settings.mine is not None and sample:
         _check_kind(settings.mine, found, values, name)
-    return Roles(
-        kind, {role: found[role] for role in sorted(found) if role in USES.get(kind or "text", ()) or role in ALWAYS}, known
-    )
+    if known is not None:
+        found |= _rule_label(policy, known, found, values)
+    if "votes_toxic" not in found:
+        found.pop("votes_total", None)
+    used = (*ALWAYS, *USES.get(kind or "text", ()))
+    columns = {role: found[role] for role in sorted(found) if role in used}
+    return Roles(kind, columns, known, "text" in columns and _all_json(values[columns["text"][0]]))
 
 
-ALWAYS = ("author", "category", "id", "label", "licence", "thread", "time")
-ALWAYS += ("votes", "votes_non_toxic", "votes_total", "votes_toxic")
-USES: dict[str, tuple[str, ...]] = {
-    "preference": ("chosen", "rejected", "prompt", "history", "input"),
-    "ballot": ("response_a", "response_b", "preferred", "prompt", "history", "input"),
-    "parallel": ("toxic_text", "neutral"),
-    "messages": ("messages",),
-    "completion": ("prompt", "completion", "history", "input", "instances"),
-    "chat": ("text", "turn"),
-    "thread": ("text", "parent", "title"),
-    "text": ("text",),
-}
-"""Kind -> the roles it makes rows of, beside those that every kind uses."""
+def _rule_label(policy: Policy, known: str, found: Found, values: Values) -> Found:
+    """The column that a public set's rules read; where none of them fits a value, it is read as any label is."""
+    read = [column for rule in policy.sources[known].rules for column in rule.when if column in values]
+    if not read or found.get("label", ("",))[0] in read:
+        return {}
+    return {"label": (read[0],)}
 
 
 def _kind(found: Found, form: str, values: Values) -> Kind | None:
@@ -297,7 +158,10 @@ def _by_content(values: Values, found: Found, policy: Policy) -> Found:
     if neutral:
         told["neutral"] = neutral
     annotators = tuple(column for column in values if ANNOTATOR.fullmatch(_plain(leaf(column))))
-    if len(annotators) > 1:
+    each = {column.rpartition(".")[0] for column in values if _plain(leaf(column.rpartition(".")[0])) in NAMES["votes"]}
+    if each:
+        told["votes"] = tuple(f"{parent}.*" for parent in sorted(each)[:1])
+    elif len(annotators) > 1:
         told["votes"] = annotators
     elif "votes" in found and not any(_is_list(value) for value in values[found["votes"][0]]):
         told["votes"] = ()  # a number of up-votes says nothing about toxicity
@@ -374,6 +238,21 @@ def _words(values: Sequence[Any]) -> float:
     """Mean number of words of a column's values that are texts."""
     counts = [len(value.split()) for value in values if isinstance(value, str) and value.strip()]
     return sum(counts) / len(counts) if counts else 0.0
+
+
+def _all_json(values: Sequence[Any]) -> bool:
+    return bool(values) and all(isinstance(value, str) and json_string(value) is not None for value in values)
+
+
+def json_string(text: str) -> str | None:
+    """What a text says that is written as a JSON string; None when it is not."""
+    if len(text) < 2 or text[0] != '"' or text[-1] != '"':
+        return None
+    try:
+        said = json.loads(text)
+    except ValueError:
+        return None
+    return said if isinstance(said, str) else None
 
 
 def _is_list(value: Any) -> bool:  # noqa: ANN401 - any JSON value

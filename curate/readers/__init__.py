@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from curate.readers import chat, csv, json, jsonl, parquet, table, txt
-from curate.readers.container import Stream
+from curate.readers.container import MAGIC, Stream
 from curate.readers.records import Broken, Record
 
 __all__ = ["READERS", "Broken", "Record", "Stream", "recognise"]
@@ -29,18 +29,21 @@ SQL = re.compile(
 )
 MAIL = re.compile(rb"^From \S+ .*\d{4}\r?\n[A-Z][\w-]*:", re.MULTILINE)
 RTF = re.compile(rb"\{\\rtf")
+BINARY = (b"PK\x03\x04", b"%PDF-", b"\x89PNG", b"SQLite format 3", b"\xd0\xcf\x11\xe0", b"\xff\xd8\xff", *MAGIC)
 CONTROL = bytes(set(range(32)) - {9, 10, 11, 12, 13, 27})
 
 
 def recognise(stream: Stream) -> str | None:
     """A file's format by what is in it; None for one that we do not know, which plain text must not swallow."""
     head = stream.head
-    if stream.container == "plain" and head.startswith(b"PAR1"):
+    if stream.start.startswith(b"PAR1"):
         return "parquet"
     if not head.strip():
         return "txt"  # nothing, or nothing readable: the reader says which
+    if head.startswith(BINARY):
+        return None
     noise = len(head) - len(head.translate(None, CONTROL))
-    if noise > 0.02 * len(head) or any(form.match(head) for form in (MARKUP, MAIL, RTF)) or SQL.search(head[:8192]):
+    if noise > max(8, 0.02 * len(head)) or any(form.match(head) for form in (MARKUP, MAIL, RTF)) or SQL.search(head[:8192]):
         return None
     found = _json(stream)
     if found is not None:

@@ -41,6 +41,7 @@ class Stream:
     Attributes:
         container: "plain", "gz", "zst", "bz2" or "xz".
         encoding: "utf-8" (with cp1252 record by record as the fallback), "utf-16-le" or "utf-16-be".
+        start: the file's very first bytes, as they lie on disk.
         head: the first bytes, at most `CHUNK`.
         damaged: whether the file is damaged within them.
         trouble: after the last chunk, why there are no more, when the file does not end where it should.
@@ -55,7 +56,7 @@ class Stream:
         self.path = path
         self.trouble: str | None = None
         with path.open("rb") as file:
-            start = file.read(6)
+            start = self.start = file.read(16)
         self.container = next((name for magic, name in MAGIC.items() if start.startswith(magic)), "plain")
         self.encoding, self._bom = "utf-8", 0
         self._on_read = None
@@ -188,9 +189,9 @@ def _encoding(head: bytes) -> tuple[str, int]:
     if len(sample) >= 4:
         pairs = len(sample) // 2
         even, odd = sample[0::2].count(0), sample[1::2].count(0)
-        if odd > 0.4 * pairs and even < 0.01 * pairs:
+        if odd > 0.4 * pairs and even < 0.1 * odd:
             return "utf-16-le", 0
-        if even > 0.4 * pairs and odd < 0.01 * pairs:
+        if even > 0.4 * pairs and odd < 0.1 * even:
             return "utf-16-be", 0
     return "utf-8", 0
 

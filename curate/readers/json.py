@@ -13,7 +13,8 @@ from curate.schema import canonical
 
 MAX_OBJECT = 16 << 20  # bytes of a file that is one object: it is held whole
 WRAPPERS = ("data", "records", "rows", "items", "results", "posts", "comments", "messages")
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]|"', re.DOTALL)
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
+_INSIDE = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)  # a text up to its closing quote, or up to half an escape
 
 
 def read(stream: Stream) -> Iterator[Record | Broken]:
@@ -30,21 +31,23 @@ def _array(stream: Stream) -> Iterator[Record | Broken]:
     """
     held = bytearray()  # the element that is being read
     scanned = depth = count = dropped = 0
+    inside = False  # a text that began in an earlier chunk
     chunks = stream.chunks()
     for chunk in chunks:
         held += chunk
-        start = 0  # of the element in `held`
-        position = scanned
-        for token in iter(lambda: _TOKEN.search(held, position), None):  # noqa: B023 - `position` moves on purpose
-            mark = token.group()
-            if mark == b'"':  # a string that goes on in the next chunk
-                position = token.start()
-                break
-            position = token.end()
-            if mark in b"[{":
+        start, position = 0, scanned  # of the element in `held`; of what is not yet scanned
+        if inside:
+            position = _match_end(_INSIDE, held, position)
+            inside = held[position : position + 1] != b'"'
+            position += not inside
+        while not inside and (token := _TOKEN.search(held, position)) is not None:
+            mark, position = token.group(), token.end()
+            if mark == b'"':
+                inside = True
+                position = _match_end(_INSIDE, held, position)
+            elif mark in b"[{":
                 depth += 1
-                if depth == 1:
-                    start = position
+                start = position if depth == 1 else start
             elif mark in b"]}":
                 depth -= 1
                 if depth <= 0:
@@ -56,15 +59,19 @@ def _array(stream: Stream) -> Iterator[Record | Broken]:
                 count, found = _element(stream, held[start : token.start()], count, dropped)
                 yield from found
                 start, dropped = position, 0
-        else:
-            position = len(held)
+        position = position if inside else len(held)
         del held[:start]
         scanned = position - start
         if len(held) > MAX_RECORD:  # of an element that is too long only the beginning stays; what follows is still counted
-            dropped += len(held)
-            held, scanned = _shortened(held, scanned)
-    reason = stream.trouble or "the array does not end"
-    yield Broken(bytes(held[:KEPT]), f"item {count + 1}", reason)
+            dropped += scanned
+            held = held[:KEPT] + held[scanned:]
+            scanned = KEPT
+    yield Broken(bytes(held[:KEPT]), f"item {count + 1}", stream.trouble or "the array does not end")
+
+
+def _match_end(pattern: re.Pattern[bytes], data: bytearray, position: int) -> int:
+    found = pattern.match(data, position)
+    return position if found is None else found.end()
 
 
 def _element(stream: Stream, raw: bytearray, count: int, dropped: int) -> tuple[int, list[Record | Broken]]:
@@ -78,15 +85,6 @@ def _element(stream: Stream, raw: bytearray, count: int, dropped: int) -> tuple[
         return count + 1, [record_of(parse_json(stream.decode(data), data), data, locator)]
     except Undecodable as error:
         return count + 1, [Broken(data[:KEPT], locator, str(error))]
-
-
-def _shortened(held: bytearray, scanned: int) -> tuple[bytearray, int]:
-    """The beginning of an element, then the text that is open at `scanned`, itself without its middle; and where that starts."""
-    open_text = held[scanned:]
-    if len(open_text) > KEPT:
-        escaped = (len(open_text) - len(open_text.rstrip(b"\\"))) % 2  # an odd backslash belongs to the next byte
-        open_text = bytearray(b'"' + b"\\" * escaped)
-    return held[:KEPT] + open_text, min(KEPT, len(held))
 
 
 def _rest(stream: Stream, after: bytearray, chunks: Iterator[bytes], count: int) -> Iterator[Broken]:

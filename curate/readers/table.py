@@ -40,7 +40,7 @@ def sniff(head: bytes, name: str) -> Dialect | None:
     """
     text = head.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
     whole = text[: text.rfind("\n") + 1] or text  # the last line may be cut
-    best: tuple[float, int, bool, Dialect] | None = None
+    best: tuple[bool, float, int, bool, Dialect] | None = None
     for delimiter in DELIMITERS:
         for quoted in (True, False):
             records = _records(whole, delimiter, quoted)
@@ -53,11 +53,11 @@ def sniff(head: bytes, name: str) -> Dialect | None:
                 continue
             if not named and (len(records) < 3 or not (delimiter == "\t" or _says_table(name))):
                 continue
-            found = (round(share, 2), width, quoted, Dialect(delimiter, quoted, width))
-            if best is None or found[:3] > best[:3]:
+            found = (named, round(share, 2), width, quoted, Dialect(delimiter, quoted, width))
+            if best is None or found[:4] > best[:4]:
                 best = found
     if best is not None:
-        return best[3]
+        return best[4]
     return Dialect(",", True, 1) if _says_table(name) else None
 
 

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from curate.errors import DataError, RecipeError
+from curate.recipe import build
+from curate.sources import Source, discover, source_for
+
+
+def test_files_are_listed_in_one_order_with_names_relative_to_the_folder(tmp_path: Path) -> None:
+    for name in ("b.txt", "a/z.jsonl", "a/b/c.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("hello\n")
+    assert [file.name for file in discover(tmp_path).files] == ["a/b/c.csv", "a/z.jsonl", "b.txt"]
+
+
+def test_what_is_not_data_is_left_aside_with_a_reason(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.txt").write_text("private\n")
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("data.txt", ".hidden", "README.md", "LICENSE", "SOURCE.md", "readme.csv"):
+        (source / name).write_text("text,label\nhello,ok\n")
+    (source / "link.txt").symlink_to(outside / "secret.txt")
+    (source / "folder_link").symlink_to(outside)
+    (source / "loop").symlink_to(source)
+    os.mkfifo(source / "pipe")
+    found = discover(source)
+    assert [file.name for file in found.files] == ["data.txt", "readme.csv"]
+    assert {entry.name: entry.reason for entry in found.left_aside} == {
+        ".hidden": "hidden",
+        "LICENSE": "about",
+        "README.md": "about",
+        "SOURCE.md": "about",
+        "folder_link": "symlink",
+        "link.txt": "symlink",
+        "loop": "symlink",
+        "pipe": "not_a_file",
+    }
+
+
+def test_a_source_that_cannot_be_read_says_what_would_do(tmp_path: Path) -> None:
+    file = tmp_path / "data.txt"
+    file.write_text("hello\n")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / ".x").write_text("x")
+    for folder, found in (
+        (tmp_path / "missing", "no such folder"),
+        (file, "found a file"),
+        (empty, "an empty folder"),
+        (hidden, r"only 1 left aside \(hidden\)"),
+    ):
+        with pytest.raises(DataError, match=found) as caught:
+            discover(folder)
+        assert caught.value.exit_code == 3
+        assert "\n" not in str(caught.value)
+
+
+def test_a_folder_link_as_the_source_itself_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.txt").write_text("hello\n")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert [file.name for file in discover(tmp_path / "link").files] == ["a.txt"]
+
+
+def test_the_first_source_that_matches_counts() -> None:
+    sources = (Source(match="forum/*", licence="CC0-1.0"), Source(match="*", licence="MIT"))
+    assert source_for("forum/2021/a.jsonl", sources).licence == "CC0-1.0"
+    assert source_for("chat.txt", sources).licence == "MIT"
+    assert source_for("chat.txt", ()) == Source(match="chat.txt")
+
+
+def test_a_source_with_a_misspelt_key_or_kind_is_refused() -> None:
+    with pytest.raises(RecipeError, match="did you mean 'columns'"):
+        build(Source, {"match": "*", "column": {}}, "recipe: sources[0]")
+    with pytest.raises(RecipeError, match="mine"):
+        build(Source, {"match": "*", "mine": "poetry"}, "recipe: sources[0]")
