@@ -23,7 +23,7 @@ from curate.stages.prompts import flatten, last_user
 from curate.varieties import variety
 
 if TYPE_CHECKING:
-    from curate.stages import Schema
+    from curate.contracts import Schema
     from curate.varieties.markers import Reading
 
 
@@ -82,7 +82,7 @@ class Language:
         completions = [text or "" for text in rows["completion"].to_list()]
         users = last_user(flatten(rows), rows.height)
         texts = [self._evidence(text, user) for text, user in zip(completions, users, strict=True)]
-        known = {text: self.decide(text) for text in set(texts)}
+        known = {text: self.judge(text) for text in set(texts)}
         decisions = [known[text] for text in texts]
         dropped = [not self._keeps(decision) for decision in decisions]
         return pl.DataFrame(
@@ -96,7 +96,7 @@ class Language:
             schema={**self.writes, "reason": pl.String, "score": pl.Float32},
         )
 
-    def decide(self, text: str) -> Decision:
+    def judge(self, text: str) -> Decision:
         """Name the language of one text."""
         clean = _without_codes(text)
         reading = variety(self.variety).read(clean)

@@ -11,7 +11,7 @@ from curate.errors import RecipeError
 from curate.recipe import config
 
 if TYPE_CHECKING:
-    from curate.stages import Schema
+    from curate.contracts import Schema
 
 # A word: letters and digits in a row, a character of a script without spaces, or an emoji. "..." and "?!" are none.
 _WORD = (

@@ -15,7 +15,7 @@ from curate.stages.pii_patterns import Found, find
 from curate.stages.prompts import flatten, regroup
 
 if TYPE_CHECKING:
-    from curate.stages import Schema
+    from curate.contracts import Schema
 
 _PSEUDONYM = re.compile(r"<([A-Z]{2,10})_([0-9]{1,6})>")
 

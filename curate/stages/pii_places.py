@@ -13,7 +13,7 @@ _TOWN = (
     "|toa payoh|tpy|woodlands|yishun"
 )
 _NAME = r"[A-Z][\w'.]{1,20}"
-_STRONG = r"Road|Rd|Street|Avenue|Ave|Drive|Crescent|Cres|Lane|Boulevard|Blvd|Terrace|Ring Road|Estate"
+_STRONG = r"Road|Rd|Street|Avenue|Ave|Drive|Crescent|Cres|Lane|Boulevard|Blvd|Terrace|Ring Road|Estate|Lorong|Lor"
 _WEAK = (  # words of their own: an address only with a number behind them
     r"St|Dr|Close|Cl|Place|Pl|Walk|Way|Link|Loop|Rise|Grove|Park|Gardens?|Gdns|Heights|View|Hill|Quay|Central|Circle|Court|Ct"
     r"|Green"

@@ -23,7 +23,7 @@ from curate.stages.prompts import flatten, regroup
 if TYPE_CHECKING:
     from ftfy import TextFixerConfig
 
-    from curate.stages import Schema
+    from curate.contracts import Schema
 
 MAX_ROUNDS = 12  # nobody escapes a text a dozen times over; what has not settled by then was built not to
 
@@ -136,7 +136,14 @@ _BLOCK = "p|div|li|ul|ol|tr|table|tbody|thead|h[1-6]|blockquote|pre|section|arti
 _INLINE = "span|strong|em|font|img|td|th|code|tt|small|big|sub|sup|strike|del|ins|iframe|input|button|label|wbr"
 _LETTER = "b|i|u|s|a|q"  # these only as markup when the text also closes one, or with an attribute
 _ATTRIBUTES = r"""(?:\s+[A-Za-z][\w:.-]{0,40}\s*=\s*(?:"[^"<>]{0,2000}"|'[^'<>]{0,2000}'|[^\s"'<>]{1,500}))"""
-_HIDDEN = re.compile(r"<(script|style)\b[^<>]{0,500}>.{0,100000}?</\1\s*>|<!--.{0,100000}?-->", re.IGNORECASE | re.DOTALL)
+_HIDDEN = tuple(  # what a browser does not show: where it opens, where it closes
+    (re.compile(opening, re.IGNORECASE), re.compile(closing, re.IGNORECASE))
+    for opening, closing in (
+        ("<!--", "-->"),
+        (r"<script\b[^<>]{0,500}>", r"</script\s{0,9}>"),
+        (r"<style\b[^<>]{0,500}>", r"</style\s{0,9}>"),
+    )
+)
 _TAG = re.compile(
     rf"<(?P<close>/?)(?:(?P<name>{_BLOCK}|{_INLINE}|br|hr)|(?P<letter>{_LETTER}))(?P<with>{_ATTRIBUTES}{{0,20}})\s*/?>",
     re.IGNORECASE,
@@ -150,8 +157,8 @@ def _without_markup(text: str) -> str:
     """Turn markup into the text that a browser would show; "<3", "<#>", "x < y" and "<name>" are no markup."""
     if "<" not in text:
         return text
-    if "<!--" in text or "</s" in text.lower():
-        text = _HIDDEN.sub("", text)
+    for opening, closing in _HIDDEN:
+        text = _cut(text, opening, closing)
     closed = bool(_CLOSED.search(text))
 
     def shown(match: re.Match[str]) -> str:
@@ -166,6 +173,15 @@ def _without_markup(text: str) -> str:
         return (alt.group(1) or alt.group(2) or "") if alt else ""
 
     return _TAG.sub(shown, text)
+
+
+def _cut(text: str, opening: re.Pattern[str], closing: re.Pattern[str]) -> str:
+    """Remove from each opening to the closing behind it; one that never closes stays. Linear, unlike a lazy pattern."""
+    kept, position = [], 0
+    while (start := opening.search(text, position)) and (end := closing.search(text, start.end())):
+        kept.append(text[position : start.start()])
+        position = end.end()
+    return "".join([*kept, text[position:]]) if kept else text
 
 
 # --- characters ---

@@ -107,14 +107,17 @@ class Variety:
         known = 0
         hits: dict[str, tuple[int, float]] = {}
         candidates: set[int] = set()
+        opens = len(pairs) > 1  # "Ah, I see": what opens a clause does not end one
         for index, (word, gap) in enumerate(pairs, start=1):
+            closes = index == len(pairs) or (gap != " " and bool(_CLAUSE_END.search(gap)))
+            opened, opens = opens, closes
             entry = self.table.get(word) or self.table.get(_shortened(word))
             if entry is None:
                 continue
             if entry.triggers:
                 candidates.update(entry.triggers)
             hit = entry.anywhere
-            if entry.end and (index == len(pairs) or _CLAUSE_END.search(gap) or pairs[index][0] in _LAUGHS):
+            if entry.end and not opened and (closes or pairs[index][0] in _LAUGHS):
                 hit = entry.end
             known += hit is not None or entry.frame
             if hit is not None and (entry.word not in hits or hits[entry.word][1] < hit[1]):
