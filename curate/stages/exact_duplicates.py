@@ -9,9 +9,9 @@ import polars as pl
 import xxhash
 
 from curate.contracts import Keys, Schema
-from curate.leaders import edge_frame, keep_leaders, stars
 from curate.recipe import config
 from curate.similarity import normalise
+from curate.stages.leaders import edge_frame, keep_leaders, stars
 from curate.stages.prompts import flatten
 
 CLUSTER = "exact_cluster"

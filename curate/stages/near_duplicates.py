@@ -11,10 +11,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from curate import leaders, similarity
+from curate import similarity
 from curate.contracts import Keys, Schema
 from curate.recipe import config
 from curate.similarity import Sets, normalise, shingles
+from curate.stages import leaders
 from curate.stages.prompts import flatten
 
 CLUSTER = "near_cluster"
@@ -39,7 +40,7 @@ class NearDuplicates:
         threshold: Jaccard similarity of the sets of 5-character shingles, from which on two rows count as one. A text of
             fewer than 5 characters is one shingle; two empty texts are equal.
         floor: similarity from which on pairs are recorded, for choosing another threshold; at most the threshold. Those
-            below the threshold may be overlooked: about 1 in 50 at .65 when the threshold is .8.
+            below the threshold may be overlooked: about 3 in 100 at .65 when the threshold is .8.
         miss: greatest probability of overlooking a pair at the threshold.
 
     Source: Broder (1997), On the resemblance and containment of documents; Indyk & Motwani (1998), Approximate nearest

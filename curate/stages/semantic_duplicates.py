@@ -10,10 +10,11 @@ import xxhash
 from numpy.typing import NDArray
 from pydantic import Field
 
-from curate import leaders, similarity
+from curate import similarity
 from curate.contracts import Keys, Schema
 from curate.progress import Progress
 from curate.recipe import config
+from curate.stages import leaders
 
 CLUSTER = "semantic_cluster"
 REASON = "semantic_duplicate"
