@@ -26,7 +26,7 @@ def read(stream: Stream) -> Iterator[Record | Broken]:
     """
     message: list[Line] = []
     turn = size = 0
-    for line in lines(stream):
+    for line in lines(stream, blank=True):
         if line.fault is not None or size + len(line.raw) > MAX_RECORD:
             yield from _message(stream, message, turn)
             yield Broken(line.raw[:KEPT], f"line {line.number}", line.fault or f"a message longer than {MAX_RECORD >> 20} MiB")
@@ -35,6 +35,8 @@ def read(stream: Stream) -> Iterator[Record | Broken]:
         if message and HEADER.match(_loosely(line.raw)):
             yield from _message(stream, message, turn)
             message, size, turn = [], 0, turn + 1
+        if not message and not line.raw.strip():
+            continue
         message.append(line)
         size += len(line.raw)
     yield from _message(stream, message, turn)
@@ -43,6 +45,8 @@ def read(stream: Stream) -> Iterator[Record | Broken]:
 def _message(stream: Stream, message: list[Line], turn: int) -> Iterator[Record | Broken]:
     if not message:
         return
+    while not message[-1].raw.strip():
+        message.pop()  # blank lines between messages
     raw = b"\n".join(line.raw for line in message)
     locator = f"line {message[0].number}"
     try:

@@ -25,7 +25,7 @@ class _Feed:
     """Lines as the csv module wants them, remembering which ones the present record used, and taking them back."""
 
     def __init__(self, stream: Stream) -> None:
-        self._stream, self._lines = stream, lines(stream)
+        self._stream, self._lines = stream, lines(stream, blank=True)
         self._again: deque[Line] = deque()
         self.used: list[Line] = []
         self._size = 0
@@ -75,6 +75,8 @@ def read(stream: Stream) -> Iterator[Record | Broken]:
             cells, used = found
         else:
             used = feed.take()
+            if all(not line.raw.strip() for line in used):
+                continue
         if header is None:
             header = header_of(cells, stream.path.name)
             if header is not None:

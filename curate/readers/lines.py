@@ -29,8 +29,13 @@ class Line:
     fault: str | None = None
 
 
-def lines(stream: Stream) -> Iterator[Line]:
-    """Every line that is not blank, and, last, what a damaged or truncated file ends in."""
+def lines(stream: Stream, blank: bool = False) -> Iterator[Line]:
+    """Every line, and, last, what a damaged or truncated file ends in.
+
+    Args:
+        stream: the file.
+        blank: whether blank lines count: they do where a record may hold several lines.
+    """
     end = b"\n" if b"\n" in stream.head or b"\r" not in stream.head else b"\r"
     number, held, size = 0, bytearray(), 0
     for chunk in stream.chunks():
@@ -46,18 +51,18 @@ def lines(stream: Stream) -> Iterator[Line]:
             if at < 0:
                 break
             number += 1
-            yield from _line(held, size, number)
+            yield from _line(held, size, number, blank)
             held, size, start = bytearray(), 0, at + 1
     if stream.trouble is not None:
         yield Line(bytes(held[:KEPT]), number + 1, stream.trouble)
-    else:
-        yield from _line(held, size, number + 1)
+    elif held:
+        yield from _line(held, size, number + 1, blank)
 
 
-def _line(held: bytearray, size: int, number: int) -> Iterator[Line]:
+def _line(held: bytearray, size: int, number: int, blank: bool) -> Iterator[Line]:
     if size > MAX_RECORD:
         yield Line(bytes(held[:KEPT]), number, f"longer than {MAX_RECORD >> 20} MiB")
         return
     raw = bytes(held.removesuffix(b"\r"))
-    if raw and not raw.isspace():
+    if blank or (raw and not raw.isspace()):
         yield Line(raw, number)

@@ -220,7 +220,7 @@ def test_an_object_around_its_records_is_opened_and_one_with_several_lists_is_no
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_a_table_is_read_with_the_delimiter_it_has(tmp_path: Path, delimiter: str) -> None:
-    rows = ["id", "text", "score"], ["1", f"a{delimiter} b", "0,83"], ["007", 'say "hi"', ""], ["3", "two\nlines\r\nhere", "1"]
+    rows = ["id", "text", "score"], ["1", f"a{delimiter} b", "0,83"], ["007", 'say "hi"', ""], ["3", "two\n\nlines\r\nhere", "1"]
     text = "\r\n".join(delimiter.join('"' + cell.replace('"', '""') + '"' for cell in row) for row in rows)
     entries = read(tmp_path / "noname", b"\xef\xbb\xbf" + text.encode(), "csv")
     assert fields(entries) == [dict(zip(rows[0], [cell.replace("\r\n", "\n") for cell in row], strict=True)) for row in rows[1:]]
@@ -241,7 +241,7 @@ def test_a_table_without_quoting_keeps_its_quotes(tmp_path: Path) -> None:
 
 
 def test_a_record_of_another_width_is_quarantined(tmp_path: Path) -> None:
-    data = b"id,text,label\n1,a,ok\n2,b\n3,c,ok,more\n4,d,ok,,\n5,e,ok\n" + b"6,f,ok\n" * 20
+    data = b"id,text,label\n1,a,ok\n2,b\n3,c,ok,more\n4,d,ok,,\n5,e,ok\n\n  \n" + b"6,f,ok\n" * 20
     entries = read(tmp_path / "a", data, "csv")
     assert broken(entries) == [("line 3", "expected 3 fields, found 2"), ("line 4", "expected 3 fields, found 4")]
     assert len(fields(entries)) == 23
@@ -260,11 +260,11 @@ def test_prose_with_commas_is_no_table(tmp_path: Path) -> None:
 
 
 def test_a_chat_log_gives_messages_with_their_continuation_lines(tmp_path: Path) -> None:
-    square = "[18/06/21, 8:43:00 PM] Messages are encrypted.\n[18/06/21, 8:44:00 PM] ah huat: makan where: here?\n\nor there\n"
+    square = "[18/06/21, 8:43:00 PM] Messages are encrypted.\n[18/06/21, 8:44:00 PM] ah huat: makan where: here?\n\nor there\n\n"
     square += "\u200e[18/06/21, 8:45:10\u202fPM] Mei: there lah\n"
     assert fields(read(tmp_path / "a", square.encode(), "chat")) == [
         {"time": "18/06/21, 8:43:00 PM", "author": None, "text": "Messages are encrypted.", "turn": 0},
-        {"time": "18/06/21, 8:44:00 PM", "author": "ah huat", "text": "makan where: here?\nor there", "turn": 1},
+        {"time": "18/06/21, 8:44:00 PM", "author": "ah huat", "text": "makan where: here?\n\nor there", "turn": 1},
         {"time": "18/06/21, 8:45:10\u202fPM", "author": "Mei", "text": "there lah", "turn": 2},
     ]
     dashed = "2021-06-18 20:44 - ah huat: ok\n2021-06-18 20:45 - Mei: [sticker]\n"
