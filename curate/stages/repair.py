@@ -106,6 +106,8 @@ _ODD_ASCII = re.compile(
 
 _AMPERSANDS = re.compile(r"&(?:(?:amp|AMP|#0{0,5}38|#[xX]0{0,5}26);)+")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_ZERO_WIDTH = re.compile("[\u200b-\u200d\u2060\ufeff]")
+_SPLIT_ENTITY = re.compile("&#?[0-9A-Za-z\u200b-\u200d\u2060\ufeff]{1,40};")  # an entity with something invisible inside
 _SURROGATES = re.compile(r"&#(5[56][0-9]{3});&#(5[67][0-9]{3});")  # one character as UTF-16 halves: SMS backups write these
 
 
@@ -113,6 +115,7 @@ def _unescaped(text: str) -> str:
     """Decode entities that end in ';' (a lone "&copy" is more likely "this&copy that"), however often they were escaped."""
     if "&" not in text:
         return text
+    text = _SPLIT_ENTITY.sub(lambda match: _ZERO_WIDTH.sub("", match[0]), text)
     return _ENTITY.sub(_character, _SURROGATES.sub(_joined, _AMPERSANDS.sub("&", text)))
 
 
@@ -192,8 +195,10 @@ _INVISIBLE = re.compile(
     "|[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]"
 )
 _INDIC = "\u0600-\u06ff\u0900-\u0dff"  # scripts that need joiners: Arabic (Jawi), Devanagari, Tamil and their neighbours
-_PICTURE = "\u00a9\u00ae\u203c-\u3299\ufe0f\U0001f000-\U0001faff"
-_JOINER = re.compile(f"\u200d(?![{_PICTURE}{_INDIC}])|(?<![{_PICTURE}{_INDIC}])\u200d|\u200c(?![{_INDIC}])|(?<![{_INDIC}])\u200c")
+_PICTURE = "\u00a9\u00ae\u203c-\u3299\U0001f000-\U0001faff"  # before a joiner also with a variation selector
+_JOINER = re.compile(
+    f"\u200d(?![{_PICTURE}{_INDIC}])|(?<![{_PICTURE}\ufe0f{_INDIC}])\u200d|\u200c(?![{_INDIC}])|(?<![{_INDIC}])\u200c"
+)
 _SELECTOR = re.compile("(?<![0-9#*\u00a9-\ufdff\U00010000-\U0001faff])[\ufe00-\ufe0f]|(?<=[\ufe00-\ufe0f])[\ufe00-\ufe0f]+")
 _TAGGED = re.compile("(\U0001f3f4[\U000e0020-\U000e007e]{1,6}\U000e007f)|[\U000e0000-\U000e007f]")  # flags; others hide text
 _SPACES = re.compile("[\t\x0b\x0c\u00a0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000]")
