@@ -75,9 +75,8 @@ def test_what_people_called_toxic_is_undesirable_and_rejected(place: Path) -> No
     assert unpaired.filter(insult)["label"].any() is False
     assert unpaired.filter(~insult)["label"].all() is True
     assert set(unpaired["label"]) == {True, False} and paired.height > 50
-    sides = paired.select(
-        pl.col(side).list.first().struct.field("content").str.contains("idiot") for side in ("chosen", "rejected")
-    )
+    reply = {side: pl.col(side).list.first().struct.field("content") for side in ("chosen", "rejected")}
+    sides = paired.select(**{side: text.str.contains("idiot") for side, text in reply.items()})
     assert not sides["chosen"].any() and sides["rejected"].all()
 
 
