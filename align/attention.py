@@ -1,4 +1,4 @@
-"""Causal attention of packed segments, each to itself, through transformers' public attention interface."""
+"""Causal attention of packed runs, each to itself and its prompt, through transformers' public attention interface."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
-from align.pack import Pack, lay
+from align.pack import Pack, lay, lay_after
 from align.score import log_probs
 from curate.errors import UserError
 
@@ -39,7 +39,7 @@ def packed_attention(
     sliding_window: int | None = None,
     **others: object,
 ) -> tuple[Tensor, None]:
-    """Attend within each segment of `pack`.
+    """Attend as `pack` says: each run to itself and to what it is laid behind.
 
     Args:
         module: the attention layer that calls.
@@ -66,12 +66,18 @@ def packed_attention(
         refused.append("dropout")
     if attention_mask is not None:
         refused.append("attention_mask")
-    if pack is not None and sliding_window is not None and pack.longest > sliding_window:
-        refused.append(f"sliding_window {sliding_window} for a row of {pack.longest} tokens")
+    if pack is not None and sliding_window is not None and pack.longest_key > sliding_window:
+        refused.append(f"sliding_window {sliding_window} for a row of {pack.longest_key} tokens")
     if pack is None or refused or query.shape[0] != 1 or query.shape[2] != key.shape[2]:
         found = ", ".join(refused) or ("a call without a pack" if pack is None else f"queries of shape {tuple(query.shape)}")
         raise UnpackableError(f"{type(module).__name__}: packed attention cannot serve {found}; train a model that asks for less")
     pack.calls += 1
+    layer: Any = getattr(module, "layer_idx", None)
+    if pack.writes is not None:
+        pack.writes[layer] = (key.detach(), value.detach())
+    if pack.reads is not None:
+        earlier_key, earlier_value = pack.reads[layer]
+        key, value = torch.cat([earlier_key, key], 2), torch.cat([earlier_value, value], 2)
     if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16):
         return _varlen(query, key, value, scaling, pack)[None], None
     return _grouped(query, key, value, scaling, pack)[None], None
@@ -80,30 +86,32 @@ def packed_attention(
 def _grouped(query: Tensor, key: Tensor, value: Tensor, scaling: float | None, pack: Pack) -> Tensor:
     """A padded copy per group of like lengths; shape (T, heads, width).
 
-    Padding stands behind each segment, so that causal attention never lets a real token see it, and what padding itself
-    computes is not read.
+    Padding stands behind each run, so that causal attention never lets a real token see it, and what padding itself computes
+    is not read.
     """
     gqa = key.shape[1] != query.shape[1]
+    groups, order = pack.grouped
     outputs = []
-    for group in pack.groups:
+    for group in groups:
         attended = F.scaled_dot_product_attention(
-            _pad(query, group.gather, group.width),
-            _pad(key, group.gather, group.width),
-            _pad(value, group.gather, group.width),
-            is_causal=True,
+            _pad(query, group.queries, group.width),
+            _pad(key, group.keys, group.key_width),
+            _pad(value, group.keys, group.key_width),
+            attn_mask=group.mask,
+            is_causal=group.mask is None,
             scale=scaling,
             enable_gqa=gqa,
         )
         heads, width = attended.shape[1], attended.shape[3]
         flat = attended.transpose(1, 2).reshape(-1, heads * width).index_select(0, group.slots)
         outputs.append(flat.view(-1, heads, width))
-    if pack.order is None:
+    if order is None:
         return outputs[0]
-    return torch.cat(outputs).index_select(0, pack.order)
+    return torch.cat(outputs).index_select(0, order)
 
 
 def _pad(x: Tensor, gather: Tensor, width: int) -> Tensor:
-    """(1, heads, T, d) to (segments, heads, width, d)."""
+    """(1, heads, T, d) to (runs, heads, width, d)."""
     _, heads, tokens, d = x.shape
     flat = x[0].transpose(0, 1).reshape(tokens, heads * d)
     return flat.index_select(0, gather).view(-1, width, heads, d).transpose(1, 2)
@@ -114,13 +122,15 @@ def _varlen(query: Tensor, key: Tensor, value: Tensor, scaling: float | None, pa
     from torch.nn.attention.varlen import varlen_attn
 
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
-    options: dict[str, Any] = {"window_size": (-1, 0), "scale": scaling}  # (-1, 0) is causal in torch 2.11 and 2.13
+    if pack.keys is not None:
+        k, v = k.index_select(0, pack.keys), v.index_select(0, pack.keys)
+    options: dict[str, Any] = {"window_size": (-1, 0), "scale": scaling}  # causal from the last key back
     repeats = q.shape[1] // k.shape[1]
     if repeats > 1 and _has_gqa():
         options["enable_gqa"] = True
     elif repeats > 1:
         k, v = k.repeat_interleave(repeats, 1), v.repeat_interleave(repeats, 1)
-    attended = varlen_attn(q, k, v, pack.bounds, pack.bounds, pack.longest, pack.longest, **options)
+    attended = varlen_attn(q, k, v, pack.bounds, pack.key_bounds, pack.longest, pack.longest_key, **options)
     assert isinstance(attended, Tensor)
     return attended
 
@@ -144,7 +154,9 @@ def packed(model: Any) -> Iterator[None]:  # noqa: ANN401 - a transformers model
 
 
 def probe(model: Any) -> float:  # noqa: ANN401 - a transformers model
-    """Make sure that packing is exact for this model: two segments packed, against each alone under eager attention.
+    """Make sure that packing is exact for this model.
+
+    Completions packed, sharing a prompt, and behind an earlier pass's prompts are held against each alone under eager attention.
 
     Returns:
         The largest difference of a completion's log-probability, nats.
@@ -155,13 +167,20 @@ def probe(model: Any) -> float:  # noqa: ANN401 - a transformers model
     config = model.config.get_text_config()
     name, device = type(model).__name__, next(model.parameters()).device
     draw = [(index * 7919 + 13) % (config.vocab_size - 1) for index in range(40)]  # any fixed tokens will do
-    segments = [(draw[:9], draw[9:19]), (draw[19:24], draw[24:34])]
+    first, second = draw[:9], draw[9:14]
+    segments = [(first, draw[14:24]), (second, draw[24:34]), (first, draw[34:40])]
+    later = [(second, draw[14:24]), (first, draw[24:34])]
     model.eval()
     with torch.no_grad():
-        pack = lay(segments, device)
         with packed(model):
-            together = log_probs(model, pack)
-        alone = torch.stack([_eager(model, prompt, completion, device) for prompt, completion in segments])
+            pack = lay(segments, device, keep=True)
+            scores = [log_probs(model, pack)]
+            if pack.calls == config.num_hidden_layers:
+                scores.append(log_probs(model, lay_after(pack, later, [1, 0])))
+        together = torch.cat(scores)
+        alone = torch.stack(
+            [_eager(model, prompt, completion, device) for prompt, completion in (segments + later)[: len(together)]]
+        )
     if pack.calls != config.num_hidden_layers:
         raise UnpackableError(
             f"{name}: {pack.calls} of its {config.num_hidden_layers} layers use packed attention; train a model of plain"

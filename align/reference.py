@@ -29,22 +29,22 @@ class Reference:
 
     Attributes:
         matched: of each row's own completion, shape (rows,); NaN where the plan does not use the row.
-        mismatched: per optimizer batch, of each partner's completion behind the row's prompt, in the order of the batch's
-            rows that have a partner.
+        mismatched: per optimizer batch, of each partner's completion behind the row's prompt, shape (the batch's rows,); NaN
+            where a row has no partner.
     """
 
     matched: Tensor
     mismatched: tuple[Tensor, ...]
 
 
-def mismatches(rows: Rows, plan: Plan, step: int) -> list[Segment]:
-    """The (prompt, partner's completion) segments that measure z at a step."""
+def mismatches(rows: Rows, plan: Plan, step: int) -> dict[int, Segment]:
+    """What measures z at a step: for each place in the batch that has a partner, its prompt and the partner's completion."""
     batch = plan.batches[step]
-    return [
-        (rows.prompts[row], rows.completions[partner])
-        for row, partner in zip(batch.rows, batch.partners, strict=bool(batch.partners))
+    return {
+        place: (rows.prompts[row], rows.completions[partner])
+        for place, (row, partner) in enumerate(zip(batch.rows, batch.partners, strict=bool(batch.partners)))
         if partner != -1
-    ]
+    }
 
 
 def reference_for(
@@ -75,7 +75,7 @@ def reference_for(
     kept = _read(folder, key)
     if kept is None:
         segments = [(rows.prompts[row], rows.completions[row]) for row in used]
-        values = score_all(model, segments + [segment for batch in others for segment in batch], budget, tick)
+        values = score_all(model, segments + [segment for batch in others for segment in batch.values()], budget, tick)
         bad = (~torch.isfinite(values)).nonzero()[:, 0].tolist()
         if bad:
             raise NonFiniteError(_cause(model, [rows.ids[used[index]] for index in bad if index < len(used)]))
@@ -84,7 +84,13 @@ def reference_for(
         values = kept
     matched = torch.full((len(rows),), float("nan"), dtype=values.dtype)
     matched[torch.tensor(used)] = values[: len(used)]
-    return Reference(matched, torch.split(values[len(used) :], [len(batch) for batch in others]))
+    mismatched, start = [], len(used)
+    for batch, places in zip(plan.batches, others, strict=True):
+        row_values = torch.full((len(batch.rows),), float("nan"), dtype=values.dtype)
+        row_values[torch.tensor(list(places), dtype=torch.long)] = values[start : start + len(places)]
+        mismatched.append(row_values)
+        start += len(places)
+    return Reference(matched, tuple(mismatched))
 
 
 def score_all(model: Any, segments: Sequence[Segment], budget: int, tick: Callable[[int], None]) -> Tensor:  # noqa: ANN401
@@ -103,17 +109,21 @@ def score_all(model: Any, segments: Sequence[Segment], budget: int, tick: Callab
 
 
 def _passes(segments: Sequence[Segment], budget: int) -> Iterator[list[int]]:
-    """Passes of segments of like length, so that attention pads little."""
-    lengths = [len(prompt) + len(completion) for prompt, completion in segments]
-    order = sorted(range(len(segments)), key=lambda index: lengths[index])
+    """Passes of prompts of like length, each with all its completions, so that a prompt is computed once."""
+    by_prompt: dict[tuple[int, ...], list[int]] = {}
+    for index, (prompt, _) in enumerate(segments):
+        by_prompt.setdefault(tuple(prompt), []).append(index)
     chosen: list[int] = []
     tokens = 0
-    for index in order:
-        if chosen and tokens + lengths[index] > budget:
-            yield chosen
-            chosen, tokens = [], 0
-        chosen.append(index)
-        tokens += lengths[index]
+    for key, same in sorted(by_prompt.items(), key=lambda item: len(item[0])):
+        laid = False
+        for index in same:
+            completion = len(segments[index][1])
+            if chosen and tokens + completion + (0 if laid else len(key)) > budget:
+                yield chosen
+                chosen, tokens, laid = [], 0, False
+            chosen.append(index)
+            tokens, laid = tokens + completion + (0 if laid else len(key)), True
     if chosen:
         yield chosen
 

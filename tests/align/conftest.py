@@ -22,6 +22,7 @@ def tiny_llama() -> TinyLlama:
     def make(seed: int = 0, double: bool = False, **changes: object) -> Any:
         import torch
         from transformers import LlamaConfig, LlamaForCausalLM
+        from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
         settings: dict[str, object] = {
             "vocab_size": 64,
@@ -39,7 +40,13 @@ def tiny_llama() -> TinyLlama:
         }
         torch.manual_seed(seed)
         model = LlamaForCausalLM(LlamaConfig(**(settings | changes)))
-        return model.double() if double else model
+        if not double:
+            return model
+        for name, module in list(model.named_modules()):
+            if isinstance(module, LlamaRMSNorm):  # it computes in single precision whatever the weights are
+                norm = torch.nn.RMSNorm(module.weight.shape[0], module.variance_epsilon)
+                model.get_submodule(name.rpartition(".")[0])._modules[name.rpartition(".")[2]] = norm
+        return model.double()
 
     return make
 
