@@ -86,8 +86,7 @@ def read_output(folder: Path, manifest: Mapping[str, Any], stem: str, columns: S
 def _write(frame: pl.DataFrame, folder: Path, stem: str) -> dict[str, dict[str, Any]]:
     written = {}
     for at, part in enumerate(frame.iter_slices(PARQUET_ROWS)):
-        if part.height:
-            path = f"{stem}-{at:05d}.parquet"
-            write_parquet(folder / path, part)
-            written[path] = {"rows": part.height}
+        path = f"{stem}-{at:05d}.parquet"
+        write_parquet(folder / path, part)
+        written[path] = {"rows": part.height}
     return written

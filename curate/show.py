@@ -10,9 +10,9 @@ import polars as pl
 
 from curate.errors import DataError
 from curate.formats import read_manifest, read_output
-from curate.leaders import keep_leaders
 from curate.report import stages
 from curate.schema import EVIDENCE
+from curate.stages.leaders import keep_leaders
 from curate.store import read_parquet
 from curate.summary import table
 
