@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 SHINGLE = 5  # characters; words-5, the common default, loses a fifth of near copies of chat-length text
 HASH_BITS = 48  # of a shingle: two sets of 40 hold an accidental match once in 10^11 pairs
 PAIRS = 1 << 20  # pairs in memory at a time
+TEXTS = 1 << 10  # texts cut into shingles at a time: their working memory stays in cache
+CACHED = 1 << 14  # numbers that stay in a core's cache while they are hashed over and over
 ELEMENTS = 1 << 22  # shingles in memory at a time, while sets are intersected
 
 U64 = NDArray[np.uint64]
@@ -72,13 +74,13 @@ def shingles(texts: Sequence[str]) -> Sets:
     Args:
         texts: already normalised.
     """
-    blocks = [_shingles(texts[start : start + 65_536]) for start in range(0, len(texts), 65_536)] or [_shingles([])]
+    blocks = [_shingles(texts[start : start + TEXTS]) for start in range(0, len(texts), TEXTS)] or [_shingles([])]
     sizes = np.concatenate([block.sizes for block in blocks])
     return Sets(np.concatenate([block.values for block in blocks]), np.concatenate([[0], np.cumsum(sizes)]))
 
 
 def _shingles(texts: Sequence[str]) -> Sets:
-    """At most 2^16 texts: a row and a hash share one number, so that one sort makes all the sets."""
+    """A few texts (at most 2^16): a row and a hash share one number, so that one sort makes all the sets."""
     code = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     counts = np.where(lengths == 0, 0, np.maximum(lengths - SHINGLE + 1, 1))
@@ -123,11 +125,14 @@ def minhashes(sets: Sets, count: int, seed: int) -> U64:
     Source: Broder (1997), On the resemblance and containment of documents.
     """
     constants = mix(np.arange(1, 2 * count + 1, dtype=np.uint64) + (np.uint64(seed) << np.uint64(32)))
-    spread = mix(sets.values)
     columns = np.empty((len(sets.starts) - 1, count), np.uint64)
-    for index in range(count):
-        order = ((spread ^ constants[2 * index]) * (constants[2 * index + 1] | np.uint64(1))) ^ (spread >> np.uint64(32))
-        columns[:, index] = _reduce(np.minimum, order, sets, empty=~np.uint64(0))
+    for piece in _pieces(sets.sizes, CACHED, len(columns)):
+        starts = sets.starts[piece.start : piece.stop + 1]
+        block = Sets(mix(sets.values[starts[0] : starts[-1]]), starts - starts[0])
+        for index in range(count):
+            flip, scale = constants[2 * index], constants[2 * index + 1] | np.uint64(1)
+            order = ((block.values ^ flip) * scale) ^ (block.values >> np.uint64(32))
+            columns[piece, index] = _reduce(np.minimum, order, block, empty=~np.uint64(0))
     return columns
 
 

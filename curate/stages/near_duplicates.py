@@ -40,7 +40,7 @@ class NearDuplicates:
         threshold: Jaccard similarity of the sets of 5-character shingles, from which on two rows count as one. A text of
             fewer than 5 characters is one shingle; two empty texts are equal.
         floor: similarity from which on pairs are recorded, for choosing another threshold; at most the threshold. Those
-            below the threshold may be overlooked: about 3 in 100 at .65 when the threshold is .8.
+            below the threshold may be overlooked: about 1 in 50 at .65 when the threshold is .8.
         miss: greatest probability of overlooking a pair at the threshold.
 
     Source: Broder (1997), On the resemblance and containment of documents; Indyk & Motwani (1998), Approximate nearest
@@ -122,9 +122,9 @@ def bands_for(threshold: float, miss: float) -> tuple[int, int]:
     Wide bands bring fewer candidates that come to nothing, but need more of them.
 
     >>> bands_for(0.8, 1e-4)
-    (18, 4)
+    (13, 3)
     """
-    for width in (4, 3, 2, 1):
+    for width in (3, 2, 1):
         agree = threshold**width
         bands = 1 if agree == 1 else math.ceil(math.log(miss) / math.log1p(-agree))
         if bands <= MOST_BANDS:
@@ -136,7 +136,7 @@ MOST_BANDS = 40
 
 
 def _buckets(completion: Sets, prompt: Sets, which: NDArray[np.int64], bands: int, width: int) -> NDArray[np.uint64]:
-    """Band keys, shape (rows, bands): half of a band's MinHashes are the prompt's, where there is a prompt.
+    """Band keys, shape (rows, bands): a third of a band's MinHashes are the prompt's, where there is a prompt.
 
     Rows that agree in completion and prompt to at least the threshold each, agree in a band as often as the threshold's power
     says, however the two share it; and neither one prompt with many replies nor one reply under many prompts fills a bucket.
