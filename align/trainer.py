@@ -16,7 +16,7 @@ from align.checkpoints import Signals, discard_newer, held, newest, prune
 from align.phase import Phase
 from align.plan import Plan, make_plan
 from align.rows import Rows
-from curate.errors import StorageError
+from curate.errors import NonFiniteError, StorageError
 from curate.progress import Progress
 from curate.recipe import plain
 from curate.store import sha256, storage_error, write_json
@@ -101,6 +101,8 @@ def train(
         Interrupted: SIGINT or SIGTERM came and a checkpoint was saved; the same call goes on from there (exit code 130 or 143).
         StorageError: `out` holds another phase's work, or cannot be written.
     """
+    from safetensors import SafetensorError
+
     started = time.perf_counter()
     plan = make_plan(rows, phase, seed)
     out.mkdir(parents=True, exist_ok=True)
@@ -109,6 +111,10 @@ def train(
             return _train(model, rows, phase, plan, out, seed, log, log_every, signals, started)
         except OSError as error:
             raise storage_error(error, out) from error
+        except (RuntimeError, SafetensorError) as error:  # how torch and safetensors report a disk that takes no more
+            if "writing file" not in str(error) and "I/O error" not in str(error):
+                raise
+            raise StorageError(f"{out}: a checkpoint cannot be written ({error}); free some space and run it again") from error
 
 
 def _train(
@@ -143,15 +149,19 @@ def _train(
             raise signals.stop(f"phase {phase.name}: stopped before step 1")
 
     with Progress(f"{phase.name}: reference", None) as progress:
-        probe(model)
         trainer = _shell(model, rows, plan, phase, out, seed, key, log, log_every, signals)
+        probe(trainer.model)  # on the device it will train on
         if "reference" in phase.objective.needs:
             trainer.reference = reference_for(trainer.model, rows, plan, key, out, phase.token_budget, stop_if_told)
     trainer.journal = Journal(out / "metrics.jsonl", first)
     with Progress(phase.name, steps, "steps") as bar, packed(trainer.model):
         bar.add(first)
         trainer.tick = bar.add
-        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        try:
+            trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        except NonFiniteError:
+            trainer.journal.drain()  # the steps that led there
+            raise
     reached = trainer.state.global_step
     if reached < steps:
         raise signals.stop(f"phase {phase.name}: stopped after step {reached:,} of {steps:,}, checkpoint saved")

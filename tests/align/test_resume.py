@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from align.checkpoints import Interrupted, Terminated
 from align.phase import Phase, parse
 from align.rows import Rows
 from align.trainer import train
+from curate.errors import StorageError
 
 TinyLlama = Callable[..., Any]
 MakeRows = Callable[..., Rows]
@@ -151,3 +153,40 @@ def test_without_a_whole_checkpoint_the_phase_starts_again(
     result = train(tiny_llama(), make_rows(), phase("kto_s"), out, seed=3)
     assert result.resumed_from == 0 and len(result.damaged) == 2
     assert same(out, whole["kto_s"])
+
+
+def test_a_signal_during_the_reference_stops_before_the_first_step(
+    tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from align import reference
+
+    whole_score = reference.log_probs
+
+    def score(model: Any, pack: Any) -> torch.Tensor:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return whole_score(model, pack)
+
+    monkeypatch.setattr(reference, "log_probs", score)
+    with pytest.raises(Terminated, match="stopped before step 1"):
+        train(tiny_llama(), make_rows(), phase("kto_s"), tmp_path, seed=3)
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize("limit", [12_000, 60_000])
+def test_a_disk_that_takes_no_more_is_one_line_and_the_run_goes_on_later(
+    limit: int, whole: dict[str, Path], tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path
+) -> None:
+    child = os.fork()
+    if child == 0:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))  # writes beyond it fail, as on a full disk
+        try:
+            train(tiny_llama(), make_rows(), phase("kto_s"), tmp_path, seed=3)
+        except StorageError as error:
+            os._exit(74 if "\n" not in str(error) and error.exit_code == 74 else 1)
+        except BaseException:
+            os._exit(2)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 74
+    result = train(tiny_llama(), make_rows(), phase("kto_s"), tmp_path, seed=3)
+    assert result.resumed_from == 0 and same(tmp_path, whole["kto_s"])
