@@ -72,6 +72,8 @@ def packed_attention(
         found = ", ".join(refused) or ("a call without a pack" if pack is None else f"queries of shape {tuple(query.shape)}")
         raise UnpackableError(f"{type(module).__name__}: packed attention cannot serve {found}; train a model that asks for less")
     pack.calls += 1
+    if sliding_window is not None:
+        pack.window = min(sliding_window, pack.window or sliding_window)
     layer: Any = getattr(module, "layer_idx", None)
     if pack.writes is not None:
         pack.writes[layer] = (key.detach(), value.detach())
@@ -153,10 +155,14 @@ def packed(model: Any) -> Iterator[None]:  # noqa: ANN401 - a transformers model
         model.set_attn_implementation(before)
 
 
-def probe(model: Any) -> float:  # noqa: ANN401 - a transformers model
+def probe(model: Any, longest: int = 0) -> float:  # noqa: ANN401 - a transformers model
     """Make sure that packing is exact for this model.
 
     Completions packed, sharing a prompt, and behind an earlier pass's prompts are held against each alone under eager attention.
+
+    Args:
+        model: a causal language model on the device where it will train.
+        longest: tokens of the longest row that it will be given.
 
     Returns:
         The largest difference of a completion's log-probability, nats.
@@ -186,6 +192,8 @@ def probe(model: Any) -> float:  # noqa: ANN401 - a transformers model
             f"{name}: {pack.calls} of its {config.num_hidden_layers} layers use packed attention; train a model of plain"
             " causal attention, such as Llama or Qwen3"
         )
+    if pack.window is not None and longest > pack.window:
+        raise UnpackableError(f"{name}: looks back {pack.window} tokens, but a row has {longest}; set max_length: {pack.window}")
     difference = float((together - alone).abs().max())
     weights = next(model.parameters()).dtype
     if not difference <= TOLERANCE.get(weights, COARSE):

@@ -64,6 +64,7 @@ class Pack:
         reads: keys and values of the earlier pass.
         writes: filled with this pass's keys and values, detached, where they are to be kept.
         calls: attention calls served so far (one per layer and forward pass).
+        window: the shortest sliding window that a layer asked for.
     """
 
     tokens: Tensor
@@ -82,6 +83,7 @@ class Pack:
     reads: KeyValues | None = None
     writes: KeyValues | None = None
     calls: int = 0
+    window: int | None = None
 
     @cached_property
     def grouped(self) -> tuple[tuple[Group, ...], Tensor | None]:

@@ -150,7 +150,8 @@ def _train(
 
     with Progress(f"{phase.name}: reference", None) as progress:
         trainer = _shell(model, rows, plan, phase, out, seed, key, log, log_every, signals)
-        probe(trainer.model)  # on the device it will train on
+        longest = max(rows.lengths[row] for batch in plan.batches for row in batch.rows)
+        probe(trainer.model, longest)  # on the device it will train on
         if "reference" in phase.objective.needs:
             trainer.reference = reference_for(trainer.model, rows, plan, key, out, phase.token_budget, stop_if_told)
     trainer.journal = Journal(out / "metrics.jsonl", first)

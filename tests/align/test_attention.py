@@ -41,15 +41,25 @@ def test_plain_causal_models_pack_exactly(kind: str) -> None:
     assert model.config._attn_implementation != "packed"
 
 
-def test_a_model_that_caps_its_scores_is_refused() -> None:
-    with pytest.raises(UnpackableError, match="softcap"):
-        probe(tiny("Gemma2", attn_logit_softcapping=2.0))
+@pytest.mark.parametrize(
+    ("kind", "changes", "named"),
+    [
+        ("Gemma2", {"attn_logit_softcapping": 2.0}, "softcap"),
+        ("GptOss", {"num_local_experts": 4}, "s_aux"),
+        ("Lfm2", {"layer_types": ["conv", "full_attention"]}, "1 of its 2 layers"),
+    ],
+)
+def test_a_model_that_packing_would_get_wrong_is_refused(kind: str, changes: dict[str, object], named: str) -> None:
+    with pytest.raises(UnpackableError, match=named):
+        probe(tiny(kind, **changes))
 
 
 def test_a_window_shorter_than_a_row_is_refused_and_a_longer_one_served() -> None:
     with pytest.raises(UnpackableError, match="sliding_window 8 for a row of 18 tokens"):
         probe(tiny("Mistral", sliding_window=8))
-    assert probe(tiny("Mistral", sliding_window=18)) < 1e-4
+    assert probe(tiny("Mistral", sliding_window=18), longest=18) < 1e-4
+    with pytest.raises(UnpackableError, match="looks back 18 tokens, but a row has 40; set max_length: 18"):
+        probe(tiny("Mistral", sliding_window=18), longest=40)
 
 
 def test_a_layer_that_never_asks_is_noticed(tiny_llama: TinyLlama) -> None:
