@@ -82,7 +82,8 @@ def entry(group: click.Command) -> NoReturn:
     except UserError as error:
         code = _say(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort) as stop:
-        code = _say("interrupted; the same command resumes", TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
+        told = isinstance(stop, Terminated) or isinstance(stop.__cause__, Terminated)  # click makes an Abort of either
+        code = _say("interrupted; the same command resumes", TERMINATED if told else INTERRUPTED)
     except BrokenPipeError:  # `| head` closed the pipe: what it wanted it has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
