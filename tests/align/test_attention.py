@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
+from align import attention
 from align.attention import UnpackableError, packed, packed_attention, probe
-from align.pack import lay
+from align.pack import lay, lay_after
 
 TinyLlama = Callable[..., Any]
 
@@ -123,3 +124,51 @@ def test_grouped_attention_is_each_segment_by_itself_forward_and_backward(heads:
     assert torch.allclose(found, expected, atol=1e-12)
     for ours, theirs in zip(grads, torch.autograd.grad((expected * weights).sum(), given), strict=True):
         assert torch.allclose(ours, theirs, atol=1e-12)
+
+
+@pytest.mark.parametrize("gqa", [True, False])
+def test_the_cuda_kernel_would_be_given_the_same_runs(gqa: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel needs a GPU; here its documented meaning, written out, takes the arguments that it would get."""
+
+    def plain(
+        q: Any, k: Any, v: Any, bounds: Any, key_bounds: Any, longest: int, longest_key: int, window: Any, scale: Any
+    ) -> Any:
+        assert window == (-1, 0) and longest == bounds.diff().max() and longest_key == key_bounds.diff().max()
+        assert bounds.dtype == key_bounds.dtype == torch.int32 and key_bounds[-1] == len(k) == len(v)
+        pieces = []
+        for at in range(len(bounds) - 1):
+            query = q[bounds[at] : bounds[at + 1]].transpose(0, 1)
+            key, value = (x[key_bounds[at] : key_bounds[at + 1]].transpose(0, 1) for x in (k, v))
+            rows, columns = query.shape[1], key.shape[1]
+            hidden = torch.ones(rows, columns, dtype=torch.bool).triu(columns - rows + 1)  # aligned at the last key
+            scores = (query @ key.transpose(1, 2) * scale).masked_fill(hidden, float("-inf"))
+            pieces.append((scores.softmax(-1) @ value).transpose(0, 1))
+        return torch.cat(pieces)
+
+    def newer(q: Any, k: Any, v: Any, *rest: Any, window_size: Any, scale: float, enable_gqa: bool = False) -> Any:
+        assert enable_gqa
+        return plain(q, k.repeat_interleave(2, 1), v.repeat_interleave(2, 1), *rest, window_size, scale)
+
+    def older(q: Any, k: Any, v: Any, *rest: Any, window_size: Any, scale: float) -> Any:
+        return plain(q, k, v, *rest, window_size, scale)
+
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", newer if gqa else older)
+    attention._has_gqa.cache_clear()
+    torch.manual_seed(0)
+    first = lay([([1, 2, 3], [4, 5]), ([6], [7, 8, 9]), ([1, 2, 3], [9, 9, 9])], keep=True)
+    alone = lay([([1, 2, 3], [4, 5]), ([6], [7, 8, 9])])
+    for pack in (alone, first):
+        tokens = pack.tokens.shape[1]
+        query, key, value = (torch.randn(1, heads, tokens, 8) for heads in (4, 2, 2))
+        assert torch.allclose(
+            attention._varlen(query, key, value, 0.3, pack), attention._grouped(query, key, value, 0.3, pack), atol=1e-6
+        )
+    first.writes = {0: (key, value)}
+    later = lay_after(first, [([6], [4, 5]), ([1, 2, 3], [7, 8, 9])], [1, 0])
+    tokens = later.tokens.shape[1]
+    query, more_key, more_value = (torch.randn(1, heads, tokens, 8) for heads in (4, 2, 2))
+    key, value = torch.cat([key, more_key], 2), torch.cat([value, more_value], 2)
+    assert torch.allclose(
+        attention._varlen(query, key, value, 0.3, later), attention._grouped(query, key, value, 0.3, later), atol=1e-6
+    )
+    attention._has_gqa.cache_clear()
