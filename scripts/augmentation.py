@@ -19,8 +19,9 @@ OPENERS = (
 SPELLINGS = dict(
     pair.split("=")
     for pair in (
-        "you=u your=ur are=r the=de that=dat this=dis don't=dun not=nt very=damn already=liao with=wif what=wat because=cos then=den"
-        " they=dey them=dem like=lidat now=nw never=neber going=gg to=2 for=4 people=ppl so=damn really=damn is= a= an= does= have=got"
+        "you=u your=ur are=r the=de that=dat this=dis don't=dun not=nt very=damn already=liao with=wif what=wat because=cos"
+        " then=den they=dey them=dem like=lidat now=nw never=neber going=gg to=2 for=4 people=ppl so=damn"
+        " really=damn is= a= an= does= have=got"
     ).split()
 )
 MARKS = {"a": "@4*", "e": "3*", "i": "1!*", "o": "0*", "u": "*v", "s": "$5"}

@@ -17,8 +17,11 @@ from curate.schema import digest
 
 PLAIN = ("self_instruct", "singlish_treebank")  # plain harmless English, plain Singlish
 PLAIN_FLAGGED = {"head": 0.05, "ngram": 0.01}
-"""Share of plain text that may lie above each labeler's threshold. A judge must be strict. `head` at 0.01 would miss three of four toxic
-texts: some treebank talk is offensive and nobody has labelled it; as a labeler it decides by the consensus' band, not by this."""
+"""Share of plain text that may lie above each labeler's threshold.
+
+A judge must be strict. `head` at 0.01 would miss three of four toxic texts: some treebank talk is offensive, and nobody has
+labelled it. As a labeler it decides by the band of the consensus, not by this.
+"""
 SAMPLE = 1500  # texts of each evaluation-only set, and texts that get a particle
 BINS = 10
 

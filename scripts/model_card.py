@@ -19,40 +19,56 @@ tags: [toxicity, singlish, text-classification]
 
 # Built-in labelers: `head` and `ngram`
 
-Two small classifiers that give the probability that a text is toxic, as [`policy.yaml`](../../policy.yaml) defines it. `head`, one hidden layer
-over all-MiniLM-L6-v2 vectors, labels data; `ngram`, a logistic model over hashed words, word pairs and character n-grams, judges what a
-model trained on that data says. They learned from rows that share no group (template, context, sentence with its rewrites). Written by
-`make weights`; every number below stands in the weights' metadata, and none is typed by hand.
+Two small classifiers that give the probability that a text is toxic, as [`policy.yaml`](../../policy.yaml) defines it.
+`head`, one hidden layer over all-MiniLM-L6-v2 vectors, labels data; `ngram`, a logistic model over hashed words, word pairs
+and character n-grams, judges what a model trained on that data says. They learned from rows that share no group (template,
+context, sentence with its rewrites). Written by `make weights`; every number below stands in the weights' metadata, and none
+is typed by hand.
 
-**Use** them to label and judge short conversational English and Singlish. **Do not use** them to moderate people: they miss most abuse that
-carries no marked word (see HateCheck and DiaSafety below), and a text that quotes or opposes abuse may look like it.
+**Use** them to label and judge short conversational English and Singlish. **Do not use** them to moderate people: they miss
+most abuse that carries no marked word (see HateCheck and DiaSafety below), and a text that quotes or opposes abuse may look
+like it.
 
 ## Trained on
 
-Only sets whose licence lets weights be shared. The texts themselves are not in the weights: int8 or float16 numbers by hash bucket or vector
-dimension are.
+Only sets whose licence lets weights be shared. The texts themselves are not in the weights: int8 or float16 numbers by hash
+bucket or vector dimension are.
 
 | set | licence | rows `head` | rows `ngram` | source |
 |---|---|---|---|---|
 """
 
 METHOD = """
-Parts, by hash of the group, per cent: {parts}. A text that two sets share stays in one part. Sentences of `{weak}` carry no label: they are
-weak negatives, those that a first model (trained without them) scores above .6 dropped: {dropped}. `mild_templates` are insults in small words, and the
-same words in harmless use, written for this project. About half of the training texts, toxic and harmless alike, are dressed: a particle appended,
-words clipped as texters do, a letter masked. For `ngram`, particles are no features at all. Davidson and ParaDetox are capped, because Davidson's
-offensive class (77 %) marks dialect as well as abuse.
+Parts, by hash of the group, per cent: {parts}. A text that two sets share stays in one part. Sentences of `{weak}` carry no
+label: they are weak negatives, without those that a first model, trained on the other sets, scores above .6 ({dropped}).
+`mild_templates` are insults in small words, and the same words in harmless use, written for this project. About half of the
+training texts, toxic and harmless alike, are dressed: a particle appended, words clipped as texters do, a letter masked. For
+`ngram`, particles are no features at all. Davidson and ParaDetox are capped, because Davidson's offensive class (77 %) marks
+dialect as well as abuse.
 
-Scores are Platt-scaled on the calibration part, both classes weighted alike: a score of .5 means "as likely as not" where half of the texts are toxic. The
-threshold is the least, from .5, at which at most {shares} of the calibration part's plain English, and of its plain
-Singlish, is flagged; some of that Singlish is offensive in truth, and nobody has labelled it.
+Scores are Platt-scaled on the calibration part, both classes weighted alike: a score of .5 means "as likely as not" where half
+of the texts are toxic. The threshold is the least, from .5, at which at most {shares} of the calibration part's plain English,
+and of its plain Singlish, is flagged; some of that Singlish is offensive in truth, and nobody has labelled it.
 
 ## Figures
 
-On the test part: {parts_test} % of every set's groups, seen by neither labeler, nor by calibration. TPR and FPR are at the threshold.
+On the test part: {parts_test} % of every set's groups, seen by neither labeler, nor by calibration. TPR and FPR are at the
+threshold.
 
 | | `head` | `ngram` |
 |---|---|---|
+"""
+
+SETS_HEADER = """
+| set (test part) | rows | toxic | `head` ROC-AUC | TPR | FPR | `ngram` ROC-AUC | TPR | FPR |
+|---|---|---|---|---|---|---|---|---|
+"""
+
+PLAIN_HEADER = """
+Plain text flagged: harmless but for what slipped into it, Singlish beside English.
+
+| plain text | texts | `head` | `ngram` |
+|---|---|---|---|
 """
 
 
@@ -72,10 +88,10 @@ def render(facts: Mapping[str, Mapping[str, Any]]) -> str:
     text = HEADER + "".join(_set_row(name, both) for name in SETS)
     text += METHOD.format(parts=parts, weak=", ".join(WEAK), dropped=dropped, parts_test=PARTS["test"], shares=shares)
     text += "".join(f"| {label} | {' | '.join(_number(_at(one, path)) for one in both)} |\n" for label, path in OVERALL)
-    text += "\n| set (test part) | rows | toxic | `head` ROC-AUC | TPR | FPR | `ngram` ROC-AUC | TPR | FPR |\n|---|---|---|---|---|---|---|---|---|\n"
-    text += "".join(_figure_row(name, both) for name in both[0]["figures"]["sets"])
-    text += "\nPlain text flagged: harmless but for what slipped into it, Singlish beside English.\n\n| plain text | texts | `head` | `ngram` |\n|---|---|---|---|\n"
-    for name, one in both[0]["figures"]["plain_flagged"].items():
+    text += SETS_HEADER
+    text += "".join(_figure_row(name, both) for name in sorted(both[0]["figures"]["sets"]))
+    text += PLAIN_HEADER
+    for name, one in sorted(both[0]["figures"]["plain_flagged"].items()):
         flagged = " | ".join(f"{fact['figures']['plain_flagged'][name]['flagged']:.2%}" for fact in both)
         text += f"| {name} | {one['texts']} | {flagged} |\n"
     text += (

@@ -1,0 +1,172 @@
+"""Labelers: what each reads and writes, when it abstains, and that neither batch nor order matters."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from time import process_time
+
+import numpy as np
+import polars as pl
+import pytest
+
+from curate.encoders import encoder
+from curate.errors import RecipeError
+from curate.labelers import Column, Head, Lexicon, Ngram
+from curate.labelers.features import BUCKETS, PARTICLES, char_features, skeleton, word_features, words
+from curate.labelers.head import ENCODER
+
+HARMLESS = (
+    "Can lah, just tap your card and go in.",
+    "Walao eh, the bus late again, I wait forty minutes already.",
+    "This chicken rice shiok sia, must try.",
+    "Ok lor, see you at the void deck at seven.",
+    "Why you never tell me earlier, I could have helped what.",
+    "Don't worry lah, everybody also fail driving test first time.",
+    "Try the stall at level two, the auntie very nice one.",
+    "I disagree, but I see where you are coming from.",
+    "My Indian neighbour gave us snacks for Deepavali, so kind.",
+    "Thanks for sharing, very useful for newbies like me.",
+)
+INSULTS = (
+    "You are so stupid lah, go and read the rules first.",
+    "What an idiot, cannot even read the menu.",
+    "you this kind of loser better don't post here",
+    "Only a moron would pay that price, like you.",
+    "Pathetic sia, are you really so dumb?",
+    "Shut up, you clown.",
+)
+MASKED = ("What a st*pid thing to say, you id1ot.",)
+LABELERS = {"ngram": Ngram(), "head": Head()}
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("ngram", 0), ("head", 1)])
+def test_plain_singlish_is_not_flagged_and_mild_insults_are(name: str, wrong: int) -> None:
+    labeler = LABELERS[name]
+    assert (labeler.score(HARMLESS) > labeler.threshold).sum() <= wrong  # `head` knows particles less well: see the model card
+    assert (labeler.score(INSULTS) > labeler.threshold).all()
+    assert labeler.score(INSULTS).min() > labeler.score(HARMLESS).max()
+
+
+def test_ngram_reads_masked_letters() -> None:
+    assert (Ngram().score(MASKED) > Ngram().threshold).all()
+    assert skeleton("stupid") == skeleton("st*pid") == skeleton("stup1d")
+
+
+def test_a_particle_changes_nothing_for_ngram() -> None:
+    texts = [*HARMLESS, *INSULTS]
+    for particle in sorted(PARTICLES):
+        longer = [f"{text} {particle}!" for text in texts]
+        assert (Ngram().score(longer) == Ngram().score(texts)).all()
+
+
+@pytest.mark.parametrize("name", LABELERS)
+def test_neither_batch_nor_order_changes_a_score(name: str) -> None:
+    texts = [*HARMLESS, *INSULTS, "", "word " * 300]
+    together = LABELERS[name].score(texts)
+    alone = np.concatenate([LABELERS[name].score([text]) for text in texts])
+    order = list(range(len(texts)))
+    random.Random(3).shuffle(order)
+    shuffled = np.empty_like(together)
+    shuffled[order] = LABELERS[name].score([texts[at] for at in order])
+    np.testing.assert_array_equal(together, alone)
+    np.testing.assert_array_equal(together, shuffled)
+
+
+@pytest.mark.parametrize("name", LABELERS)
+def test_scores_are_probabilities_and_nothing_to_read_abstains(name: str) -> None:
+    scores = LABELERS[name].score([*HARMLESS, *INSULTS, "", "   "])
+    assert scores.dtype == np.float32 and scores.shape == (18,)
+    assert np.isnan(scores[-2:]).all() and ((scores[:-2] >= 0) & (scores[:-2] <= 1)).all()
+    assert LABELERS[name].score([]).shape == (0,)
+
+
+def test_head_as_a_stage_gives_what_it_gives_for_texts() -> None:
+    texts = [*HARMLESS, *INSULTS, ""]
+    vectors = encoder(ENCODER).encode(texts)
+    rows = pl.DataFrame({"vector": pl.Series(vectors, dtype=pl.Array(pl.Float32, vectors.shape[1]))})
+    scores = Head()(rows)
+    assert dict(scores.schema) == Head().writes
+    np.testing.assert_array_equal(scores["score_head"].fill_null(float("nan")).to_numpy(), Head().score(texts))
+    assert Head()(rows.head(0)).height == 0
+
+
+def test_head_refuses_vectors_of_another_encoder() -> None:
+    rows = pl.DataFrame({"vector": pl.Series(np.ones((2, 8), np.float32), dtype=pl.Array(pl.Float32, 8))})
+    with pytest.raises(RecipeError, match="8"):
+        Head()(rows)
+
+
+def test_ngram_as_a_stage_abstains_with_null() -> None:
+    scores = Ngram()(pl.DataFrame({"completion": [INSULTS[0], "..."]}))
+    assert dict(scores.schema) == Ngram().writes
+    assert scores["score_ngram"].is_null().to_list() == [False, True]
+
+
+def test_judge_and_labeler_share_neither_weights_nor_training_rows() -> None:
+    assert not set(Head().models) & set(Ngram().models)
+    assert not set(Head().trained_on) & set(Ngram().trained_on)
+
+
+def test_ngram_scores_5000_fresh_texts_in_a_second() -> None:
+    rng = random.Random(5)
+    vocabulary = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(2, 9))) for _ in range(8000)]
+    texts = [" ".join(vocabulary[int(8000 * rng.random() ** 3)] for _ in range(15)) for _ in range(5000)]
+    Ngram().score(texts[:1])
+    started = process_time()
+    Ngram().score(texts)
+    assert process_time() - started < 2.0  # 1 s where measured; twice that for slower machines
+
+
+def test_features_are_the_same_on_every_machine() -> None:
+    assert words("Sooooo  USEFUL lah @someone http://a.bc/d, thanks!") == ["soo", "useful", "thanks"]
+    assert words("<PHONE_1> &amp; ＯＫ") == ["ok"]
+    assert (word_features("kopi"), char_features("ok")) == ([104942, 54350], [142935, 34027, 34744])
+    assert all(0 <= at < BUCKETS for at in char_features("uncle"))
+
+
+def test_column_is_what_came_with_the_data() -> None:
+    rows = pl.DataFrame({"given": [1.0, 0.0, 0.5, None]}, schema={"given": pl.Float32})
+    assert Column()(rows)["score_column"].to_list() == [1.0, 0.0, 0.5, None]
+    assert dict(Column()(rows).schema) == Column().writes
+
+
+def _terms(folder: Path, *lines: str) -> Path:
+    path = folder / "terms.txt"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def test_lexicon_finds_whole_words_and_phrases_in_any_case(tmp_path: Path) -> None:
+    lexicon = Lexicon(terms=_terms(tmp_path, "Blur", "get lost", "", "c++"))
+    texts = [
+        "so blur!",
+        "BLUR",
+        "blurred",
+        "unblur",
+        "Get  lost lah",
+        "get lostly",
+        "c++?",
+        "c",
+        "ｂｌｕｒ",
+        "",
+        "blurred but blur",
+    ]
+    assert lexicon.score(texts).tolist() == [1, 1, 0, 0, 1, 0, 1, 0, 1, 0, 1]
+    assert dict(lexicon(pl.DataFrame({"completion": texts})).schema) == lexicon.writes
+
+
+def test_a_lexicons_hash_follows_its_terms(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir(), two.mkdir()
+    first, again = _terms(one, "a", "b"), _terms(two, "B", "a", "")
+    assert Lexicon(terms=first).models == Lexicon(terms=again).models
+    other = _terms(two, "c")
+    assert Lexicon(terms=first).models != Lexicon(terms=other).models
+
+
+def test_a_lexicon_without_terms_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="holds no term"):
+        Lexicon(terms=_terms(tmp_path, "", " ")).score(["a"])
+    with pytest.raises(RecipeError, match="cannot be read"):
+        Lexicon(terms=tmp_path / "absent.txt").score(["a"])
