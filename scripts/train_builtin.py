@@ -134,7 +134,7 @@ def _write(path: Path, tensors: dict[str, NDArray[Any]], facts: dict[str, Any]) 
     from safetensors.numpy import save
 
     tensors = {key: np.ascontiguousarray(tensor) for key, tensor in tensors.items()}  # save() takes memory as it lies
-    data = save(tensors, metadata={key: json.dumps(value, sort_keys=True) for key, value in sorted(facts.items())})
+    data = save(tensors, metadata={"facts": json.dumps(facts, sort_keys=True)})  # several keys would be written in any order
     write_atomic(path, lambda file: _write_all(file, data))
 
 

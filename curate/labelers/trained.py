@@ -78,7 +78,7 @@ def load_trained(name: str, version: int, folder: Path = WEIGHTS) -> Trained:
     if sums.get(path.name) != found:
         raise StorageError(f"{path}: sha256 {found[:12]}… is not what {SUMS} lists; install the project again")
     with safe_open(path, framework="numpy") as file:
-        facts = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+        facts = json.loads((file.metadata() or {}).get("facts", "{}"))
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
     if facts.get("version") != version:
         raise StorageError(f"{path}: weights of version {facts.get('version')}, this code reads {version}; run `make weights`")
