@@ -23,10 +23,10 @@ from language import Dialogue, Draw, Language, Reply
 SEED = 20260914
 NEWLINE = b"\n"
 
-FORUM = {"provoking": 640, "benign": 215}  # threads of each kind
-MODEL_OUTPUTS = {"provoking": 1040, "benign": 400}  # prompts of each kind; likewise below
-SAMPLES = {"provoking": 620, "benign": 255}
-CHAT = {"provoking": 110, "benign": 60}
+FORUM = {"provoking": 520, "benign": 175}  # threads of each kind
+MODEL_OUTPUTS = {"provoking": 840, "benign": 320}  # prompts of each kind; likewise below
+SAMPLES = {"provoking": 500, "benign": 205}
+CHAT = {"provoking": 90, "benign": 50}
 PREFERENCES = 150
 NEUTRAL = 120  # questions of each neutral family
 
