@@ -90,4 +90,3 @@ def heldout_prompts(dataset: Dataset, limit: int | None = None) -> list[tuple[st
     if not found:
         raise DataError(f"{dataset.folder}/unpaired/test: found no prompt to ask; build from more input")
     return sorted(found.items())[:limit]
-

@@ -10,12 +10,12 @@ from typing import ClassVar
 
 import polars as pl
 
+from curate.contracts import CorpusStage, RowStage, Schema
 from curate.errors import DataError
 from curate.parts import Layer, Part
 from curate.progress import Progress
 from curate.recipe import plain
 from curate.schema import EVIDENCE, VERDICT, canonical, digest
-from curate.contracts import CorpusStage, RowStage, Schema
 from curate.store import Stored, commit, committed
 
 
