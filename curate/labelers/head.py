@@ -28,6 +28,7 @@ class Head:
     """
 
     VERSION: ClassVar[int] = 1
+    vectors_of: ClassVar[str] = ENCODER
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -91,6 +91,10 @@ def test_a_misspelt_key_names_its_neighbour(curate: Command, raw: Path, recipe: 
         ("stages: [pii, repiar, consensus]\npairing: [given]\n", "did you mean 'repair'"),
         ("stages: [repair, pii, consensus: {labelers: [column]}]\npairing: [given]\n", "put 'column' before it"),
         ("stages: [repair, pii, pii, column, consensus: {labelers: [column]}]\npairing: [given]\n", "a second time"),
+        (
+            "stages: [pii, encode: {encoder: other/encoder}, head, consensus: {labelers: [head]}]\npairing: [given]\n",
+            "trained on vectors of",
+        ),
         ("seed: many\nstages: [pii, column, consensus: {labelers: [column]}]\npairing: [given]\n", "seed: .*found 'many'"),
     ],
 )
