@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,6 +23,10 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str | None
     if any(seed < 0 for seed in seeds):
         raise click.BadParameter("a seed is 0 or more")
     return seeds
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
 
 @click.command()
@@ -46,11 +52,11 @@ def run(recipe: Path, sets: tuple[str, ...], seed: int | None, seeds: tuple[int,
     if seed is not None and seeds:
         raise RecipeError("--seed and --seeds: found both; give one of them")
     made = read_recipe(recipe, sets)
-    finished = []
+    finished: list[dict[str, Any]] = []
     for each in seeds or ((made.seed if seed is None else seed),):
-        folder, results, unchanged = running.run(
-            dataclasses.replace(made, seed=each), runs, lambda line: click.echo(line, err=True)
-        )
+        since = time.process_time() if finished else 0.0  # the first run pays for the imports
+        each_recipe = dataclasses.replace(made, seed=each)
+        folder, results, unchanged = running.run(each_recipe, runs, _say, cpu_since=since)
         if unchanged:
             click.echo(f"{folder}: nothing to do; the same recipe, data and versions made what stands there\n")
         if show_text:

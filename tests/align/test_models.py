@@ -118,6 +118,16 @@ def test_frozen_weights_are_bf16_and_adapters_fp32(local: Path, dataset: Dataset
     assert kinds == {(True, torch.float32), (False, torch.bfloat16)}
 
 
+def test_adapters_on_bf16_weights_are_trained_and_fp32(
+    local: Path, dataset: Dataset, make_rows: MakeRows, tmp_path: Path
+) -> None:
+    model = Pretrained(path=str(local), lora=Lora(rank=2)).load(dataset, tmp_path, seed=0).model
+    phase = parse({"kto_s": {"learning_rate": 1e-2, "batch_size": 8, "steps": 3}}, "r")
+    train(model, make_rows(24), phase, tmp_path / "out", seed=0)
+    moved = [value for name, value in model.named_parameters() if "lora_B" in name]
+    assert all(value.dtype == torch.float32 for value in moved) and any(bool(value.any()) for value in moved)
+
+
 def test_a_model_that_is_not_there_is_one_line(dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere/none: cannot be loaded") as caught:
         Pretrained(path="nowhere/none").load(dataset, tmp_path, seed=0)
