@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def test_a_limit_takes_the_same_prompts_every_time(dataset: Dataset) -> None:
 
 def test_the_toxic_share_is_that_of_the_items(subject: Subject) -> None:
     measured = Heldout()(subject)
-    toxic = [any(word in item["completion"].split() for word in ("fool", "clown")) for item in measured.items]
+    toxic = [bool(re.search(r"(?<!\w)(fool|clown)(?!\w)", item["completion"], re.I)) for item in measured.items]
     assert [item["judge"]["toxic"] for item in measured.items] == toxic
     assert measured.values["toxic"]["hits"] == sum(toxic) and measured.values["toxic"]["n"] == measured.values["n"] == len(toxic)
     assert measured.values["truth"] == measured.values["toxic"]
