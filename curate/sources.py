@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import stat
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +14,18 @@ from typing import Literal
 from pydantic import Field
 
 from curate.errors import DataError
+from curate.readers.archive import is_zip, members
 from curate.recipe import config
 
 ABOUT = ("readme", "source", "license", "licence", "copying", "notice", "changelog", "manifest")
 """Stems of files that speak about data; a file of that name is left aside when it is a page of prose, not a table."""
 
+MAX_STATE = 16 << 20  # bytes of the page that lists a saved dataset's files: about 200,000 of them
+
 PROSE = ("", ".md", ".txt", ".rst", ".html")
 
 Kind = Literal["preference", "ballot", "parallel", "messages", "completion", "chat", "thread", "text"]
-Format = Literal["jsonl", "json", "csv", "parquet", "chat", "txt"]
+Format = Literal["jsonl", "json", "csv", "parquet", "hf", "xlsx", "xml", "html", "sql", "mbox", "chat", "txt"]
 
 
 @config
@@ -28,7 +33,8 @@ class Source:
     """What a recipe says of the files whose name matches; what it does not say is found out.
 
     Args:
-        match: pattern of file names relative to the source folder; `*` crosses folders, as in "forum/*.jsonl".
+        match: pattern of file names relative to the source folder; `*` crosses folders, as in "forum/*.jsonl". A member of a
+            zip is "archive.zip/inner.jsonl"; one table of a file that holds several is "dump.sql/posts", "survey.xlsx/Sheet1".
         columns: role -> the column that plays it (a list for `votes` and `neutral`), nested ones as "data.body".
         labels: label as written -> whether it says toxic; for labels whose polarity nothing in the file proves.
         licence: licence of the records that do not name their own.
@@ -51,10 +57,14 @@ class SourceFile:
     Attributes:
         name: path relative to the source folder, '/' between folders: part of every row's identity.
         path: where it lies.
+        member: its name within the zip that lies there; null for a file of its own.
+        size: bytes of a member, decompressed.
     """
 
     name: str
     path: Path
+    member: str | None = None
+    size: int = 0
 
 
 @dataclass(frozen=True, order=True)
@@ -95,25 +105,63 @@ def discover(folder: Path) -> Discovered:
             if aside
             else "an empty folder"
         )
-        raise DataError(f"--source {folder}: found {found}; put jsonl, json, csv, tsv, parquet or txt files there")
+        raise DataError(f"--source {folder}: found {found}; put text, tables, chats, mails or dumps there")
     return Discovered(tuple(sorted(files)), tuple(sorted(aside)))
 
 
-def source_for(name: str, sources: Sequence[Source]) -> Source:
-    """The first of the recipe's sources that matches a file name, or one that says nothing."""
-    return next((source for source in sources if fnmatch.fnmatchcase(name, source.match)), Source(match=name))
+def source_for(name: str, sources: Sequence[Source], table: str = "") -> Source:
+    """The first of the recipe's sources that matches a file name, or the table's within it; or one that says nothing."""
+    names = (f"{name}/{table}", name) if table else (name,)
+    fits = (source for source in sources if any(fnmatch.fnmatchcase(one, source.match) for one in names))
+    return next(fits, Source(match=names[0]))
 
 
 def _walk(folder: Path, prefix: str, files: list[SourceFile], aside: list[LeftAside]) -> None:
-    for path in sorted(folder.iterdir()):
+    paths = sorted(folder.iterdir())
+    saved = _saved_dataset(folder, {path.name for path in paths})
+    for path in paths:
         name = prefix + path.name
-        reason = _reason(path)
+        reason = _reason(path) or saved.get(path.name)
         if reason is not None:
             aside.append(LeftAside(_printable(name), reason))
         elif path.is_dir():
             _walk(path, f"{name}/", files, aside)
+        elif is_zip(path):
+            _archive(path, name, files, aside)
         else:
             files.append(SourceFile(name, path))
+
+
+def _archive(path: Path, name: str, files: list[SourceFile], aside: list[LeftAside]) -> None:
+    """A zip's members, as files of a folder of its name."""
+    try:
+        found = members(path)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        aside.append(LeftAside(_printable(name), "damaged_archive"))
+        return
+    if found is None:  # a document of many parts
+        files.append(SourceFile(name, path))
+        return
+    for member in found:
+        reason = member.reason or _about(Path(member.path))
+        if reason is not None:
+            aside.append(LeftAside(_printable(f"{name}/{member.path}"), reason))
+        else:
+            files.append(SourceFile(f"{name}/{member.path}", path, member.name, member.size))
+
+
+def _saved_dataset(folder: Path, names: set[str]) -> dict[str, str]:
+    """In a folder that `datasets` saved: what describes the data, and Arrow files that are no part of it."""
+    about = dict.fromkeys({"dataset_dict.json"} & names, "about")
+    state = folder / "state.json"
+    if not {state.name, "dataset_info.json"} <= names or state.is_symlink() or state.stat().st_size > MAX_STATE:
+        return about
+    try:
+        data = {entry["filename"] for entry in json.loads(state.read_bytes())["_data_files"]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return about
+    caches = {name for name in names if name.endswith(".arrow")} - data
+    return about | dict.fromkeys(("state.json", "dataset_info.json"), "about") | dict.fromkeys(caches, "cache")
 
 
 def _reason(path: Path) -> str | None:
@@ -127,9 +175,11 @@ def _reason(path: Path) -> str | None:
         return "not_a_file"
     if any("\ud800" <= letter <= "\udfff" for letter in path.name):
         return "name_not_utf8"  # it could not be written into a row
-    if stat.S_ISREG(mode) and path.suffix.lower() in PROSE and path.stem.lower() in ABOUT:
-        return "about"
-    return None
+    return _about(path) if stat.S_ISREG(mode) else None
+
+
+def _about(path: Path) -> str | None:
+    return "about" if path.suffix.lower() in PROSE and path.stem.lower() in ABOUT else None
 
 
 def _printable(name: str) -> str:

@@ -19,9 +19,11 @@ from curate.sources import Source
 
 __all__ = ["VERSION", "Miner", "Roles", "Threads", "find_roles", "flat"]
 
-VERSION = 1  # of readers and mining together: moves when the same bytes would give other rows
+VERSION = 2  # of readers and mining together: moves when the same bytes would give other rows
 
 Row = dict[str, Any]
+Turn = tuple[str, str]  # author, text
+MOST_TALKS = 1_000  # of a file's talks, those that are remembered: exports by date have them take turns
 DELETED = ("[deleted]", "[removed]", "[deleted by user]")
 MEDIA = re.compile(r"^\u200e?<?(?:media|image|video|audio|sticker|gif|document|contact card) omitted>?$", re.IGNORECASE)
 TIES = ("tie", "both", "same", "equal", "neither", "none", "draw")
@@ -41,19 +43,26 @@ class Miner:
         policy: reads labels.
         author_key: keys the pseudonyms of authors.
         threads: its posts by id, where `roles.kind` is "thread".
+        table: which table of the file, where it holds several; part of its records' names.
     """
 
     def __init__(
-        self, source: str, roles: Roles, settings: Source, policy: Policy, author_key: bytes, threads: Threads | None = None
+        self,
+        source: str,
+        roles: Roles,
+        settings: Source,
+        policy: Policy,
+        author_key: bytes,
+        threads: Threads | None = None,
+        table: str = "",
     ) -> None:
         """Start at the file's first record."""
         self._source, self._roles, self._settings, self._policy = source, roles, settings, policy
+        self._place = f"{source}/{table}" if table else source
         self._key, self._threads = author_key, threads
         self._seen: dict[int, int] = {}
         self._number = -1
-        self._talk: str | None = None
-        self._last: tuple[str, str] | None = None  # author and text of the latest turn
-        self._before: tuple[str, str] | None = None  # of the latest turn by anybody else than that author
+        self._talks: dict[str, tuple[Turn | None, Turn | None]] = {}  # talk -> its latest turn, the latest by anybody else
         self._ways: dict[str, Callable[[Mapping[str, Any]], Iterator[Row]]] = {
             "preference": self._preference,
             "ballot": self._ballot,
@@ -97,7 +106,7 @@ class Miner:
         bytes_hash = int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little")
         occurrence = self._seen.get(bytes_hash, 0)
         self._seen[bytes_hash] = occurrence + 1
-        return record_id(self._source, raw, occurrence)
+        return record_id(self._place, raw, occurrence)
 
     def _preference(self, fields: Mapping[str, Any]) -> Iterator[Row]:
         yield from self._pair(fields, self._value(fields, "chosen"), self._value(fields, "rejected"))
@@ -169,14 +178,20 @@ class Miner:
         if MEDIA.match(text.strip()) or text.strip().casefold() in DELETED:
             raise _Skip("no_words")
         talk = self._cell(fields, "thread")
-        if talk != self._talk:
-            self._talk, self._last, self._before = talk, None, None
-        if self._last is not None and self._last[0] != author:
-            self._before = self._last
-        self._last = (author, text)
-        if self._before is None:
+        last, before = self._talks.pop(talk, (None, None))
+        if last is not None and last[0] != author:
+            before = last
+        self._talks[talk] = ((author, text), before)
+        if len(self._talks) > MOST_TALKS:
+            self._talks.pop(next(iter(self._talks)))
+        thread = None if talk else self._day(fields)
+        if before is not None:
+            yield {"prompt": user(before[1]), "completion": text, "thread": thread}
+            return
+        said = given(fields, self._roles, self._settings, self._policy)
+        if said.share is None:
             raise _Skip("first_turn")
-        yield {"prompt": user(self._before[1]), "completion": text, "thread": None if talk else self._day(fields)}
+        yield {"prompt": [], "completion": text, "thread": thread, **_label(said)}  # a label needs no prompt
 
     def _thread(self, fields: Mapping[str, Any]) -> Iterator[Row]:
         assert self._threads is not None

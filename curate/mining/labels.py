@@ -13,6 +13,7 @@ from curate.policy import Policy
 from curate.sources import Source
 
 LABELS = frozenset({"label", "votes", "votes_toxic"})
+PROVEN = {True: "is_toxic", False: "is_safe"}  # the name that a column earns by the words in it
 MOST_VOTES = 65_535  # what the column holds
 
 
@@ -58,18 +59,26 @@ def given(fields: Mapping[str, Any], roles: Roles, settings: Source, policy: Pol
     if column is None:
         return Given()
     value = fields.get(column)
-    toxic_label, of_label = _toxic(column, value, pinned, policy)
+    toxic_label, of_label = _toxic(column, value, pinned, policy, roles.answers)
     if toxic_label is None:
         return Given()
     return Given(float(toxic_label), 1, (category or of_label) if toxic_label else None)
 
 
-def _toxic(column: str, value: Any, pinned: Mapping[str, bool], policy: Policy) -> tuple[bool | None, str | None]:  # noqa: ANN401
+def _toxic(
+    column: str,
+    value: Any,  # noqa: ANN401 - any JSON value
+    pinned: Mapping[str, bool],
+    policy: Policy,
+    answers: bool | None,
+) -> tuple[bool | None, str | None]:
     if pinned:
         return pinned.get(_spelling(value)), None
     if isinstance(value, list):
         value = value[0] if len(value) == 1 else None  # several labels on one record prove nothing
     said = policy.label(leaf(column), value)
+    if said.toxic is None and answers is not None:
+        said = policy.label(PROVEN[answers], value)
     return (None if said.excluded or said.weak else said.toxic), said.category
 
 
@@ -101,7 +110,7 @@ def _ballots(fields: Mapping[str, Any], roles: Roles, pinned: Mapping[str, bool]
     for column in columns:
         value = fields.get(column)
         for vote in _listed(value) if len(columns) == 1 else [value]:
-            toxic, _ = _toxic(column, vote, pinned, policy)
+            toxic, _ = _toxic(column, vote, pinned, policy, roles.answers)
             said += [] if toxic is None else [toxic]
     return sum(said), len(said)
 

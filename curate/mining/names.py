@@ -34,6 +34,7 @@ _NAMES = {
     "thread": "thread thread_id threadid topic_id conversation_id conv_id dialogue_id dialog_id submission_id "
     "link_id discussion_id",
     "parent": "parent parent_id parentid reply_to reply_to_id in_reply_to in_reply_to_id in_reply_to_status_id replyto",
+    "quote": "quote quoted quoted_text",
     "id": "id post_id comment_id message_id msg_id tweet_id id_str uid idx nr",
     "time": "time timestamp date datetime created_at created_utc posted_at sent_at",
     "turn": "turn turn_id turn_index",
@@ -44,6 +45,9 @@ NAMES: dict[str, tuple[str, ...]] = {role: tuple(names.split()) for role, names 
 
 NEUTRAL = re.compile(r"(?:en_)?(?:neutral|non_?toxic|detox(?:ified)?|polite|rewrite|clean)(?:_(?:comment|text|sentence))?_?\d*")
 ANNOTATOR = re.compile(r"(?:annotator|annotator_label|annotation|rater|label|vote|worker|coder|judge)_?\d+")
+MACHINE = re.compile(r"(?:^|_)(?:pred|prediction|predicted|model|machine|auto|automatic|baseline|system|classifier)(?:_|$)")
+"""Names of columns in which a machine may have spoken: never taken for labels by what they hold."""
+
 PINNABLE = tuple(sorted({*NAMES, "neutral"}))
 SEVERAL = ("votes", "neutral")  # roles that several columns may play
 
@@ -60,7 +64,7 @@ USES: dict[str, tuple[str, ...]] = {
     "messages": ("messages",),
     "completion": ("prompt", "completion", "history", "input", "instances"),
     "chat": ("text", "turn"),
-    "thread": ("text", "parent", "title"),
+    "thread": ("text", "parent", "quote", "title"),
     "text": ("text",),
 }
 """Kind -> the roles it makes rows of, beside those that every kind uses."""

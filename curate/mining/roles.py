@@ -5,16 +5,18 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from curate.errors import RecipeError
-from curate.mining.names import ALWAYS, ANNOTATOR, NAMES, NEUTRAL, PINNABLE, SEVERAL, USES
+from curate.mining.names import ALWAYS, ANNOTATOR, MACHINE, NAMES, NEUTRAL, PINNABLE, SEVERAL, USES
 from curate.policy import Policy
 from curate.sources import Kind, Source
 
 SAMPLE = 200  # records whose values are looked at
+LABELS_FIT = 0.9  # share of a column's values that the policy must know for it to be labels without being named so
 DEEP = 4  # how far nested objects are opened into dotted columns
 
 Values = Mapping[str, list[Any]]
@@ -31,12 +33,15 @@ class Roles:
             an object holds: who voted differs from record to record.
         known: the public set of the policy that the header shows, or None.
         json_text: whether the texts are written as JSON strings, quotes and all.
+        answers: what 1, "yes" or true means in the columns of labels, as words beside it prove: toxic (true), non-toxic
+            (false); null where the column's own name has to say it.
     """
 
     kind: Kind | None
     columns: Mapping[str, tuple[str, ...]]
     known: str | None = None
     json_text: bool = False
+    answers: bool | None = None
 
     def column(self, role: str) -> str | None:
         """The one column of a role, or None."""
@@ -49,6 +54,7 @@ class Roles:
             "kind": self.kind,
             "known": self.known,
             "json_text": self.json_text,
+            "answers": self.answers,
             "columns": {role: list(names) for role, names in self.columns.items()},
         }
 
@@ -112,7 +118,42 @@ def find_roles(sample: Sequence[Mapping[str, Any]], form: str, settings: Source,
         found.pop("votes_total", None)
     used = (*ALWAYS, *USES.get(kind or "text", ()))
     columns = {role: found[role] for role in sorted(found) if role in used}
-    return Roles(kind, columns, known, "text" in columns and _all_json(values[columns["text"][0]]))
+    json_text = "text" in columns and _all_json(values[columns["text"][0]])
+    return Roles(kind, columns, known, json_text, None if own else _answers(columns, values, policy))
+
+
+def _answers(columns: Found, values: Values, policy: Policy) -> bool | None:
+    """What an affirmative answer means, where words in the same columns prove it.
+
+    Words that deny toxicity ("non-toxic", "noHate") answer the question whether a text is toxic, so 1 says that it is;
+    words that deny its opposite ("unsafe", "not ok") answer the opposite question. Words that deny nothing, or both, prove
+    nothing; neither do words that speak against the column's own name.
+    """
+    of = [name for role in ("label", "votes") for name in columns.get(role, ())]
+    told = [
+        column for name in of for column in values if column == name or (name.endswith(".*") and column.startswith(name[:-1]))
+    ]
+    found: set[bool] = set()
+    for column in told:
+        words = {re.sub(r"[-_\s]", "", str(one).casefold()) for value in values[column] for one in _each(value)}
+        found |= {not toxic for word in words if (toxic := _denies(word, policy)) is not None}
+        named = policy.label(leaf(column), "yes").toxic
+        found |= {named} if named is not None and found else set()
+    return found.pop() if len(found) == 1 else None
+
+
+def _denies(word: str, policy: Policy) -> bool | None:
+    """What a label's word is by denying its opposite: "nontoxic" is false, "unsafe" true; null for one that denies nothing."""
+    said = policy.label("", word).toxic
+    denials = ("un", *policy.polarity.negations)
+    denied = [policy.label("", word.removeprefix(denial)).toxic for denial in denials if word.startswith(denial)]
+    return said if said is not None and (not said) in denied else None
+
+
+def _each(value: Any) -> Sequence[Any]:  # noqa: ANN401 - any JSON value
+    if isinstance(value, list):
+        return value
+    return re.split(r"[;|,\[\]'\"]", value) if isinstance(value, str) and len(value) < 200 else [value]
 
 
 def _rule_label(policy: Policy, known: str, found: Found, values: Values) -> Found:
@@ -137,7 +178,8 @@ def _kind(found: Found, form: str, values: Values) -> Kind | None:
         return "messages"
     if texts("prompt", "completion") or texts("prompt", "instances"):
         return "completion"
-    if "text" in found and (form == "chat" or texts("turn", "author", "thread")):
+    sms = form == "xml" and {"address", "body", "thread"} <= set(values)
+    if "text" in found and (form == "chat" or sms or texts("turn", "author", "thread")):
         return "chat"
     if "text" in found and (texts("parent", "id") or "thread" in found or "title" in found):
         return "thread"
@@ -179,11 +221,23 @@ def _label(values: Values, policy: Policy) -> Found:
     named = {_plain(leaf(column)): column for column in reversed(list(values))}
     candidates = [named[name] for name in NAMES["label"] if name in named]
     candidates += [column for column in values if column not in candidates and policy.label(leaf(column), 1).toxic is not None]
+    candidates += [column for column in values if column not in candidates and _says_toxic(column, values[column], policy)]
     candidates = [column for column in candidates if _words(values[column]) < 3]
     for column in candidates:
         if any(policy.label(leaf(column), value).toxic is not None for value in values[column]):
             return {"label": (column,)}
     return {"label": tuple(candidates[:1])}
+
+
+def _says_toxic(column: str, cells: Sequence[Any], policy: Policy) -> bool:
+    """Whether a column holds labels whatever its name: hardly anything but words of the policy, of both sides."""
+    if MACHINE.search(_plain(leaf(column))):
+        return False
+    known = ("", *policy.words.abstain, *policy.answers.affirmative, *policy.answers.negative)
+    said = Counter(str(cell).strip().casefold() for cell in cells if isinstance(cell, (str, int, bool)))
+    sides = {word: policy.label("", word).toxic for word in said}
+    fit = sum(count for word, count in said.items() if sides[word] is not None or word in known)
+    return {True, False} <= set(sides.values()) and fit >= LABELS_FIT * said.total() > 0
 
 
 def _text(values: Mapping[str, list[Any]], found: Found) -> Found:

@@ -49,18 +49,22 @@ class Threads:
     def prompt(self, post: Mapping[str, Any], number: int) -> tuple[str, str | None]:
         """What a post answers: (text, None), or ("", the reason why it has no prompt).
 
-        The parent's text, or the title where the parent is not in the file. A post that opens a thread asks, it does not
-        answer, and is the prompt of others only. In files that record no parents: the title, else the thread's opening post.
+        The parent's text; where the parent is not in the file, what the post quotes, or the title. A post that opens a thread
+        asks, it does not answer, and is the prompt of others only. In files that record no parents: what the post quotes,
+        else the title, else the thread's opening post.
 
         Args:
             post: the record, flat.
             number: which record of the file it is, from 0.
         """
         parent, title = self._cell(post, "parent"), as_text(post.get(self._roles.column("title") or ""))
+        quote = as_text(post.get(self._roles.column("quote") or ""))
         if parent.casefold() not in NOBODY or self._find(parent) is not None:
             found = self._find(parent)
-            text = found[1] if found is not None else title
+            text = found[1] if found is not None else quote if quote.strip() else title
             return (text, None) if text.strip() else ("", "parent_missing")
+        if quote.strip():
+            return quote, None
         if self._roles.column("parent") is not None:
             return "", "opening_post"
         if title.strip():

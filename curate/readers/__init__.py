@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from curate.readers import chat, csv, json, jsonl, parquet, table, txt
+from curate.readers import chat, csv, hf, html, json, jsonl, mbox, parquet, sql, table, txt, xlsx, xml
 from curate.readers.container import MAGIC, Stream
 from curate.readers.records import Broken, Record
 
@@ -16,6 +16,12 @@ READERS: dict[str, Callable[[Stream], Iterator[Record | Broken]]] = {
     "json": json.read,
     "csv": csv.read,
     "parquet": parquet.read,
+    "hf": hf.read,
+    "xlsx": xlsx.read,
+    "xml": xml.read,
+    "html": html.read,
+    "sql": sql.read,
+    "mbox": mbox.read,
     "chat": chat.read,
     "txt": txt.read,
 }
@@ -23,6 +29,10 @@ READERS: dict[str, Callable[[Stream], Iterator[Record | Broken]]] = {
 
 SAMPLE_LINES = 60
 MARKUP = re.compile(rb"\s*<(?:\?xml|!doctype|!--|html|body|div|table|[a-z][\w.-]*(?:\s[^<>]*)?/?>)", re.IGNORECASE)
+PAGE = re.compile(
+    rb"(?:\s+|<!--.*?-->|<\?.*?\?>)*<(?:!doctype\s+html|(?:html|head|body|div|table|p|span|article|section|main|ul|ol|h[1-6]|a|b|br)\b)",
+    re.IGNORECASE | re.DOTALL,
+)
 SQL = re.compile(
     rb"^\s*(?:insert\s+into\s|(?:create|drop)\s+table\s|lock\s+tables\s|begin\s+transaction|pragma\s|-- (?:mysql|postgresql) )",
     re.IGNORECASE | re.MULTILINE,
@@ -36,23 +46,40 @@ CONTROL = bytes(set(range(32)) - {9, 10, 11, 12, 13, 27})
 def recognise(stream: Stream) -> str | None:
     """A file's format by what is in it; None for one that we do not know, which plain text must not swallow."""
     head = stream.head
-    if stream.start.startswith(b"PAR1"):
+    start = stream.start
+    if start.startswith(b"PAR1"):
         return "parquet"
+    if start.startswith((hf.START, hf.FILE_START)):
+        return "hf"
+    if start.startswith(xlsx.START):
+        return "xlsx" if xlsx.is_workbook(stream) else None
     if not head.strip():
         return "txt"  # nothing, or nothing readable: the reader says which
-    if head.startswith(BINARY):
-        return None
+    return None if _binary(head) else _marked(head) or _json(stream) or _plain(stream)
+
+
+def _binary(head: bytes) -> bool:
     noise = len(head) - len(head.translate(None, CONTROL))
-    if noise > max(8, 0.02 * len(head)) or any(form.match(head) for form in (MARKUP, MAIL, RTF)) or SQL.search(head[:8192]):
-        return None
-    found = _json(stream)
-    if found is not None:
-        return found
+    return head.startswith(BINARY) or noise > max(8, 0.02 * len(head)) or RTF.match(head) is not None
+
+
+def _marked(head: bytes) -> str | None:
+    """Formats that begin with something of their own."""
+    if MARKUP.match(head):
+        return "html" if PAGE.match(head) else "xml"
+    if MAIL.match(head):
+        return "mbox"
+    return "sql" if SQL.search(head[:8192]) else None
+
+
+def _plain(stream: Stream) -> str:
+    """Chat, table or text: what its lines look like."""
+    head = stream.head
     text = head.decode("utf-8", "replace")
     lines = [line for line in re.split(r"[\r\n]+", text)[:SAMPLE_LINES] if line.strip()]
     if sum(chat.HEADER.match(line) is not None for line in lines) >= max(1, 0.5 * len(lines)):
         return "chat"
-    return "csv" if table.sniff(head, stream.path.name) is not None else "txt"
+    return "csv" if table.sniff(head, stream.name) is not None else "txt"
 
 
 def _json(stream: Stream) -> str | None:

@@ -1,4 +1,4 @@
-"""Files as streams of bytes: plain, gz, zst, bz2 or xz, told apart by their first bytes, and UTF-16 made UTF-8.
+"""Files as streams of bytes: plain, gz, zst, bz2, xz or a member of a zip, told by their first bytes, and UTF-16 made UTF-8.
 
 A stream that ends too early, or whose checksum is wrong, is never taken for a whole one: `Stream.trouble` says so.
 """
@@ -8,12 +8,17 @@ from __future__ import annotations
 import bz2
 import codecs
 import lzma
+import tempfile
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, BinaryIO
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
 
 import zstandard
+
+from curate.readers.archive import open_member
 
 CHUNK = 1 << 16  # bytes of the file read at a time, and at most about so many given out for gz, bz2, xz
 ZSTD_CHUNK = 1 << 9  # its decompressor has no limit on output: 512 bytes of a bomb give at most 16 MiB
@@ -29,6 +34,7 @@ OPENERS: dict[str, Callable[[], Any]] = {
     "xz": lambda: lzma.LZMADecompressor(memlimit=1 << 28),
 }
 ERRORS = (zlib.error, zstandard.ZstdError, lzma.LZMAError, OSError, EOFError, ValueError)
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError)
 
 
 class Undecodable(ValueError):
@@ -39,29 +45,40 @@ class Stream:
     """The text bytes of one file: decompressed, without byte order mark, UTF-16 turned into UTF-8.
 
     Attributes:
-        container: "plain", "gz", "zst", "bz2" or "xz".
+        path: where the file lies.
+        name: its own name, without folders; a member's, in a zip.
+        container: "plain", "gz", "zst", "bz2", "xz", "zip", or one inside another, as in "zip/gz".
         encoding: "utf-8" (with cp1252 record by record as the fallback), "utf-16-le" or "utf-16-be".
-        start: the file's very first bytes, as they lie on disk.
+        start: the first bytes once decompressed, before any recoding.
         head: the first bytes, at most `CHUNK`.
         damaged: whether the file is damaged within them.
         trouble: after the last chunk, why there are no more, when the file does not end where it should.
     """
 
-    def __init__(self, path: Path, on_read: Callable[[int], None] | None = None) -> None:
+    def __init__(self, path: Path, on_read: Callable[[int], None] | None = None, member: str | None = None) -> None:
         """Look at the first bytes.
+
+        Args:
+            path: the file.
+            on_read: told how many bytes were read, each time.
+            member: read this member of the zip that lies there.
 
         Raises:
             OSError: the file cannot be opened.
         """
-        self.path = path
+        self.path, self._member = path, member
+        self.name = PurePosixPath(member).name if member is not None else path.name
         self.trouble: str | None = None
-        with path.open("rb") as file:
-            start = self.start = file.read(16)
-        self.container = next((name for magic, name in MAGIC.items() if start.startswith(magic)), "plain")
-        self.encoding, self._bom = "utf-8", 0
         self._on_read = None
+        self._packing = "plain"
+        first = next(self._bytes(), b"")
+        self._packing = next((name for magic, name in MAGIC.items() if first.startswith(magic)), "plain")
+        outer = ["zip"] if member is not None else []
+        self.container = "/".join(outer + [self._packing] * (self._packing != "plain" or not outer))
+        self.encoding, self._bom = "utf-8", 0
         self.head = b""
         self.head = self._first(self._bytes())
+        self.start = self.head[:16]
         self.encoding, self._bom = _encoding(self.head)
         if self._bom or self.encoding != "utf-8":
             self.head = self._first(self.chunks())
@@ -73,6 +90,18 @@ class Stream:
         if self._bom:
             chunks = _without(chunks, self._bom)
         return chunks if self.encoding == "utf-8" else self._recoded(chunks)
+
+    @contextmanager
+    def whole(self) -> Iterator[Path]:
+        """The file's bytes as a file on disk that can be read in any order: its own, or a temporary one, decompressed."""
+        if self._packing == "plain" and self._member is None:
+            yield self.path
+            return
+        with tempfile.NamedTemporaryFile() as file:
+            for piece in self._bytes():
+                file.write(piece)
+            file.flush()
+            yield Path(file.name)
 
     def decode(self, raw: bytes) -> str:
         r"""One record's text.
@@ -108,31 +137,38 @@ class Stream:
     def _bytes(self) -> Iterator[bytes]:
         """Decompressed bytes."""
         self.trouble = None
-        with self.path.open("rb", buffering=CHUNK) as file:
+        try:
+            opened = self.path.open("rb", buffering=CHUNK) if self._member is None else open_member(self.path, self._member)
+        except ZIP_ERRORS:
+            self.trouble = "zip is damaged here"
+            return
+        with opened as file:
             data = self._pieces(file)
-            if self.container == "plain":
+            if self._packing == "plain":
                 yield from data
                 return
             given = 0
             try:
-                for piece in _inflated(data, self.container):
+                for piece in _inflated(data, self._packing):
                     given += len(piece)
                     if given > BOMB_BYTES and given > BOMB_RATIO * file.tell():
-                        self.trouble = f"{self.container} expands more than {BOMB_RATIO} times"
+                        self.trouble = f"{self._packing} expands more than {BOMB_RATIO} times"
                         return
                     yield piece
             except EOFError:
-                self.trouble = self.trouble or f"{self.container} ends too early"
+                self.trouble = self.trouble or f"{self._packing} ends too early"
             except ERRORS:
-                self.trouble = f"{self.container} is damaged here"
+                self.trouble = f"{self._packing} is damaged here"
 
-    def _pieces(self, file: BinaryIO) -> Iterator[bytes]:
-        size = ZSTD_CHUNK if self.container == "zst" else CHUNK
+    def _pieces(self, file: IO[bytes]) -> Iterator[bytes]:
+        size = ZSTD_CHUNK if self._packing == "zst" else CHUNK
         try:
             while data := file.read(size):
                 if self._on_read is not None:
                     self._on_read(len(data))
                 yield data
+        except ZIP_ERRORS:
+            self.trouble = "zip is damaged here"
         except OSError as error:
             self.trouble = f"the system cannot read on from here ({error.strerror})"
 

@@ -6,6 +6,7 @@ Every value stays text: "0,83" and "007" mean nothing before their column's role
 from __future__ import annotations
 
 import csv
+import re
 from collections import deque
 from collections.abc import Iterator
 
@@ -55,9 +56,10 @@ class _Feed:
 
 def read(stream: Stream) -> Iterator[Record | Broken]:
     """Every record below the header, or every record with columns named column_1, ... where there is no header."""
-    dialect = sniff(stream.head, stream.path.name)
+    dialect = sniff(stream.head, stream.name)
     delimiter = dialect.delimiter if dialect is not None else ","
     quoted = dialect is None or dialect.quoted
+    escaped = delimiter == "\t" and _escaped(stream.head)
     csv.field_size_limit(MAX_RECORD)  # the module's own limit is 128 KiB; `_Feed` bounds the record
     feed = _Feed(stream)
     reader = csv.reader(feed, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE, strict=True)
@@ -78,11 +80,11 @@ def read(stream: Stream) -> Iterator[Record | Broken]:
             if all(not line.raw.strip() for line in used):
                 continue
         if header is None:
-            header = header_of(cells, stream.path.name)
+            header = header_of(cells, stream.name)
             if header is not None:
                 continue
             header = [f"column_{index + 1}" for index in range(len(cells))]
-        yield _record(header, cells, used)
+        yield _record(header, [_unescaped(cell) for cell in cells] if escaped else cells, used)
 
 
 def _record(header: list[str], cells: list[str], used: list[Line]) -> Record | Broken:
@@ -93,6 +95,15 @@ def _record(header: list[str], cells: list[str], used: list[Line]) -> Record | B
     if len(cells) != len(header):
         return Broken(raw[:KEPT], locator, f"expected {len(header)} fields, found {len(cells)}")
     return Record(dict(zip(header, cells, strict=True)), raw, locator)
+
+
+def _escaped(head: bytes) -> bool:
+    r"""Whether a table with tabs writes tabs and line ends within its cells as "\t" and "\n": it then has no other backslash."""
+    return b"\\" in head and re.search(rb"\\(?![ntr\\])", head[:-1].replace(b"\\\\", b"")) is None
+
+
+def _unescaped(cell: str) -> str:
+    return re.sub(r"\\([ntr\\])", lambda found: {"n": "\n", "t": "\t", "r": "\r"}.get(found[1], "\\"), cell)
 
 
 def _alone(stream: Stream, line: Line, delimiter: str, width: int, error: Exception) -> Broken | tuple[list[str], list[Line]]:

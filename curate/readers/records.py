@@ -21,11 +21,13 @@ class Record:
         fields: its columns by name; values are JSON values, and text where the format has no types.
         raw: its bytes as the file has them (as UTF-8, where the file is UTF-16; as canonical JSON, where it is binary).
         locator: where in the file, for people: "line 412".
+        table: which table of a file that holds several, each with columns of its own; "" where there is but one.
     """
 
     fields: dict[str, Any]
     raw: bytes
     locator: str
+    table: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,9 +74,14 @@ def header_of(cells: list[str], name: str) -> list[str] | None:
     filled = [cell for cell in named if cell]
     if len(set(filled)) < len(filled) or len(filled) < 0.5 * len(named):
         return None
-    if not all(_NAME.fullmatch(cell) and len(cell.split()) <= 4 for cell in filled):
+    if not all(map(is_name, filled)):
         return None
     return [cell or f"column_{index + 1}" for index, cell in enumerate(named)]
+
+
+def is_name(cell: str) -> bool:
+    """Whether a cell may name a column: a few words, of which the first begins with a letter."""
+    return _NAME.fullmatch(cell) is not None and len(cell.split()) <= 4
 
 
 def _says_table(name: str) -> bool:

@@ -1,0 +1,120 @@
+"""The tables of one file: each is understood by its own first records, then mined record by record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any
+
+from curate.mining import Miner, Row, find_roles, flat
+from curate.mining.roles import SAMPLE, Roles
+from curate.mining.threads import Threads
+from curate.policy import Policy
+from curate.readers.records import Broken, Record
+from curate.sources import Source, source_for
+
+SAMPLE_BYTES = 16 << 20  # raw bytes of records that wait for their table to be understood
+MOST_TABLES = 1_000  # of one file; more are no tables
+
+
+class Tables:
+    """Mines a file's records, table by table; most files are one table.
+
+    Args:
+        name: the file.
+        form: its format.
+        sources: what the recipe says.
+        policy: reads labels.
+        author_key: keys the pseudonyms of authors.
+        again: reads the file once more, for tables whose records answer each other.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        form: str,
+        sources: Sequence[Source],
+        policy: Policy,
+        author_key: bytes,
+        again: Callable[[], Iterator[Record | Broken]],
+    ) -> None:
+        """Nothing is read yet."""
+        self._name, self._form, self._sources = name, form, sources
+        self._policy, self._key, self._again = policy, author_key, again
+        self._waiting: dict[str, list[Record]] = {}
+        self._bytes = 0
+        self._miners: dict[str, Miner] = {}
+        self._threads: list[Threads] = []
+        self._counts: dict[str, int] = {}
+        self.roles: dict[str, Roles] = {}
+
+    def __enter__(self) -> Tables:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for threads in self._threads:
+            threads.close()
+
+    def mine(
+        self, entries: Iterable[Record | Broken], broken: Callable[[Broken], object]
+    ) -> Iterator[tuple[Record, list[Row] | str]]:
+        """Every record with its rows, or with the reason why it gives none; within a table in the file's order.
+
+        Args:
+            entries: what the reader finds.
+            broken: is told of every entry that is no record.
+        """
+        for entry in entries:
+            if isinstance(entry, Broken):
+                broken(entry)
+                continue
+            miner = self._miners.get(entry.table)
+            if miner is not None:
+                self._counts[entry.table] += 1
+                yield entry, miner(entry)
+            elif len(self._miners) + len(self._waiting) >= MOST_TABLES and entry.table not in self._waiting:
+                broken(Broken(entry.raw, entry.locator, f"more than {MOST_TABLES:,} tables in one file"))
+            else:
+                waiting = self._waiting.setdefault(entry.table, [])
+                waiting.append(entry)
+                self._bytes += len(entry.raw)
+                if len(waiting) >= SAMPLE:
+                    yield from self._start(entry.table)
+                elif self._bytes > SAMPLE_BYTES:
+                    yield from self._rest()
+        yield from self._rest()
+        if not self.roles:
+            self.roles[""] = self._understand("", ())
+
+    def plain(self) -> dict[str, Any]:
+        """How the file was understood, as JSON: of its largest table, and of each where there are several."""
+        main = max(self.roles, key=lambda table: self._counts.get(table, 0))
+        told = self.roles[main].plain()
+        if any(self.roles):
+            told["tables"] = {table: roles.plain() for table, roles in sorted(self.roles.items())}
+        return told
+
+    def _rest(self) -> Iterator[tuple[Record, list[Row] | str]]:
+        for table in list(self._waiting):
+            yield from self._start(table)
+
+    def _start(self, table: str) -> Iterator[tuple[Record, list[Row] | str]]:
+        """Understand a table by the records that wait, and mine them."""
+        records = self._waiting.pop(table)
+        self._bytes -= sum(len(record.raw) for record in records)
+        roles = self.roles[table] = self._understand(table, records)
+        threads = None
+        if roles.kind == "thread":
+            posts = (entry for entry in self._again() if isinstance(entry, Record) and entry.table == table)
+            threads = Threads((flat(post.fields) for post in posts), roles)
+            self._threads.append(threads)
+        settings = source_for(self._name, self._sources, table)
+        miner = self._miners[table] = Miner(self._name, roles, settings, self._policy, self._key, threads, table)
+        self._counts[table] = len(records)
+        for record in records:
+            yield record, miner(record)
+
+    def _understand(self, table: str, records: Sequence[Record]) -> Roles:
+        name = f"{self._name}/{table}" if table else self._name
+        settings = source_for(self._name, self._sources, table)
+        return find_roles([flat(record.fields) for record in records], self._form, settings, self._policy, name)
