@@ -14,6 +14,7 @@ LAZY = {
     "show": ("curate.commands:show", "What each stage dropped, and what another threshold would drop."),
     "explain": ("curate.commands:explain", "The life of one row, from its file to its pairs."),
     "verify": ("curate.commands:verify", "Check a dataset folder: checksums, laws, pairs, splits."),
+    "forget": ("curate.commands:forget", "Remove rows and everything derived from them, for good."),
 }
 
 

@@ -78,3 +78,20 @@ def verify(folder: Path) -> None:
     if problems:
         raise DataError(f"{folder}: {len(problems)} problem{'s' * (len(problems) > 1)}; build it again from its source")
     click.echo(f"{folder}: every checksum, law, pair and split holds")
+
+
+@click.command()
+@DATASET
+@click.option("--ids", required=True, type=FOLDER, help="Text file with one row id per line.")
+@click.option("--work", type=FOLDER, help="The work folder of the build that made DIR.  [default: DIR.work]")
+def forget(folder: Path, ids: Path, work: Path | None) -> None:
+    """Remove rows and everything derived from them, for good.
+
+    The texts of these rows leave DIR and its work folder wherever they stand: copies, prompts, pairs, caches. A rebuild does
+    not bring them back. Source files are not touched. Killed in between, the same command completes.
+    """
+    from curate.forget import describe, read_ids
+    from curate.forget import forget as remove
+
+    names = read_ids(ids)
+    click.echo(describe(remove(folder, names, work), folder, len(names)))

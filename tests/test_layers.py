@@ -12,9 +12,9 @@ FLOORS = [
     {"errors", "schema"},
     {"recipe", "store", "progress", "contracts", "command", "html", "policy"},
     {"sources", "readers", "encoders", "similarity", "varieties", "parts"},
-    {"mining", "stages", "labelers", "pairing", "engines"},
+    {"mining", "stages", "labelers", "pairing", "engines", "tombstones"},
     {"ingest", "compose", "formats", "card", "report", "show", "explain", "verify", "summary"},
-    {"pipeline"},
+    {"pipeline", "forget"},
     {"commands", "cli", "__main__", "__init__"},
 ]
 GROUND = FLOORS[0] | FLOORS[1] | {"labelers", "encoders"}
