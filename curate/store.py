@@ -136,7 +136,7 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise StorageError(f"{folder}: another build is writing here; wait for it, or pass another --out") from None
+            raise StorageError(f"{folder}: another process is writing here; wait for it, or choose another folder") from None
         yield
 
 

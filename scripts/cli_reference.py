@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import click
-
 from align.cli import cli as align
 from curate.cli import cli as curate
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
+WIDTH = 100  # columns, whatever terminal this runs in
 HEAD = "# Command line reference\n\nGenerated from `--help` by `make docs`; `make check` fails when it is stale.\n"
 
 
@@ -18,12 +17,13 @@ def reference() -> str:
     """Every command's help, as Markdown."""
     pages = [HEAD]
     for name, group in (("curate", curate), ("align", align)):
-        context = click.Context(group, info_name=name)
+        context = group.make_context(name, [], resilient_parsing=True, terminal_width=WIDTH)
         pages.append(f"## {name}\n\n```\n{group.get_help(context)}\n```\n")
         for word in group.list_commands(context):
             command = group.get_command(context, word)
             if command is not None:
-                page = command.get_help(click.Context(command, info_name=word, parent=context))
+                inner = command.make_context(word, [], parent=context, resilient_parsing=True, terminal_width=WIDTH)
+                page = command.get_help(inner)
                 pages.append(f"### {name} {word}\n\n```\n{page}\n```\n")
     return "\n".join(pages)
 

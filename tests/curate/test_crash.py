@@ -21,7 +21,7 @@ from curate.errors import StorageError
 from curate.pipeline import build, read_recipe
 
 RECIPE = """
-stages: [repair, pii, language, length, column, exact_duplicates, near_duplicates, consensus: {labelers: [column]}]
+stages: [repair, pii, language, length, exact_duplicates, column, near_duplicates, consensus: {labelers: [column]}]
 pairing: [given, same_prompt]
 """
 KILLS = 25  # of the 1,000 that the reliability page asks for in full
@@ -140,7 +140,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_a_second_build_of_the_same_folder_is_refused_while_the_first_runs(tmp_path: Path) -> None:
-    with store.locked(tmp_path), pytest.raises(StorageError, match="another build is writing here"), store.locked(tmp_path):
+    with store.locked(tmp_path), pytest.raises(StorageError, match="another process is writing here"), store.locked(tmp_path):
         pass
 
 
