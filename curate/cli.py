@@ -11,6 +11,7 @@ from curate.command import LazyGroup, entry
 
 LAZY = {
     "build": ("curate.commands:build", "Turn a folder of raw text into preference data."),
+    "inspect": ("curate.commands:inspect", "How each file of a folder would be read, before it is."),
     "show": ("curate.commands:show", "What each stage dropped, and what another threshold would drop."),
     "explain": ("curate.commands:explain", "The life of one row, from its file to its pairs."),
     "verify": ("curate.commands:verify", "Check a dataset folder: checksums, laws, pairs, splits."),

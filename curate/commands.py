@@ -34,6 +34,26 @@ def build(source: Path, out: Path, recipe: Path | None, sets: tuple[str, ...], l
 
 
 @click.command()
+@click.argument("source", metavar="DIR", type=FOLDER)
+@click.option("--recipe", type=FOLDER, help="YAML recipe whose `sources` apply.  [default: recipes/curate/singlish.yaml]")
+@click.option("--set", "sets", multiple=True, metavar="a.b=c", help="Change one setting of the recipe; repeatable.")
+@click.option("--limit", type=click.IntRange(min=1), default=1_000, show_default=True, help="Records of each file to read.")
+@SHOW_TEXT
+def inspect(source: Path, recipe: Path | None, sets: tuple[str, ...], limit: int, show_text: bool) -> None:
+    """How each file of a raw folder would be read: its format, which column plays which role, what a label means.
+
+    Says which files and records would be left aside and why, which labels abstain because nothing proves their side, and
+    which columns play no role. Writes nothing.
+    """
+    from curate import pipeline
+    from curate.inspect import inspect as describe
+    from curate.recipe import bundled
+
+    read = pipeline.read_recipe(recipe or bundled("curate/singlish.yaml"), sets)
+    click.echo(describe(source, sources=read.sources, limit=limit, show_text=show_text))
+
+
+@click.command()
 @DATASET
 @click.option("--stage", help="Look at one stage that compares rows.")
 @click.option("--threshold", type=float, help="How many rows this threshold would drop.")

@@ -112,7 +112,7 @@ class _Page(HTMLParser):
             self._end()
         self._flush()
         if self._silent:
-            self._done.append(Broken(b"", self._silenced, "a script, form or the like that does not end: what follows is not read"))
+            self._done.append(Broken(b"", self._silenced, "a script or the like that does not end: what follows is not read"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in SILENT:
