@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+SHELL := /bin/bash
 # Torch with default threads collapses on busy cores; nothing here reaches for a hub.
 export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_OFFLINE ?= 1
@@ -22,7 +23,8 @@ demo: install
 	@echo "curate build --source examples/raw/ --out pairs/"
 	@echo "align run recipes/kto_s.yaml"
 	@PATH="$(CURDIR)/$(BIN):$$PATH"; export PATH; \
-	curate build --source examples/raw/ --out pairs/ && align run recipes/kto_s.yaml
+	curate build --source examples/raw/ --out pairs/ && align run recipes/kto_s.yaml && \
+	echo "user and system time of this shell, then of both commands:" && times
 
 # The same for three seeds, with a verdict on every figure the README claims.
 demo-seeds: install

@@ -1,0 +1,41 @@
+"""The README's promises: its commands are those that `make demo` runs, what it names exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
+COMMANDS = ("curate build --source examples/raw/ --out pairs/", "align run recipes/kto_s.yaml")
+
+
+def test_the_readme_opens_with_the_two_commands_that_make_demo_prints_and_runs() -> None:
+    first = README.split("```sh\n", 1)[1].split("```", 1)[0]
+    assert tuple(first.strip().splitlines()) == COMMANDS
+    demo = MAKEFILE.split("\ndemo:", 1)[1].split("\n\n", 1)[0]
+    assert all(f'@echo "{command}"' in demo for command in COMMANDS)
+    assert " && ".join(COMMANDS) in demo
+
+
+@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "examples/README.md"])
+def test_every_file_that_a_page_links_to_is_there(name: str) -> None:
+    page = ROOT / name
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_subcommand_and_make_target_that_the_readme_names_exists() -> None:
+    from align.cli import cli as align
+    from curate.cli import cli as curate
+
+    known = {"curate": set(curate.lazy), "align": set(align.lazy)}
+    for program, word in re.findall(r"^(curate|align) ([a-z]+) ", README, re.MULTILINE):
+        assert word in known[program], f"{program} {word}"
+    for target in re.findall(r"`make ([a-z-]+)`", README + (ROOT / "CONTRIBUTING.md").read_text("utf-8")):
+        assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target
+    for recipe in re.findall(r"recipes/[a-z0-9_/]+\.yaml", README):
+        assert (ROOT / recipe).is_file(), recipe
