@@ -6,10 +6,12 @@ last, so an unchanged file is not read again, and one whose reading was cut shor
 
 from __future__ import annotations
 
+import fnmatch
+import hashlib
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,13 @@ import polars as pl
 import pyarrow as pa
 
 from curate.errors import DataError, StorageError
-from curate.mining import VERSION, Miner, Threads, find_roles, flat
-from curate.mining.roles import SAMPLE
+from curate.mining import VERSION
+from curate.mining.tables import Tables
 from curate.policy import Policy, load_policy
 from curate.progress import Progress
-from curate.readers import READERS, Broken, Record, Stream, recognise
+from curate.readers import READERS, Broken, Stream, recognise
+from curate.readers.archive import open_member
+from curate.readers.container import ZIP_ERRORS
 from curate.recipe import plain
 from curate.schema import ROW, canonical, digest
 from curate.sources import Discovered, LeftAside, Source, SourceFile, source_for
@@ -49,7 +53,7 @@ class FileReport:
         key: names its parts: see the module.
         sha256: of its bytes.
         format: the reader; None for a file that was left aside.
-        container: "plain", "gz", "zst", "bz2" or "xz".
+        container: "plain", "gz", "zst", "bz2", "xz", "zip" or one inside another: see `readers.container.Stream`.
         encoding: as found; see `readers.container.Stream`.
         records: found in it, up to the limit.
         mined: records that gave rows.
@@ -57,7 +61,7 @@ class FileReport:
         labelled: rows with a label of their own.
         skipped: reason -> records that gave none.
         quarantined: reason -> broken records.
-        roles: how the file was understood, see `mining.Roles.plain`.
+        roles: how the file was understood, see `mining.Tables.plain`.
         licences: licence -> rows; "" where none is named.
         parts: sha256 of each part.
         quarantine: sha256 of each quarantine file.
@@ -162,19 +166,18 @@ def ingest(
     aside = list(found.left_aside)
     reread: list[str] = []
     left = limit
-    sizes = {file.name: _size(file.path) for file in found.files}
+    sizes = {file.name: _size(file) for file in found.files}
     with Progress("read", sum(sizes.values()), "B") as progress:
         for file in found.files:
             if left is not None and left <= 0:
                 aside.append(LeftAside(file.name, "limit"))
                 continue
-            settings = source_for(file.name, sources)
             try:
-                facts = _sha256(file.path)
-                key = _key(file, facts, settings, policy, author_key, left)
+                facts = _sha256(file)
+                key = _key(file, facts, sources, policy, author_key, left)
                 known = believed(work, key, tombstones)
                 if known is None:
-                    known = _ingest_file(file, facts, key, work, settings, policy, tombstones, left, progress.add)
+                    known = _ingest_file(file, facts, key, work, sources, policy, tombstones, left, progress.add)
                     reread.append(file.name)
                 else:
                     progress.add(sizes[file.name])
@@ -201,7 +204,7 @@ def _ingest_file(
     facts: str,
     key: str,
     work: Path,
-    settings: Source,
+    sources: Sequence[Source],
     policy: Policy,
     tombstones: Tombstones,
     limit: int | None,
@@ -209,48 +212,40 @@ def _ingest_file(
 ) -> tuple[FileReport, list[Stored]]:
     """Read and mine one file, write its parts, its quarantine and, last, its receipt."""
     try:
-        stream = Stream(file.path, on_read)
+        stream = Stream(file.path, on_read, file.member)
     except OSError as error:
         raise _Unreadable("unreadable") from error
-    form = settings.format or recognise(stream)
+    form = source_for(file.name, sources).format or recognise(stream)
     report = FileReport(file.name, key, facts, form, stream.container, stream.encoding)
     if form is None:
         write_receipt(work, report, tombstones)
         return report, []
     read = READERS[form]
-    entries = itertools.islice(read(stream), limit)
-    sample = _sample(entries)
-    fields = [flat(entry.fields) for entry in sample if isinstance(entry, Record)]
-    roles = find_roles(fields, form, settings, policy, file.name)
-    threads = None
-    if roles.kind == "thread":
-        again = read(Stream(file.path))
-        threads = Threads((flat(entry.fields) for entry in again if isinstance(entry, Record)), roles)
-    miner = Miner(file.name, roles, settings, policy, tombstones.key, threads)
     counts, skipped, broken = Counter[str](), Counter[str](), Counter[str]()
     licences: Counter[str] = Counter()
     rows = _Writer(work / "parts" / key, ROW, PARQUET_ROWS)
     bad = _Writer(work / "quarantine" / key, QUARANTINE, PARQUET_ROWS)
-    for entry in itertools.chain(sample, entries):
-        counts["records"] += 1
-        if isinstance(entry, Broken):
+    with Tables(file.name, form, sources, policy, tombstones.key, lambda: read(Stream(file.path, member=file.member))) as tables:
+
+        def broke(entry: Broken) -> Broken:
+            counts["records"] += 1
             broken[entry.reason.split(":")[0]] += 1
             kept = b"" if tombstones else entry.raw  # any part of a forgotten text may be in it
             bad.add([{"source": file.name, **asdict(entry), "raw": kept}], len(kept))
-            continue
-        mined = miner(entry)
-        if tombstones and not isinstance(mined, str) and any(map(tombstones.holds, mined)):
-            mined = REASON
-        if isinstance(mined, str):
-            skipped[mined] += 1
-            continue
-        counts["mined"] += 1
-        counts["rows"] += len(mined)
-        counts["labelled"] += sum(row["given"] is not None for row in mined)
-        licences.update(row["licence"] or "" for row in mined)
-        rows.add(mined, len(entry.raw))
-    if threads is not None:
-        threads.close()
+            return entry
+
+        for record, mined in tables.mine(itertools.islice(read(stream), limit), broke):
+            counts["records"] += 1
+            if tombstones and not isinstance(mined, str) and any(map(tombstones.holds, mined)):
+                mined = REASON
+            if isinstance(mined, str):
+                skipped[mined] += 1
+                continue
+            counts["mined"] += 1
+            counts["rows"] += len(mined)
+            counts["labelled"] += sum(row["given"] is not None for row in mined)
+            licences.update(row["licence"] or "" for row in mined)
+            rows.add(mined, len(record.raw))
     parts, quarantine = rows.close(), bad.close()
     report = FileReport(
         source=file.name,
@@ -265,7 +260,7 @@ def _ingest_file(
         labelled=counts["labelled"],
         skipped=dict(sorted(skipped.items())),
         quarantined=dict(sorted(broken.items())),
-        roles=roles.plain(),
+        roles=tables.plain(),
         licences=dict(sorted(licences.items())),
         parts=tuple(part.sha256 for part in parts),
         quarantine=tuple(part.sha256 for part in quarantine),
@@ -316,22 +311,19 @@ def _frame(rows: Sequence[dict[str, Any]], schema: dict[str, pl.DataType | type[
     return frame
 
 
-def _sample(entries: Iterator[Record | Broken]) -> list[Record | Broken]:
-    """The first entries, enough to understand the file by."""
-    sample: list[Record | Broken] = []
-    size = 0
-    for entry in entries:
-        sample.append(entry)
-        size += len(entry.raw)
-        if len(sample) >= SAMPLE or size > QUARANTINE_BYTES // 4:
-            break
-    return sample
+def _key(file: SourceFile, facts: str, sources: Sequence[Source], policy: Policy, author_key: bytes, limit: int | None) -> str:
+    """Everything that decides a file's rows; `settings.match` is how they were found, not what they say.
 
-
-def _key(file: SourceFile, facts: str, settings: Source, policy: Policy, author_key: bytes, limit: int | None) -> str:
-    """Everything that decides a file's rows; `settings.match` is how they were found, not what they say."""
-    said = {name: value for name, value in plain(settings).items() if name != "match"}
+    What the recipe may say of tables within the file counts too: only reading tells which tables it has.
+    """
+    said = [{name: value for name, value in plain(source_for(file.name, sources)).items() if name != "match"}]
+    said += [plain(source) for source in sources if _may_name_table(source.match, file.name)]
     return digest(file.name, facts, canonical([VERSION, said, limit]), policy.hash, digest("author", author_key))
+
+
+def _may_name_table(pattern: str, name: str) -> bool:
+    """Whether some "name/table" fits a pattern: then what the pattern begins with fits "name/"."""
+    return any(fnmatch.fnmatchcase(f"{name}/", pattern[:end]) for end in range(1, len(pattern)))
 
 
 def read_receipt(path: Path) -> tuple[FileReport, str | None] | None:
@@ -390,15 +382,25 @@ def _check_share(result: Ingested, limit: float, work: Path) -> None:
         )
 
 
-def _sha256(path: Path) -> str:
+def _sha256(file: SourceFile) -> str:
+    """Of the file's bytes; of a member's, decompressed, and of the whole archive's where the member is damaged."""
     try:
-        return sha256(path)
+        if file.member is not None:
+            state = hashlib.sha256()
+            try:
+                with open_member(file.path, file.member) as member:
+                    while data := member.read(1 << 20):
+                        state.update(data)
+            except ZIP_ERRORS:
+                return sha256(file.path)
+            return state.hexdigest()
+        return sha256(file.path)
     except OSError as error:
         raise _Unreadable("unreadable") from error
 
 
-def _size(path: Path) -> int:
+def _size(file: SourceFile) -> int:
     try:
-        return path.stat().st_size
+        return file.path.stat().st_size if file.member is None else file.size
     except OSError:
         return 0
