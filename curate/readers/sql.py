@@ -38,6 +38,7 @@ _BARE = r"[^\s,()'\"`;]+"
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "Z": "\x1a", "b": "\b"}
 _NEXT_ROW = re.compile(r"\)\s*,\s*(?=\()|;[ \t]*(?:\n|\Z)|\n(?=\s*(?:\(|INSERT\s|REPLACE\s|CREATE\s|COPY\s))", re.IGNORECASE)
 _NEXT_STATEMENT = re.compile(r";|'|\"|`|--|#|/\*|\$\w*\$")
+OVERLAP = 256  # characters looked at again where what is sought may lie across two pieces
 _NUMBER = re.compile(r"[+-]?\d{1,15}")
 
 
@@ -68,14 +69,19 @@ class _Text:
         self.held += piece
         return True
 
-    def match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        """Match here. One that reaches the end of what is held might go on, so more is fetched first."""
+    def match(self, pattern: re.Pattern[str], opening: str = "") -> re.Match[str] | None:
+        """Match here. One that reaches the end of what is held might go on, so more is fetched first.
+
+        Args:
+            pattern: what should stand here.
+            opening: characters that open something of any length, which has to be fetched whole before it can match.
+        """
         while True:
             found = pattern.match(self.held, self.at)
             whole = found is not None and found.end() < len(self.held)
             if whole or self.whole or len(self.held) - self.at > MAX_RECORD:
                 return found
-            if found is None and len(self.held) - self.at > 4096 and not self._open():
+            if found is None and len(self.held) - self.at > 4096 and self.held[self.at] not in opening:
                 return None
             self.more()
 
@@ -95,7 +101,7 @@ class _Text:
 
     def skip(self) -> None:
         """Go past blanks and comments."""
-        while (found := self.match(_SKIP)) is not None and found.end() > self.at:
+        while (found := self.match(_SKIP, "/-#")) is not None and found.end() > self.at:
             self.at = found.end()
 
     def let_go(self) -> None:
@@ -107,9 +113,6 @@ class _Text:
     def line_at(self, at: int) -> int:
         """Line number of a place."""
         return self.line + self.held.count("\n", 0, at)
-
-    def _open(self) -> bool:
-        return self.held[self.at] in "'\"`(/"
 
 
 def read(stream: Stream) -> Iterator[Record | Broken]:
@@ -177,9 +180,9 @@ class _Dump:
             if found.group() == ";":
                 text.at += 1
                 return
-            if found.group() == "'" and (quoted := text.match(string)) is not None:
+            if found.group() == "'" and (quoted := text.match(string, "'")) is not None:
                 text.at = quoted.end()
-            elif found.group() in ("--", "#", "/*") and (comment := text.match(_SKIP)) is not None:
+            elif found.group() in ("--", "#", "/*") and (comment := text.match(_SKIP, "/-#")) is not None:
                 text.at = comment.end()
             elif found.group().startswith("$"):
                 body = text.search(re.compile(re.escape(found.group())), found.end())
@@ -201,6 +204,14 @@ class _Dump:
             if column is not None and text.match(_NOT_COLUMNS) is None:
                 names.append(_bare(column.group()))
             rest = text.match(part)
+            while (
+                rest is not None
+                and text.held[rest.end() : rest.end() + 1] in ("(", "'")
+                and len(text.held) - text.at < MAX_RECORD
+            ):
+                if not text.more():
+                    break
+                rest = text.match(part)
             text.at = rest.end() if rest is not None else text.at
             mark = text.peek()
             if mark not in (",", ")"):
@@ -216,32 +227,41 @@ class _Dump:
         table = _last(insert[1])
         listed = re.findall(_NAME, insert[2]) if insert[2] else None
         columns = [_bare(name) for name in listed] if listed else self._columns.get(table)
-        text = self._text
+        text, resumed = self._text, False
         while True:
             text.skip()
             text.let_go()
             mark = text.peek()
             if mark != "(":
+                if resumed:  # here another statement begins
+                    return
                 if mark != ";":
                     yield self._broken(text.at, "expected a row, found something else" if mark else "the statement does not end")
                 self._pass_statement()
                 return
-            start = text.at
+            start, resumed = text.at, False
             try:
                 values = self._values()
             except _Fault as fault:
-                found = text.search(_NEXT_ROW, start + 1)
-                text.at = found.end() if found is not None else len(text.held)
-                yield self._broken(start, str(fault))
-                if found is None or not found.group().startswith(")"):
-                    text.skip()
-                    if text.peek() != "(":
-                        return
+                yield from self._resume(start, str(fault))
+                resumed = True
                 continue
             yield self._record(table, columns, values, start)
             text.skip()
             if text.peek() == ",":
                 text.at += 1
+
+    def _resume(self, start: int, reason: str) -> Iterator[Broken]:
+        """Say what cannot be read, and go on where the next row or statement seems to begin."""
+        text = self._text
+        found = text.search(_NEXT_ROW, start + 1)
+        text.at = found.end() if found is not None else len(text.held)
+        yield self._broken(start, reason)
+        while found is None and not text.whole:
+            text.at = max(text.at - OVERLAP, 0)
+            text.let_go()
+            found = text.search(_NEXT_ROW, text.at)
+            text.at = found.end() if found is not None else len(text.held)
 
     def _values(self) -> list[Any]:
         """The values of one row, from its opening to behind its closing bracket.
@@ -255,7 +275,7 @@ class _Dump:
         text.at += 1
         while True:
             text.skip()
-            found = text.match(self._value)
+            found = text.match(self._value, "'\"NnEeXxBb_")
             if found is None:
                 reason = "a text that does not end" if text.peek() == "'" else "a value that cannot be read"
                 raise _Fault(reason if text.peek() else "the row does not end")

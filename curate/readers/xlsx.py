@@ -7,7 +7,9 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
+from xml.parsers import expat
 
 from curate.readers.container import Stream
 from curate.readers.lines import KEPT, MAX_RECORD
@@ -19,6 +21,8 @@ START = b"PK\x03\x04"
 TOP = 40  # rows among which a header is looked for
 MAX_PART = 1 << 30  # bytes of one sheet as XML: a full one of a million rows has about a quarter
 MAX_TEXTS = 1 << 28  # bytes of the texts that sheets share, which are held in memory
+MAX_PROLOG = 1 << 16  # bytes before an XML part's first element; a declaration and a comment
+CHUNK = 1 << 12
 MAX_COLUMNS = 16_384  # of a sheet, as the format has it
 
 Cells = tuple[Any, ...]
@@ -46,30 +50,52 @@ def read(stream: Stream) -> Iterator[Record | Broken]:
             if refused is not None:
                 yield Broken(b"", "workbook", refused)
                 return
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about styles and extensions, which are nothing to us
-                book = load_workbook(path, read_only=True, data_only=True)
-            try:
+            with path.open("rb") as file:  # by its name, only some extensions would be opened
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # about styles and extensions, which are nothing to us
+                    book = load_workbook(file, read_only=True, data_only=True)
                 several = len(book.worksheets) > 1
                 for number, sheet in enumerate(book.worksheets, 1):
                     sheet.reset_dimensions()  # files say wrong how large their sheets are
                     yield from _sheet(_rows(sheet), f"sheet {number}", sheet.title if several else "")
-            finally:
-                book.close()
     except Exception as error:  # noqa: BLE001 - whatever openpyxl says of a damaged workbook, from KeyError to ParseError
         yield Broken(b"", "workbook", f"the workbook cannot be read from here on ({type(error).__name__})")
 
 
-def _refused(path: Any) -> str | None:  # noqa: ANN401 - a path
+def _refused(path: Path) -> str | None:
     """Why a workbook is not opened."""
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             if info.flag_bits & 1:
                 return "encrypted"
+            if not info.filename.endswith((".xml", ".rels")):
+                continue
             most = MAX_TEXTS if info.filename.endswith("sharedStrings.xml") else MAX_PART
-            if info.filename.endswith((".xml", ".rels")) and info.file_size > most:
+            if info.file_size > most:
                 return f"a part of it is longer than {most >> 20} MiB"
+            with archive.open(info) as part:
+                if _declares(part):
+                    return "declares a document type of its own: refused, as entities may expand"
     return None
+
+
+def _declares(part: IO[bytes]) -> bool:
+    """Whether XML has a document type, or anything else than an element, in its first bytes; no workbook needs one."""
+    seen: list[str] = []
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = lambda *_: seen.append("type")
+    parser.StartElementHandler = lambda *_: seen.append("element")
+    for _ in range(MAX_PROLOG // CHUNK):
+        data = part.read(CHUNK)
+        try:
+            parser.Parse(data, not data)
+        except expat.ExpatError:
+            return seen[:1] == ["type"]  # what is wrong behind the first element is for the reader to say
+        if seen:
+            return seen[0] == "type"
+        if not data:
+            return False
+    return True
 
 
 def _rows(sheet: Any) -> Iterator[tuple[int, Cells]]:  # noqa: ANN401 - openpyxl's sheet
@@ -99,7 +125,7 @@ def _header(top: Sequence[tuple[int, Cells]]) -> int | None:
     widths = Counter(len(cells) for _, cells in top)
     for at, (_, cells) in enumerate(top[:-1] or top):
         below = [len(row) for _, row in top[at + 1 :]]
-        wide = sorted(below)[len(below) // 2] if below else max(widths)
+        wide = sorted(below)[(len(below) - 1) // 2] if below else max(widths)
         names = [cell.strip() for cell in cells if isinstance(cell, str) and cell.strip()]
         whole = len(names) == sum(cell is not None for cell in cells) >= 0.6 * len(cells)
         if whole and len(set(names)) == len(names) and len(cells) >= 0.8 * wide and all(map(is_name, names)):

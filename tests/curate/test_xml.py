@@ -61,12 +61,16 @@ def test_a_turn_answers_the_other_side_of_its_own_talk_though_talks_take_turns(t
 
 
 def test_a_labelled_message_needs_nobody_before_it(tmp_path: Path) -> None:
-    found, rows = mined(tmp_path, HEAD + sms("so kind of you", more='label="ok"') + sms("you fool", more='label="toxic"') + "</smses>")
+    found, rows = mined(
+        tmp_path, HEAD + sms("so kind of you", more='label="ok"') + sms("you fool", more='label="toxic"') + "</smses>"
+    )
     assert rows["given"].to_list() == [0.0, 1.0] and rows["prompt"].list.len().to_list() == [0, 0]
 
 
 def test_an_emoji_in_two_halves_is_one_and_half_of_one_is_quarantined(tmp_path: Path) -> None:
-    entries = read(tmp_path / "a", HEAD + sms("ok &#55357;&#56832; &#128512;") + sms("bad &#55357; lah") + sms("fine") + "</smses>")
+    entries = read(
+        tmp_path / "a", HEAD + sms("ok &#55357;&#56832; &#128512;") + sms("bad &#55357; lah") + sms("fine") + "</smses>"
+    )
     assert [record.fields["body"] for record in records(entries)] == ["ok \U0001f600 \U0001f600", "fine"]
     assert len(reasons(entries)) == 1 and reasons(entries)[0].startswith("line 5: not XML")
 
@@ -167,13 +171,17 @@ def test_a_giant_element_is_quarantined_without_being_held(tmp_path: Path) -> No
 
 def test_no_mutation_crashes_the_reader(tmp_path: Path) -> None:
     chance = random.Random(7)
-    seed = (HEAD + sms("a") * 3 + '<mms address="1"><parts><part text="b"/></parts></mms><!--c--><x><![CDATA[d]]></x></smses>').encode()
+    seed = (
+        HEAD + sms("a") * 3 + '<mms address="1"><parts><part text="b"/></parts></mms><!--c--><x><![CDATA[d]]></x></smses>'
+    ).encode()
     path = tmp_path / "a"
     for _ in range(600):
         data = bytearray(seed)
         for _ in range(chance.randrange(1, 6)):
             at = chance.randrange(len(data))
-            data[at : at + chance.randrange(0, 5)] = chance.choice([b"<", b">", b"&", b'"', b"\x00", b"\xff", b"/", b"<!", b"]]>", b""])
+            data[at : at + chance.randrange(0, 5)] = chance.choice(
+                [b"<", b">", b"&", b'"', b"\x00", b"\xff", b"/", b"<!", b"]]>", b""]
+            )
         path.write_bytes(bytes(data) or b"x")
         for entry in READERS["xml"](Stream(path)):
             assert entry.locator
