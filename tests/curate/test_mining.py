@@ -74,6 +74,42 @@ def test_a_label_keeps_its_polarity_or_abstains(column: str, value: object, expe
     assert row["evidence"] == (None if expected is None else "human")
 
 
+@pytest.mark.parametrize(
+    ("words", "of_one"),
+    [
+        (("toxic", "Non-Toxic"), 1.0),  # who writes "non-toxic" was asked whether it is toxic
+        (("hate", "noHate"), 1.0),
+        (("safe", "unsafe"), 0.0),  # and who writes "unsafe" whether it is safe
+        (("toxic", "clean"), None),  # denies nothing
+        (("non-toxic", "unsafe"), None),  # denies both
+        (("fine", "so-so"), None),
+    ],
+)
+@pytest.mark.parametrize("column", ["label", "flag", "annotations"])
+def test_words_beside_bare_answers_prove_what_one_means_or_it_abstains(
+    column: str, words: tuple[str, str], of_one: float | None
+) -> None:
+    said = [*words, 1, 0, "yes", True]
+    labels: list[Any] = [{"w1": label, "w2": label} for label in said] if column == "annotations" else said
+    told = rows(mine([{"text": f"what you say {at}", column: label} for at, label in enumerate(labels)]))
+    of_zero = None if of_one is None else 1 - of_one
+    assert [row["given"] for row in told[2:]] == [of_one, of_zero, of_one, of_one]
+
+
+def test_words_do_not_turn_round_what_the_columns_own_name_says() -> None:
+    told = rows(mine([{"text": f"what you say {at}", "is_safe": label} for at, label in enumerate(["non-toxic", 1, 0])]))
+    assert [row["given"] for row in told] == [0.0, 0.0, 1.0]
+
+
+def test_a_column_of_labels_is_known_by_what_it_holds() -> None:
+    said = ["toxic", "ok", "", "hateful", "clean", "unsure"] * 3
+    told = mine([{"comment": f"some words here {at}", "rating": label, "coder": "A"} for at, label in enumerate(said)])
+    assert [row["given"] for row in rows(told)][:6] == [1.0, 0.0, None, 1.0, 0.0, None]
+    for column, values in (("model_prediction", said), ("status", ["ok", "normal"] * 9), ("mood", ["toxic", "sunny"] * 9)):
+        told = mine([{"comment": f"some words here {at}", column: label} for at, label in enumerate(values)])
+        assert {row["given"] for row in rows(told)} == {None}, column
+
+
 def test_labels_of_unproven_polarity_can_be_pinned_by_the_recipe() -> None:
     records = [{"text": "one", "class": at} for at in (0, 1, 2)]
     pinned = Source(match="*", labels={"0": True, "1": True, "2": False})

@@ -357,3 +357,10 @@ def test_mutated_files_never_crash_a_reader(tmp_path: Path) -> None:
                 assert entry.locator
                 if isinstance(entry, Record):
                     json.dumps(entry.fields, ensure_ascii=False, default=str).encode()
+
+
+def test_a_table_with_tabs_may_write_line_ends_as_escapes(tmp_path: Path) -> None:
+    rows = read(tmp_path / "a.tsv", b"id\ttext\n1\tone\\ntwo\\tthree\\\\n\n2\tplain\n", "csv")
+    assert [row["text"] for row in fields(rows)] == ["one\ntwo\tthree\\n", "plain"]
+    rows = read(tmp_path / "a.tsv", b"id\ttext\n1\tC:\\name\n2\tD:\\other\n", "csv")
+    assert [row["text"] for row in fields(rows)] == ["C:\\name", "D:\\other"]
