@@ -120,7 +120,7 @@ def phase_rows(dataset: Dataset, needs: frozenset[str], tokenizer: PreTrainedTok
         )
         raise DataError(f"{where}: found no row; build the dataset from {cure}")
     if output == "paired":
-        return _paired(table, tokenizer, where)
+        return _paired(table, tokenizer, _verdicts(dataset) if "safety" in needs else None)
     desirable = table["label"].to_list() if output == "unpaired" else [True] * table.height
     if output == "unpaired" and len(set(desirable)) < 2:
         found = "desirable" if desirable[0] else "undesirable"
@@ -176,21 +176,27 @@ def _until_last(tail: list[int], end: int | None) -> list[int]:
     return tail[: len(tail) - tail[::-1].index(end)]
 
 
-def _paired(table: pl.DataFrame, tokenizer: PreTrainedTokenizerBase, where: str) -> Rows:
-    """Rows 2i and 2i + 1 are the chosen and the rejected side of pair i."""
+def _paired(table: pl.DataFrame, tokenizer: PreTrainedTokenizerBase, toxic: dict[str, bool | None] | None) -> Rows:
+    """Rows 2i and 2i + 1 are the chosen and the rejected side of pair i; with the corpus' verdicts, they say which are unsafe."""
     pairs = table.select("prompt", "chosen", "rejected", "chosen_id", "rejected_id").rows()
     prompts = [prompt for prompt, *_ in pairs for _ in range(2)]
     sides = [side for _, chosen, rejected, *_ in pairs for side in (chosen, rejected)]
     ids = [name for *_, chosen, rejected in pairs for name in (chosen, rejected)]
     heads, tails = tokens(prompts, sides, tokenizer)
     count = 2 * len(pairs)
-    return Rows(heads, tails, [at % 2 == 0 for at in range(count)], [at ^ 1 for at in range(count)], ids)
+    unsafe = None if toxic is None else [toxic[name] is True for name in ids]
+    return Rows(heads, tails, [at % 2 == 0 for at in range(count)], [at ^ 1 for at in range(count)], ids, unsafe)
+
+
+def _verdicts(dataset: Dataset) -> dict[str, bool | None]:
+    """What the corpus says of each row: toxic, not, or undecided."""
+    verdicts = dataset.corpus(["id", "toxic"])
+    return dict(zip(verdicts["id"].to_list(), verdicts["toxic"].to_list(), strict=True))
 
 
 def _check_labels(dataset: Dataset) -> None:
     """No set is read with inverted labels: what is desirable is not toxic in the corpus, in every output and split."""
-    verdicts = dataset.corpus(["id", "toxic"])
-    toxic = dict(zip(verdicts["id"].to_list(), verdicts["toxic"].to_list(), strict=True))
+    toxic = _verdicts(dataset)
     found: Counter[str] = Counter()
     for split in ("train", "validation", "test"):
         for output, claims in _claims(dataset, split).items():

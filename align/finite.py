@@ -42,7 +42,7 @@ class Guard:
 
         Args:
             step: number of this step, 1 for the first.
-            sums: as journal.SUMS names them, shape (7,).
+            sums: as journal.SUMS names them, shape (8,).
             model: where to look for the cause.
 
         Raises:

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-SUMS = ("loss", "reward_chosen", "reward_rejected", "log_prob_chosen", "log_prob_rejected", "log_ratio_mismatched", "grad_norm")
+SUMS = (
+    "loss",
+    "reward_chosen",
+    "reward_rejected",
+    "log_prob_chosen",
+    "log_prob_rejected",
+    "log_ratio_mismatched",
+    "kl",  # z, clamped at 0; the mean over rows where they have several
+    "grad_norm",
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,7 @@ class Journal:
 
         Args:
             counts: what the sums are divided by.
-            sums: as `SUMS` names them, over the whole optimizer batch; shape (7,), on the device.
+            sums: as `SUMS` names them, over the whole optimizer batch; shape (8,), on the device.
         """
         self._waiting.append((counts, sums))
 
@@ -112,7 +121,7 @@ def line_of(counts: Counts, sums: Mapping[str, float]) -> dict[str, float]:
         line["rewards/margins"] = line["rewards/chosen"] - line["rewards/rejected"]
     if counts.kl_count is not None:
         raw = sums["log_ratio_mismatched"] / counts.kl_count if counts.kl_count else 0.0
-        line |= {"kl": max(0.0, raw), "kl_raw": raw, "kl_count": counts.kl_count}
+        line |= {"kl": sums["kl"], "kl_raw": raw, "kl_count": counts.kl_count}
     return line
 
 

@@ -19,6 +19,17 @@ Count = Annotated[int, Field(ge=1)]
 
 
 @config
+class Micro:
+    """Measure z over runs of rows within an optimizer batch, as a trainer that accumulates gradients does.
+
+    Args:
+        micro: rows in a run. Fewer rows clamp smaller means at 0, so that z > 0 more often.
+    """
+
+    micro: Count
+
+
+@config
 class Phase:
     """How one objective is optimised; made by `parse` from a recipe's `phases` entry.
 
@@ -35,6 +46,8 @@ class Phase:
             their number changes no result. A single longer row is a pass of its own. 16,384: our choice.
         max_length: rows with more tokens than this, prompt and completion together, are left out and counted (cutting them
             would train on replies that never end). 1,000: huggingface/trl#2268.
+        kl_scope: over which rows an objective with a z measures it. batch: the whole optimizer batch over all processes, as the
+            KTO authors' code. `{micro: n}`: each run of n of its rows by itself, as TRL with micro-batches of n.
         scheduler: course of the learning rate after warm-up. linear: transformers' default.
         warmup_share: share of the steps during which the learning rate rises from 0. 0.1: our choice.
         weight_decay: AdamW's. 0: transformers' default.
@@ -52,6 +65,7 @@ class Phase:
     batch_size: Annotated[int, Field(ge=2)] = 32
     token_budget: Count = 16_384
     max_length: Annotated[int, Field(ge=2)] = 1_000
+    kl_scope: Literal["batch"] | Micro = "batch"
     scheduler: Literal["linear", "cosine", "constant"] = "linear"
     warmup_share: Share = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 0.0

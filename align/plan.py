@@ -46,8 +46,10 @@ def make_plan(rows: Rows, phase: Phase, seed: int) -> Plan:
     """Lay out a phase.
 
     Raises:
-        DataError: no row that the objective can use.
+        DataError: no row that the objective can use, or no safety labels where it needs them.
     """
+    if "safety" in phase.objective.needs and rows.unsafe is None:
+        raise DataError(f"phase {phase.name}: its rows do not say which completions are unsafe; give both sides' labels")
     units, left_out = usable(rows, phase)
     if not units:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(left_out.items())) or "there are none"
@@ -75,6 +77,9 @@ def usable(rows: Rows, phase: Phase) -> tuple[list[Unit], dict[str, int]]:
                 continue
             if not rows.desirable[index]:
                 continue  # counted with its chosen row
+            if "safe_side" in phase.objective.needs and rows.unsafe is not None and rows.unsafe[index] and rows.unsafe[partner]:
+                left_out["unsafe on both sides"] += 2
+                continue
             unit: Unit = (index, partner)
         elif "desirable" in phase.objective.needs and not rows.desirable[index]:
             left_out["undesirable"] += 1

@@ -21,6 +21,7 @@ class Rows:
         pair: index of the other side of the row's pair, -1 where it has none. A pair is one chosen row (desirable) and one
             rejected row (not desirable) that name each other; a completion that is chosen over two others is two rows.
         ids: the rows' identities in the data they came from; they name rows in errors and may repeat.
+        unsafe: true where a completion is unsafe, for the objectives that ask (`safety`); None where it is not known.
 
     Raises:
         DataError: lists of unequal length, an empty prompt or completion, or a `pair` that is not mutual or not chosen/rejected.
@@ -31,10 +32,13 @@ class Rows:
     desirable: list[bool]
     pair: list[int]
     ids: list[str]
+    unsafe: list[bool] | None = None
 
     def __post_init__(self) -> None:
         """Check what every later step relies on."""
         counts = {len(self.prompts), len(self.completions), len(self.desirable), len(self.pair), len(self.ids)}
+        if self.unsafe is not None:
+            counts.add(len(self.unsafe))
         if len(counts) > 1:
             raise DataError(f"rows: found lists of {sorted(counts)} entries; give one entry per row in each")
         for index, partner in enumerate(self.pair):
@@ -77,6 +81,8 @@ class Rows:
         digest = hashlib.sha256()
         for row in zip(self.prompts, self.completions, self.desirable, self.pair, strict=True):
             digest.update(repr(row).encode())
+        if self.unsafe is not None:
+            digest.update(repr(self.unsafe).encode())
         return digest.hexdigest()
 
 

@@ -103,7 +103,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         divisor = self._divisor(batch.rows, len(units))
         drift, after = None, "kl" in objective.reads and len(mine) == 1
         if "kl" in objective.reads and not after:
-            drift = self._mean(step, torch.stack([self._drift(model, step, _places(part)) for part in mine]).sum())
+            drift = self._mean(step, torch.stack([self._drift(model, step, _places(part)) for part in mine]).sum(0))
         sums, largest = [], []
         for index, part in enumerate(mine):
             last = index == len(mine) - 1
@@ -115,14 +115,15 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
                 log_prob = log_probs(model, pack)
                 if after:
                     drift = self._mean(step, self._drift(model, step, _places(part), pack))
-                loss, metrics, reward = self._graded(log_prob, members, drift)
+                loss, metrics, reward = self._graded(log_prob, members, None if drift is None else self._kl(drift, _places(part)))
                 self.accelerator.backward(loss * self.accelerator.num_processes / divisor)  # ranks' gradients are averaged
             largest.append(reward)
             sums.append(torch.cat([(loss.detach() / divisor)[None].to(metrics.dtype), metrics]))
         total = torch.stack(sums).sum(0)
         total = self.accelerator.reduce(total, "sum") if self.accelerator.num_processes > 1 else total
-        mismatched = torch.zeros_like(total[0]) if drift is None else drift[0].to(total.dtype)
-        self._sums = torch.cat([total, mismatched[None]])
+        places = range(len(batch.rows))
+        measured = [total[0] * 0] * 2 if drift is None else [drift[0].sum(), self._kl(drift, places).clamp(min=0).mean()]
+        self._sums = torch.cat([total, torch.stack(measured).to(total.dtype)])
         self._step = step
         if step == 0 and self.reference is not None:
             self._check_start(torch.stack(largest).max())
@@ -139,19 +140,23 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
             return sum(len(self.rows.completions[row]) for row in members)
         return units
 
-    def _graded(
-        self, log_prob: Tensor, members: Sequence[int], drift: tuple[Tensor, Tensor] | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _graded(self, log_prob: Tensor, members: Sequence[int], kl: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """The summed loss of a pass, its rewards and log-probabilities summed by class, its largest |log-ratio|; (), (4,), ()."""
         device = self.args.device
         desirable = torch.tensor([self.rows.desirable[row] for row in members]).to(device, non_blocking=True)
         given = {"log_prob": log_prob, "desirable": desirable}
         if self.reference is not None:
             given["log_ratio"] = log_prob - self.reference.matched[torch.tensor(members)].to(device, non_blocking=True)
-            given["chosen_log_ratio"], given["rejected_log_ratio"] = given["log_ratio"][0::2], given["log_ratio"][1::2]
-        if drift is not None:
-            given["kl"] = drift[1]
+        if kl is not None:
+            given["kl"] = kl
         objective = self.phase.objective
+        if any(name.endswith("_tokens") for name in objective.reads):
+            given["tokens"] = torch.tensor([len(self.rows.completions[row]) for row in members]).to(device, non_blocking=True)
+        if "safety" in objective.needs and self.rows.unsafe is not None:
+            given["unsafe"] = torch.tensor([self.rows.unsafe[row] for row in members]).to(device, non_blocking=True)
+        if objective.per == "pair":
+            for offset, side in enumerate(("chosen", "rejected")):
+                given |= {f"{side}_{name}": value[offset::2] for name, value in tuple(given.items()) if value.dim()}
         loss: Tensor = objective(*(given[name] for name in objective.reads)).sum()
         with torch.no_grad():
             zero = torch.zeros_like(log_prob)
@@ -162,7 +167,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
 
     @torch.no_grad()
     def _drift(self, model: nn.Module, step: int, places: Sequence[int], earlier: Pack | None = None) -> Tensor:
-        """Sum of the mismatched log-ratios of some of a batch's prompts, nats; a scalar.
+        """Sums of the mismatched log-ratios of some of a batch's prompts, nats, one per run of rows with a z; shape (runs,).
 
         Args:
             model: the policy.
@@ -174,18 +179,34 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         segments, reference = mismatches(self.rows, self.plan, step), self.reference.mismatched[step]
         chosen = [place for place in places if place in segments]
         if not chosen:
-            return torch.zeros((), dtype=reference.dtype, device=self.args.device)
+            return torch.zeros(self._runs(step), dtype=reference.dtype, device=self.args.device)
         wanted = [segments[place] for place in chosen]
         whose = [index for index, place in enumerate(places) if place in segments]
         pack = lay(wanted, self.args.device) if earlier is None else lay_after(earlier, wanted, whose)
         before = reference[torch.tensor(chosen)].to(self.args.device, non_blocking=True)
-        return (log_probs(model, pack) - before).sum()
+        ratios = log_probs(model, pack) - before
+        return ratios.new_zeros(self._runs(step)).index_add(0, self._run(chosen), ratios)
 
     def _mean(self, step: int, total: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum and mean of a batch's mismatched log-ratios over all processes; 0 where there are none."""
+        """Sums and means of a batch's mismatched log-ratios over all processes, shape (runs,); 0 where there are none."""
         if self.accelerator.num_processes > 1:
             total = self.accelerator.reduce(total, "sum")
-        return total, total / max(1, sum(partner != -1 for partner in self.plan.batches[step].partners))
+        partners = self.plan.batches[step].partners
+        size = len(partners) if self.phase.kl_scope == "batch" else self.phase.kl_scope.micro
+        counts = [sum(other != -1 for other in partners[start : start + size]) for start in range(0, len(partners), size)]
+        return total, total / torch.tensor(counts, dtype=total.dtype).clamp(min=1).to(total.device, non_blocking=True)
+
+    def _kl(self, drift: tuple[Tensor, Tensor], places: Sequence[int]) -> Tensor:
+        """What each row is shown as its z_raw: a scalar, or one per row where runs of rows have their own."""
+        return drift[1][0] if self.phase.kl_scope == "batch" else drift[1][self._run(places)]
+
+    def _runs(self, step: int) -> int:
+        return 1 if self.phase.kl_scope == "batch" else -(-len(self.plan.batches[step].rows) // self.phase.kl_scope.micro)
+
+    def _run(self, places: Sequence[int]) -> Tensor:
+        """The run of each place."""
+        size = None if self.phase.kl_scope == "batch" else self.phase.kl_scope.micro
+        return torch.tensor([place // size if size else 0 for place in places]).to(self.args.device, non_blocking=True)
 
     def _check_start(self, largest: Tensor) -> None:
         """Before the first update the policy is its reference."""

@@ -5,17 +5,27 @@ An objective's call takes the tensors that `reads` names and returns unreduced l
 - `log_prob`: log-probability of a completion under the policy, summed over its tokens, in nats; shape (rows,).
 - `log_ratio`: log_prob minus the reference's; shape (rows,).
 - `desirable`: boolean, shape (rows,).
-- `kl`: mean log-ratio of mismatched rows over the whole optimizer batch, before the clamp at 0; a scalar.
+- `kl`: mean log-ratio of mismatched rows over the whole optimizer batch, before the clamp at 0; a scalar (with
+  `kl_scope: {micro: n}`, over each row's run of n; shape (rows,)).
 - `chosen_log_ratio`, `rejected_log_ratio`: the two sides of each pair; shape (pairs,).
+- `chosen_log_prob`, `rejected_log_prob`: the same without a reference; shape (pairs,).
+- `chosen_tokens`, `rejected_tokens`: completion tokens of the two sides; shape (pairs,).
+- `chosen_unsafe`, `rejected_unsafe`: boolean, whether each side is unsafe; shape (pairs,).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
+from align.objectives.apo_zero import APOZero
+from align.objectives.bfpo import BFPO
+from align.objectives.cpo import CPO
 from align.objectives.dpo import DPO
+from align.objectives.ipo import IPO
 from align.objectives.kto import KTO
 from align.objectives.kto_s import KTOS
+from align.objectives.orpo import ORPO
+from align.objectives.safe_dpo import SafeDPO
 from align.objectives.sft import SFT
 
 if TYPE_CHECKING:
@@ -26,7 +36,8 @@ class Objective(Protocol):
     """What the trainer asks of an objective.
 
     `needs` says which rows it can learn from (one of `desirable`: desirable rows only; `unpaired`: every row; `paired`: both
-    sides of every pair) and whether it compares with a `reference`. `reads` names the tensors of its call, in order. `per`
+    sides of every pair), whether it compares with a `reference`, and whether it wants to know of each side of a pair if it is
+    unsafe (`safety`), leaving out pairs without a `safe_side`. `reads` names the tensors of its call, in order. `per`
     says what the sum of its losses is divided by, counted over the whole optimizer batch.
     """
 
@@ -44,4 +55,10 @@ OBJECTIVES: dict[str, type] = {
     "dpo": DPO,
     "kto": KTO,
     "kto_s": KTOS,
+    "ipo": IPO,
+    "apo_zero": APOZero,
+    "cpo": CPO,
+    "orpo": ORPO,
+    "safe_dpo": SafeDPO,
+    "bfpo": BFPO,
 }

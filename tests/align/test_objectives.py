@@ -1,4 +1,4 @@
-"""Losses by hand: KTO_S's statements, KTO, DPO and SFT, and what every objective declares."""
+"""Losses by hand: KTO_S's statements, every other objective's formula, and what each declares."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ import pytest
 import torch
 
 from align.objectives import OBJECTIVES
+from align.objectives.apo_zero import APOZero
+from align.objectives.bfpo import BFPO
+from align.objectives.cpo import CPO
 from align.objectives.dpo import DPO
+from align.objectives.ipo import IPO
 from align.objectives.kto import KTO
 from align.objectives.kto_s import KTOS
+from align.objectives.orpo import ORPO
+from align.objectives.safe_dpo import SafeDPO
 from align.objectives.sft import SFT
 
 
@@ -119,6 +125,70 @@ def test_sft_is_the_negative_log_probability() -> None:
     assert SFT()(torch.tensor([-1.5, -0.25])).tolist() == [1.5, 0.25]
 
 
+def test_ipo_is_at_rest_where_the_margin_per_token_is_the_target() -> None:
+    chosen, rejected = torch.tensor([30.0, 4.0], requires_grad=True), torch.tensor([-20.0, -4.0])
+    losses = IPO(beta=0.1)(chosen, rejected, torch.tensor([10, 2]), torch.tensor([10, 4]))
+    assert losses.tolist() == pytest.approx([0.0, 4.0])  # 3 + 2 - 5; 2 + 1 - 5
+    losses.sum().backward()
+    assert chosen.grad is not None and chosen.grad.tolist() == pytest.approx([0.0, 2 * -2 / 2])
+
+
+@pytest.mark.parametrize("desirable", [True, False])
+def test_apo_zero_is_kto_without_drift(desirable: bool) -> None:
+    ratio, labels = torch.tensor([-30.0, -1.0, 0.0, 2.0]), torch.full((4,), desirable)
+    assert torch.equal(APOZero(beta=0.3)(ratio, labels), KTO(beta=0.3)(ratio, labels, torch.tensor(0.0)))
+    sign = 1 if desirable else -1
+    found = APOZero(beta=0.5)(torch.tensor([2.0]), torch.tensor([desirable]))
+    assert float(found) == pytest.approx(sigmoid(-sign), rel=1e-6)
+
+
+def test_cpo_by_hand() -> None:
+    chosen, rejected = torch.tensor([-4.0], requires_grad=True), torch.tensor([-9.0])
+    loss = CPO(beta=0.2, alpha=0.5)(chosen, rejected)
+    assert loss.tolist() == pytest.approx([math.log(1 + math.exp(-1)) + 2.0], rel=1e-6)
+    loss.sum().backward()
+    assert chosen.grad is not None and chosen.grad.tolist() == pytest.approx([-0.2 * sigmoid(-1) - 0.5])
+    assert CPO(beta=0.2, alpha=0.0)(torch.tensor([-5e4]), torch.tensor([0.0])).tolist() == [1e4]
+
+
+def test_orpo_by_hand() -> None:
+    half, quarter = math.log(0.5), math.log(0.25)  # odds 1 and 1/3
+    loss = ORPO(weight=0.2)(torch.tensor([4 * half]), torch.tensor([3 * quarter]), torch.tensor([4]), torch.tensor([3]))
+    assert loss.tolist() == pytest.approx([-half - 0.2 * math.log(0.75)], rel=1e-6)  # sigmoid(log 3) = 3/4
+
+
+@pytest.mark.parametrize("mean", [-1e-12, 0.0, -1e-5, -0.6931, -30.0, -500.0])
+def test_orpo_keeps_its_gradient_finite_for_sure_and_for_hopeless_completions(mean: float) -> None:
+    given = torch.tensor([mean, -1.0], requires_grad=True)
+    losses = ORPO()(given, given.flip(0), torch.tensor([1, 1]), torch.tensor([1, 1]))
+    losses.sum().backward()
+    assert given.grad is not None and bool(torch.isfinite(losses).all() and torch.isfinite(given.grad).all())
+
+
+@pytest.mark.parametrize(
+    ("chosen_unsafe", "rejected_unsafe", "argument"),
+    [(False, False, 0.5), (False, True, 0.5 - 3), (True, False, -0.5 - 3), (True, True, None)],
+)
+def test_under_safe_dpo_the_safe_side_wins_by_a_margin(
+    chosen_unsafe: bool, rejected_unsafe: bool, argument: float | None
+) -> None:
+    found = SafeDPO(beta=0.1, margin=3.0)(
+        torch.tensor([2.0]), torch.tensor([-3.0]), torch.tensor([chosen_unsafe]), torch.tensor([rejected_unsafe])
+    )
+    assert float(found) == pytest.approx(0.0 if argument is None else math.log(1 + math.exp(-argument)), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("chosen_unsafe", "rejected_unsafe", "target"),
+    [(False, False, 0.5), (False, True, 1.0), (True, False, -1.0), (True, True, -0.5)],
+)
+def test_under_bfpo_the_target_depends_on_which_sides_are_safe(chosen_unsafe: bool, rejected_unsafe: bool, target: float) -> None:
+    labels = torch.tensor([chosen_unsafe]), torch.tensor([rejected_unsafe])
+    at_rest = BFPO()(torch.tensor([target / 0.01 + 7.0]), torch.tensor([7.0]), *labels)
+    assert float(at_rest) == pytest.approx(0.0, abs=1e-6)
+    assert float(BFPO(beta=1.0)(torch.tensor([2.0]), torch.tensor([0.0]), *labels)) == pytest.approx((2 - target) ** 2)
+
+
 @pytest.mark.parametrize("word", OBJECTIVES)
 def test_every_objective_returns_a_loss_per_row_or_pair_and_declares_its_needs(word: str) -> None:
     objective = OBJECTIVES[word]()
@@ -129,6 +199,12 @@ def test_every_objective_returns_a_loss_per_row_or_pair_and_declares_its_needs(w
         "kl": torch.tensor(0.5),
         "chosen_log_ratio": torch.linspace(-2, 2, 3),
         "rejected_log_ratio": torch.linspace(2, -2, 3),
+        "chosen_log_prob": torch.linspace(-9, -2, 3),
+        "rejected_log_prob": torch.linspace(-2, -9, 3),
+        "chosen_tokens": torch.tensor([3, 4, 5]),
+        "rejected_tokens": torch.tensor([5, 4, 3]),
+        "chosen_unsafe": torch.tensor([False, False, True]),
+        "rejected_unsafe": torch.tensor([False, True, False]),
     }
     losses = objective(*(shapes[name] for name in objective.reads))
     assert losses.shape == ((3,) if objective.per == "pair" else (6,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 import socket
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from align.attention import packed
+from align.objectives import OBJECTIVES
 from align.phase import Phase, parse
 from align.plan import Plan, make_plan
 from align.reference import reference_for
@@ -25,12 +27,15 @@ MakeRows = Callable[..., Rows]
 pytestmark = pytest.mark.parity
 STEP = 1  # any but the first, where the policy must still be its reference
 BETA = 0.3
+PAIRED = {"dpo", "ipo", "cpo", "orpo", "safe_dpo", "bfpo"}
 
 
 def phase(word: str, **options: object) -> Phase:
     given: dict[str, object] = {"learning_rate": 1e-3, "batch_size": 8, "epochs": 2}
-    if word in {"dpo", "kto", "kto_s"}:
+    if word not in {"sft", "orpo"}:
         given["beta"] = BETA
+    if word == "safe_dpo":
+        given["margin"] = 0.4
     if word in {"kto", "kto_s"}:
         given |= {"lambda_desirable": 1.2, "lambda_undesirable": 0.7}
     return parse({word: given | options}, "r.yaml: phases[0]")
@@ -67,6 +72,36 @@ def log_prob(model: Any, prompt: list[int], completion: list[int]) -> torch.Tens
     return torch.stack([logits[len(prompt) - 1 + place, token] for place, token in enumerate(completion)]).sum()
 
 
+def rows_for(word: str, make_rows: MakeRows) -> Rows:
+    """Rows that the objective can use; of pairs with safety labels, every kind."""
+    rows = make_rows(48, paired=word in PAIRED)
+    if word not in {"safe_dpo", "bfpo"}:
+        return rows
+    return dataclasses.replace(rows, unsafe=[bool((index // 2) & (1 + index % 2)) for index in range(48)])
+
+
+def pair_by_hand(word: str, w: int, l: int, score: Callable[[int], torch.Tensor], rows: Rows) -> torch.Tensor:  # noqa: E741
+    """A pair's loss; `score` gives r, or log p where there is no reference."""
+    a, b = score(w), score(l)
+    n, m = len(rows.completions[w]), len(rows.completions[l])
+    if word == "dpo":
+        return -F.logsigmoid(BETA * (a - b))
+    if word == "ipo":
+        return (a / n - b / m - 1 / (2 * BETA)) ** 2
+    if word == "cpo":
+        return -F.logsigmoid(BETA * (a - b)) - a
+    if word == "orpo":
+        p, q = (a / n).exp(), (b / m).exp()
+        return -p.log() - 0.1 * F.logsigmoid((p / (1 - p) / (q / (1 - q))).log())
+    assert rows.unsafe is not None
+    unsafe = rows.unsafe[w], rows.unsafe[l]
+    if word == "bfpo":
+        target = {(0, 0): 0.5, (0, 1): 1.0, (1, 0): -1.0, (1, 1): -0.5}[unsafe]
+        return (a - b - target / BETA) ** 2
+    winner, loser, h = (b, a, 1) if unsafe == (True, False) else (a, b, unsafe[1] - unsafe[0])
+    return -F.logsigmoid(BETA * winner - BETA * loser - h * 0.4)
+
+
 def by_hand(word: str, policy: Any, reference: Any, rows: Rows, plan: Plan) -> torch.Tensor:
     """The loss as the papers write it, one row at a time."""
     batch = plan.batches[STEP]
@@ -76,13 +111,20 @@ def by_hand(word: str, policy: Any, reference: Any, rows: Rows, plan: Plan) -> t
             before = log_prob(reference, prompt, completion)
         return log_prob(policy, prompt, completion) - before
 
+    def log_prob_of(prompt: list[int], completion: list[int]) -> torch.Tensor:
+        return log_prob(policy, prompt, completion)
+
     if word == "sft":
         scores = [log_prob(policy, rows.prompts[row], rows.completions[row]) for row in batch.rows]
         return -torch.stack(scores).sum() / sum(len(rows.completions[row]) for row in batch.rows)
-    r = {row: ratio(rows.prompts[row], rows.completions[row]) for row in batch.rows}
-    if word == "dpo":
+    free = word in {"cpo", "orpo"}
+    r = {row: (log_prob_of if free else ratio)(rows.prompts[row], rows.completions[row]) for row in batch.rows}
+    if word in PAIRED:
         chosen = [row for row in batch.rows if rows.desirable[row]]
-        return torch.stack([-F.logsigmoid(BETA * (r[row] - r[rows.pair[row]])) for row in chosen]).mean()
+        return torch.stack([pair_by_hand(word, row, rows.pair[row], r.__getitem__, rows) for row in chosen]).mean()
+    if word == "apo_zero":
+        gains = [(row, torch.sigmoid(BETA * r[row])) for row in batch.rows]
+        return torch.stack([1 - gain if rows.desirable[row] else gain for row, gain in gains]).mean()
     with torch.no_grad():
         mismatched = [ratio(rows.prompts[a], rows.completions[b]) for a, b in zip(batch.rows, batch.partners, strict=True)]
         z = torch.stack(mismatched).mean().clamp(min=0)
@@ -95,11 +137,11 @@ def by_hand(word: str, policy: Any, reference: Any, rows: Rows, plan: Plan) -> t
     return torch.stack(losses).mean()
 
 
-@pytest.mark.parametrize("word", ["sft", "dpo", "kto", "kto_s"])
+@pytest.mark.parametrize("word", OBJECTIVES)
 def test_the_step_is_the_naive_loop_in_double_precision(
     word: str, tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path
 ) -> None:
-    rows = make_rows(48, paired=word == "dpo")
+    rows = rows_for(word, make_rows)
     reference = tiny_llama(double=True)
     policy = moved(reference, rows)
     loss, plan, gradients, _ = step(policy, reference, rows, phase(word), tmp_path)
@@ -111,13 +153,17 @@ def test_the_step_is_the_naive_loop_in_double_precision(
         assert torch.allclose(ours, value.grad, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("word", ["sft", "dpo", "kto_s"])
-def test_the_number_of_passes_changes_nothing(word: str, tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path) -> None:
-    rows = make_rows(48, paired=word == "dpo")
+@pytest.mark.parametrize(
+    ("word", "options"), [("sft", {}), ("orpo", {}), ("bfpo", {}), ("kto_s", {}), ("kto", {"kl_scope": {"micro": 3}})]
+)
+def test_the_number_of_passes_changes_nothing(
+    word: str, options: dict[str, Any], tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path
+) -> None:
+    rows = rows_for(word, make_rows)
     reference = tiny_llama(double=True)
     policy = moved(reference, rows)
-    one, _, whole, _ = step(policy, reference, rows, phase(word), tmp_path / "one")
-    many, _, split, trainer = step(policy, reference, rows, phase(word, token_budget=30), tmp_path / "many")
+    one, _, whole, _ = step(policy, reference, rows, phase(word, **options), tmp_path / "one")
+    many, _, split, trainer = step(policy, reference, rows, phase(word, token_budget=30, **options), tmp_path / "many")
     units = [(index,) for index in range(8)]
     assert len(trainer._mine(units, [12] * 8)) == 4
     assert abs(one - many) <= 1e-12

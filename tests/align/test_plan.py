@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -108,6 +109,16 @@ def test_rows_that_an_objective_cannot_use_are_counted(make_rows: MakeRows) -> N
     assert make_plan(make_rows(20), phase(max_length=longest - 1), 0).left_out["longer than max_length"] >= 1
     with pytest.raises(DataError, match="phase dpo: no row to train on .20 without a pair"):
         make_plan(make_rows(20), phase("dpo"), 0)
+
+
+def test_pairs_that_are_unsafe_on_both_sides_are_left_out_where_a_safe_side_is_needed(make_rows: MakeRows) -> None:
+    rows = make_rows(16, paired=True)
+    with pytest.raises(DataError, match="phase safe_dpo: its rows do not say which completions are unsafe"):
+        make_plan(rows, phase("safe_dpo"), 0)
+    labelled = replace(rows, unsafe=[index in {0, 1, 3, 4} for index in range(16)])
+    plan = make_plan(labelled, phase("safe_dpo", epochs=1), 0)
+    assert plan.left_out == {"unsafe on both sides": 2} and plan.rows == 14
+    assert make_plan(labelled, phase("bfpo"), 0).rows == 16
 
 
 def test_steps_take_the_place_of_epochs(make_rows: MakeRows) -> None:

@@ -1,0 +1,50 @@
+"""Contrastive preference optimisation: DPO without a reference, held to the chosen completions by their likelihood."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from curate.recipe import config
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@config
+class CPO:
+    """The loss of a pair is -log sigmoid(beta * (logp_chosen - logp_rejected)) - alpha * logp_chosen.
+
+    The likelihood term is summed over the chosen completion's tokens, as the paper writes it; TRL takes its mean per token of
+    the batch, so that an alpha found there is about a reply's length larger than one that means the same here.
+
+    Args:
+        beta: steepness of the preference, per nat, > 0. 0.1: the paper's and TRL's.
+        alpha: weight of the chosen completion's negative log-likelihood, >= 0. 1: the paper's.
+
+    Source: Xu et al. (2024), arXiv 2401.08417.
+    """
+
+    beta: Annotated[float, Field(gt=0)] = 0.1
+    alpha: Annotated[float, Field(ge=0)] = 1.0
+
+    needs: ClassVar[frozenset[str]] = frozenset({"paired"})
+    reads: ClassVar[tuple[str, ...]] = ("chosen_log_prob", "rejected_log_prob")
+    per: ClassVar[Literal["token", "row", "pair"]] = "pair"
+
+    def __call__(self, chosen_log_prob: Tensor, rejected_log_prob: Tensor) -> Tensor:
+        """Loss of each pair, unreduced.
+
+        Args:
+            chosen_log_prob: log-probability of the chosen completion under the policy, summed over its tokens, in nats; shape
+                (pairs,).
+            rejected_log_prob: the same of the rejected completion; shape (pairs,).
+
+        Returns:
+            Nats, above 0, shape (pairs,).
+        """
+        from torch.nn.functional import softplus
+
+        preference = softplus(-self.beta * (chosen_log_prob - rejected_log_prob))  # -log sigmoid(a), without overflow
+        return preference - self.alpha * chosen_log_prob
