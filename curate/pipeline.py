@@ -26,6 +26,7 @@ from curate.ingest import Ingested, ingest
 from curate.labelers import LABELERS
 from curate.pairing import PAIRERS
 from curate.parts import Part
+from curate.polarity import contradictions
 from curate.policy import load_policy
 from curate.recipe import build as build_config
 from curate.recipe import choose, chosen_name, config, load, plain
@@ -163,6 +164,7 @@ def _make(
     staging = work / "staging"
     rows = pl.concat([part.told() for part in outcomes[-1].parts], how="vertical_relaxed")
     composed = compose(rows, recipe.dataset, recipe.pairing, recipe.seed)
+    composed.warnings.extend(contradictions(rows))
     log.note("compose", rows=rows.height)
     shutil.rmtree(staging, ignore_errors=True)
     manifest = _write(staging, recipe, ingested, outcomes, composed, inputs)

@@ -13,7 +13,7 @@ FLOORS = [
     {"recipe", "store", "progress", "contracts", "command", "html", "policy"},
     {"sources", "readers", "encoders", "similarity", "varieties", "parts"},
     {"mining", "stages", "labelers", "pairing", "engines", "tombstones"},
-    {"ingest", "compose", "formats", "card", "report", "inspect", "show", "explain", "verify", "summary"},
+    {"ingest", "compose", "formats", "card", "report", "inspect", "polarity", "show", "explain", "verify", "summary"},
     {"pipeline", "forget"},
     {"commands", "cli", "__main__", "__init__"},
 ]
