@@ -15,12 +15,13 @@ import torch
 import torch.nn.functional as F
 
 from align.attention import packed
+from align.journal import read
 from align.objectives import OBJECTIVES
 from align.phase import Phase, parse
 from align.plan import Plan, make_plan
 from align.reference import reference_for
 from align.rows import Rows
-from align.trainer import _shell
+from align.trainer import _shell, train
 
 TinyLlama = Callable[..., Any]
 MakeRows = Callable[..., Rows]
@@ -223,20 +224,13 @@ def tokenizer() -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="t0", bos_token="t1", eos_token="t2", unk_token="t63")
 
 
-@pytest.mark.parametrize("word", ["kto", "dpo"])
-def test_the_step_is_trls(word: str, tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path) -> None:
+def trls(word: str, model: Any, reference: Any, out: Path) -> Any:
+    """TRL's own trainer, set as ours is."""
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 
-    rows = make_rows(48, paired=word == "dpo")
-    reference = tiny_llama()
-    policy = moved(reference, rows)
-    theirs = copy.deepcopy(policy)
-    made = phase(word)
-    loss, plan, gradients, _ = step(policy, reference, rows, made, tmp_path)
-    batch = plan.batches[STEP]
     common = {
-        "output_dir": str(tmp_path / "trl"),
+        "output_dir": str(out),
         "beta": BETA,
         "use_cpu": True,
         "bf16": False,
@@ -247,7 +241,24 @@ def test_the_step_is_trls(word: str, tiny_llama: TinyLlama, make_rows: MakeRows,
     if word == "kto":
         texts = {"prompt": ["t3"] * 8, "completion": ["t4", "t5"] * 4, "label": [True, False] * 4}
         arguments = KTOConfig(**common, desirable_weight=1.2, undesirable_weight=0.7)
-        examples = [
+        trainer: Any = KTOTrainer
+    else:
+        texts = {"prompt": ["t3"] * 8, "chosen": ["t4"] * 8, "rejected": ["t5"] * 8}
+        arguments, trainer = DPOConfig(**common), DPOTrainer
+    return trainer(
+        model=model,
+        ref_model=copy.deepcopy(reference),
+        args=arguments,
+        train_dataset=Dataset.from_dict(texts),
+        processing_class=tokenizer(),
+    )
+
+
+def examples(word: str, rows: Rows, plan: Plan, at: int) -> list[dict[str, Any]]:
+    """A batch of the plan as TRL's collator takes it."""
+    batch = plan.batches[at]
+    if word == "kto":
+        return [
             {
                 "prompt_ids": rows.prompts[row],
                 "completion_ids": rows.completions[row],
@@ -256,29 +267,108 @@ def test_the_step_is_trls(word: str, tiny_llama: TinyLlama, make_rows: MakeRows,
             }
             for row, partner in zip(batch.rows, batch.partners, strict=True)
         ]
-        trainer: Any = KTOTrainer
-    else:
-        texts = {"prompt": ["t3"] * 8, "chosen": ["t4"] * 8, "rejected": ["t5"] * 8}
-        arguments = DPOConfig(**common)
-        examples = [
-            {
-                "prompt_ids": rows.prompts[row],
-                "chosen_ids": rows.completions[row],
-                "rejected_ids": rows.completions[rows.pair[row]],
-            }
-            for row in batch.rows[::2]
-        ]
-        trainer = DPOTrainer
-    other = trainer(
-        model=theirs,
-        ref_model=copy.deepcopy(reference),
-        args=arguments,
-        train_dataset=Dataset.from_dict(texts),
-        processing_class=tokenizer(),
-    )
-    expected = other.compute_loss(theirs, other.data_collator(examples))
+    return [
+        {
+            "prompt_ids": rows.prompts[row],
+            "chosen_ids": rows.completions[row],
+            "rejected_ids": rows.completions[rows.pair[row]],
+        }
+        for row in batch.rows[::2]
+    ]
+
+
+def with_adapters(model: Any) -> Any:
+    """LoRA whose update is not zero."""
+    from align.models import Lora, _add_adapters
+
+    kind = next(model.parameters()).dtype
+    _add_adapters(model, Lora(rank=4), seed=0)
+    torch.manual_seed(1)
+    for name, value in model.named_parameters():
+        if value.requires_grad:
+            value.data = (torch.randn_like(value) * 0.1 if "lora_B" in name else value.data).to(kind)
+    return model
+
+
+def norm_of(gradients: list[torch.Tensor]) -> float:
+    return float(torch.stack([value.double().norm() for value in gradients]).norm())
+
+
+@pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
+@pytest.mark.parametrize("word", ["kto", "dpo"])
+def test_the_step_is_trls(word: str, lora: bool, tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path) -> None:
+    """In fp32: TRL takes its log-probabilities in fp32 whatever the weights are, so double precision is the naive loop's."""
+    rows = make_rows(48, paired=word == "dpo")
+    reference = tiny_llama()
+    policy = with_adapters(copy.deepcopy(reference)) if lora else moved(reference, rows)
+    theirs = copy.deepcopy(policy)
+    plan = make_plan(rows, phase(word), 0)
+    trained = [value for value in policy.parameters() if value.requires_grad]
+    loss, gradients = our_step(policy, reference, rows, phase(word), plan, trained, tmp_path)
+    other = trls(word, theirs, reference, tmp_path / "trl")
+    expected = other.compute_loss(theirs, other.data_collator(examples(word, rows, plan, STEP)))
     expected.backward()
+    against = [value.grad for value in theirs.parameters() if value.requires_grad]
     assert abs(loss - float(expected.detach())) <= 1e-6
-    norm = torch.stack([value.grad.norm() for value in theirs.parameters()]).norm()
-    difference = torch.stack([(a - b.grad).norm() for a, b in zip(gradients, theirs.parameters(), strict=True)]).norm()
-    assert float(difference / norm) <= 1e-5
+    assert abs(norm_of(gradients) / norm_of(against) - 1) <= 1e-6
+    difference = [a - b for a, b in zip(gradients, against, strict=True)]
+    assert norm_of(difference) / norm_of(against) <= 1e-5
+
+
+def our_step(
+    policy: Any, reference: Any, rows: Rows, made: Phase, plan: Plan, trained: list[torch.Tensor], out: Path
+) -> tuple[float, list[torch.Tensor]]:
+    """Like `step`, for a model of which only some weights are trained."""
+    from align.checkpoints import Signals
+
+    trainer = _shell(policy, rows, plan, made, out, 0, "key", None, 10, Signals())
+    trainer.reference = reference_for(reference, rows, plan, "key", out, made.token_budget, lambda rows: None)
+    with packed(policy):
+        loss = float(trainer.training_step(trainer.accelerator.prepare_model(policy), {"step": STEP}))
+    gradients = []
+    for value in trained:
+        assert value.grad is not None
+        gradients.append(value.grad.clone())
+    return loss, gradients
+
+
+def test_with_z_by_micro_batch_the_step_is_that_of_trl_accumulating(
+    tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path
+) -> None:
+    rows = make_rows(48)
+    reference = tiny_llama()
+    policy = moved(reference, rows)
+    theirs = copy.deepcopy(policy)
+    loss, plan, _, _ = step(policy, reference, rows, phase("kto", kl_scope={"micro": 2}), tmp_path)
+    other = trls("kto", theirs, reference, tmp_path / "trl")
+    batch = examples("kto", rows, plan, STEP)
+    expected = [
+        float(other.compute_loss(theirs, other.data_collator(part)).detach())
+        for part in (batch[0:2], batch[2:4], batch[4:6], batch[6:8])
+    ]
+    assert abs(loss - sum(expected) / 4) <= 1e-6
+    whole, *_ = step(policy, reference, rows, phase("kto"), tmp_path / "whole")
+    assert abs(loss - whole) > 1e-5
+
+
+@pytest.mark.parametrize("word", ["kto", "dpo"])
+def test_twenty_steps_go_where_trls_go(word: str, tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path) -> None:
+    rows = make_rows(48, paired=word == "dpo")
+    made = phase(word, steps=20, scheduler="constant", warmup_share=0.0)
+    reference = tiny_llama()
+    theirs = copy.deepcopy(reference)
+    train(copy.deepcopy(reference), rows, made, tmp_path / "ours", seed=0)
+    ours = [line["loss"] for line in read(tmp_path / "ours" / "metrics.jsonl")]
+    plan, other = make_plan(rows, made, 0), trls(word, theirs, reference, tmp_path / "trl")
+    optimizer = torch.optim.AdamW(theirs.parameters(), lr=made.learning_rate, weight_decay=0.0)
+    found = []
+    theirs.eval()
+    for at in range(20):
+        loss = other.compute_loss(theirs, other.data_collator(examples(word, rows, plan, at)))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(theirs.parameters(), made.max_grad_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        found.append(float(loss.detach()))
+    assert found[-1] < found[0] - 0.01
+    assert max(abs(a - b) for a, b in zip(ours, found, strict=True)) <= 1e-4
