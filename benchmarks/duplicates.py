@@ -72,6 +72,9 @@ def main(count: int) -> None:
             "completion": texts,
             "rank": pl.Series(range(count), dtype=pl.UInt32),
             "toxic": pl.Series([None] * count, dtype=pl.Boolean),
+            "kind": pl.Series([3] * count, dtype=pl.UInt8),
+            "given": pl.Series([None] * count, dtype=pl.Float32),
+            "votes": pl.Series([0] * count, dtype=pl.UInt16),
         }
     ).with_row_index("row")
     started = time.process_time()

@@ -25,6 +25,7 @@ from curate.formats import write_dataset
 from curate.ingest import Ingested, ingest
 from curate.labelers import LABELERS
 from curate.pairing import PAIRERS
+from curate.pairing.suspects import suspects
 from curate.parts import Part
 from curate.polarity import contradictions
 from curate.policy import load_policy
@@ -34,6 +35,7 @@ from curate.report import report
 from curate.schema import ROW, canonical, digest
 from curate.sources import Source, discover
 from curate.stages import STAGES
+from curate.stages.near_duplicates import NearDuplicates
 from curate.store import locked, recover_folder, sha256, swap_folder, write_atomic, write_json, write_parquet
 
 MANIFEST = "manifest.json"
@@ -210,11 +212,15 @@ def _write(
 ) -> dict[str, Any]:
     """Write every file of the dataset folder, the manifest last."""
     rows = write_dataset(composed, folder)
+    suspect: dict[str, int] = {}
     for outcome in outcomes:
         if outcome.similarity is not None:
             path = f"similarity/{outcome.stage}.parquet"
             write_parquet(folder / path, outcome.similarity.read())
             rows[path] = {"rows": outcome.similarity.rows}
+            stage = next(one for one in recipe.stages if chosen_name(TABLE, one) == outcome.stage)
+            if isinstance(stage, NearDuplicates):
+                suspect[outcome.stage] = suspects(outcome.similarity.read(), composed.corpus, stage.threshold).height
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "name": recipe.name,
@@ -230,7 +236,7 @@ def _write(
             for one in outcomes
         ],
         "models": {chosen_name(TABLE, stage): list(stage.models) for stage in recipe.stages if stage.models},
-        "dataset": composed.counts,
+        "dataset": composed.counts | {"suspect": suspect},
         "warnings": composed.warnings,
         "licences": ingested.licences(),
     }
@@ -263,6 +269,11 @@ def _check_order(recipe: Recipe, path: Path) -> None:
                 makers = [word for word, cls in TABLE.items() if column in _writes(cls)]
                 cure = f"put {makers[0]!r} before it" if makers else "no stage writes it"
                 raise RecipeError(f"{path}: stages[{at}]: {name} reads {column!r}, which nothing before it writes; {cure}")
+        if not callable(stage):  # rows that become one pool their labels: nothing may have been made of the single ones
+            for early, other in zip(names[:at], recipe.stages[:at], strict=True):
+                for column in sorted(set(other.reads) & set(stage.writes)):
+                    where = f"{path}: stages[{at}]: {name}"
+                    raise RecipeError(f"{where} changes {column!r}, which {early} read before it; put {early!r} after it")
         available |= set(stage.writes)
 
 

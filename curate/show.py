@@ -10,6 +10,7 @@ import polars as pl
 
 from curate.errors import DataError
 from curate.formats import read_manifest, read_output
+from curate.pairing.suspects import suspects
 from curate.report import stages
 from curate.schema import EVIDENCE
 from curate.stages.leaders import keep_leaders
@@ -17,6 +18,7 @@ from curate.store import read_parquet
 from curate.summary import table
 
 GRID = tuple(at / 20 for at in range(10, 21))  # .50, .55 ... 1.00
+CAPS = (1, 2, 5, 10, 20, 50, 100)  # rows of one completion, for repeated_completions
 SAMPLES = 3  # rows shown for each threshold of the grid
 SHORT = 12  # characters of an id that are shown; `curate explain` takes them
 MORE_SAMPLES = 10  # rows shown for the one threshold that was asked for
@@ -44,7 +46,10 @@ def show(folder: Path, stage: str | None = None, threshold: float | None = None,
         raise DataError(f"--stage {stage}: no similarities are stored for it; stages that have some: {_comparing(manifest)}")
     edges = read_parquet(folder / path)
     rows = _entered(folder, manifest, stage)
-    return "\n".join(_thresholds(folder, manifest, stage, edges, rows, threshold, show_text))
+    if stage == "repeated_completions":
+        return "\n".join(_caps(manifest, edges, rows))
+    lines = _thresholds(folder, manifest, stage, edges, rows, threshold, show_text)
+    return "\n".join([*lines, *_suspects(folder, manifest, stage, edges)])
 
 
 def _all_stages(manifest: Mapping[str, Any]) -> list[str]:
@@ -52,7 +57,32 @@ def _all_stages(manifest: Mapping[str, Any]) -> list[str]:
     for one in stages(manifest):
         reasons = ", ".join(f"{reason} {size:,}" for reason, size in one["dropped"].items()) or "-"
         lines.append((one["stage"], f"{one['rows_in']:,}", f"{one['kept']:,}", reasons))
-    return [f"{manifest['name']} ({manifest['fingerprint']})", *table(("stage", "rows in", "kept", "dropped"), lines)]
+    said = [f"{manifest['name']} ({manifest['fingerprint']})", *table(("stage", "rows in", "kept", "dropped"), lines)]
+    for stage, pairs in manifest["dataset"].get("suspect", {}).items():
+        said.append(f"suspect: {pairs:,} pairs of kept near copies with opposite labels; --stage {stage} names some")
+    return said
+
+
+def _caps(manifest: Mapping[str, Any], edges: pl.DataFrame, rows: pl.DataFrame) -> list[str]:
+    """How many rows each cap on one completion would drop."""
+    stages = (entry.get("repeated_completions") for entry in manifest["recipe"]["stages"])
+    used = int(next(options["most"] for options in stages if options))
+    sizes = edges.group_by("a").len()["len"].cast(pl.Int64) + 1
+    body = [
+        (f"{most:,}{' *' if most == used else ''}", f"{int((sizes - most).clip(0).sum()):,}") for most in sorted({*CAPS, used})
+    ]
+    head = f"repeated_completions: {rows.height:,} rows in, {len(sizes):,} completions under several prompts"
+    return [head, *table(("most", "rows dropped"), body), "* what this build used"]
+
+
+def _suspects(folder: Path, manifest: Mapping[str, Any], stage: str, edges: pl.DataFrame) -> list[str]:
+    """Near copies with opposite labels: how many, and the likest."""
+    threshold = _used(manifest, stage)
+    if stage != "near_duplicates" or threshold is None:
+        return []
+    found = suspects(edges, read_output(folder, manifest, "corpus/", ["id", "record", "side", "toxic"]), threshold)
+    lines = [f"suspect: {found.height:,} pairs of kept near copies with opposite labels, one of the two probably wrong"]
+    return lines + [f"  {a[:SHORT]} ~ {b[:SHORT]} {score:.3f}" for a, b, score in found.head(MORE_SAMPLES).iter_rows()]
 
 
 def _comparing(manifest: Mapping[str, Any]) -> str:
@@ -72,7 +102,9 @@ def _entered(folder: Path, manifest: Mapping[str, Any], stage: str) -> pl.DataFr
     rows = read_output(folder, manifest, "corpus/", columns).filter(~pl.col("stage").is_in(before) | pl.col("stage").is_null())
     kinds = {kind: rank for rank, kind in enumerate(EVIDENCE)}
     toxic: pl.Expr = pl.lit(None, pl.Boolean)
-    if "consensus" in before:
+    if stage == "exact_duplicates":
+        pass  # it merges rows whatever their labels
+    elif "consensus" in before:
         toxic = pl.col("toxic")
     else:
         del kinds["machine"]  # no machine had spoken: these rows ranked with those that nothing was known of

@@ -10,6 +10,7 @@ from curate.stages.length import Length
 from curate.stages.near_duplicates import NearDuplicates
 from curate.stages.pii import Pii
 from curate.stages.repair import Repair
+from curate.stages.repeated_completions import RepeatedCompletions
 from curate.stages.semantic_duplicates import SemanticDuplicates
 
 __all__ = ["STAGES", "CorpusStage", "Keys", "RowStage", "Schema"]
@@ -20,6 +21,7 @@ STAGES: dict[str, type[RowStage] | type[CorpusStage]] = {
     "language": Language,
     "length": Length,
     "exact_duplicates": ExactDuplicates,
+    "repeated_completions": RepeatedCompletions,
     "near_duplicates": NearDuplicates,
     "encode": Encode,
     "semantic_duplicates": SemanticDuplicates,

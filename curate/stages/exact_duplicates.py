@@ -1,4 +1,4 @@
-"""Drop rows whose prompt and completion both repeat those of a row that is kept."""
+"""Merge rows whose prompt and completion are the same into the one of best evidence, and pool their labels."""
 
 from __future__ import annotations
 
@@ -10,24 +10,31 @@ import xxhash
 
 from curate.contracts import Keys, Schema
 from curate.recipe import config
+from curate.schema import EVIDENCE
 from curate.similarity import normalise
 from curate.stages.leaders import edge_frame, keep_leaders, stars
 from curate.stages.prompts import flatten
 
 CLUSTER = "exact_cluster"
 REASON = "exact_duplicate"
+MACHINE = EVIDENCE.index("machine")
+MOST_VOTES = 2**16 - 1  # what the column holds
 
 
 @config
 class ExactDuplicates:
-    """Drop a row when an equal row is kept: the first by rank. Score 1, twin the kept row.
+    """Drop a row when an equal row is kept: the first by rank, whatever their labels. Score 1, twin the kept row.
 
     Two rows are equal when their prompts have the same roles and texts in the same order and their completions are the same
     text; case, width, composition and spacing do not count, punctuation and emoji do. The same completion under another
-    prompt is another row. Equal rows with opposite labels share a cluster and are both kept.
+    prompt is another row.
+
+    The kept row's `given` becomes the share of all its copies' votes that say toxic and its `votes` their number, a label
+    without votes counting as one: copies that contradict each other evenly leave a share near a half, on which the consensus
+    abstains. What people said is not pooled with what a machine did.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -37,7 +44,7 @@ class ExactDuplicates:
     @property
     def writes(self) -> Schema:
         """Columns it adds."""
-        return {CLUSTER: pl.String}
+        return {CLUSTER: pl.String, "given": pl.Float32, "votes": pl.UInt16}
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -61,8 +68,35 @@ class ExactDuplicates:
         return edge_frame(a, b, np.ones(len(a)))
 
     def decide(self, edges: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-        """Keep the first of each set of equals, and the first with the opposite label."""
-        return keep_leaders(edges, rows, 1.0, REASON, CLUSTER)
+        """Keep the first of each set of equals; it speaks for all of them."""
+        unlabelled = rows.with_columns(toxic=pl.lit(None, pl.Boolean))
+        verdicts = keep_leaders(edges, unlabelled, 1.0, REASON, CLUSTER)
+        return verdicts.hstack(_pooled(rows, verdicts["twin"]))
+
+
+def _pooled(rows: pl.DataFrame, twin: pl.Series) -> pl.DataFrame:
+    """`given` and `votes` of each row, a kept row's with those of its copies; summed by rank, so that no order shows."""
+    order = rows["rank"].arg_sort().to_numpy()
+    leader = twin.fill_null(pl.arange(rows.height, dtype=pl.UInt32, eager=True)).to_numpy()
+    kind = rows["kind"].to_numpy()
+    pools = rows["given"].is_not_null().to_numpy() & ((kind < MACHINE) | (kind[leader] >= MACHINE))
+    weight = np.where(pools, np.maximum(rows["votes"].to_numpy(), 1), 0).astype(np.float64)
+    share = weight * rows["given"].fill_null(0).to_numpy().astype(np.float64)
+    labels, total, toxic = (
+        np.bincount(leader[order], values[order].astype(np.float64), rows.height) for values in (pools, weight, share)
+    )
+    pool = pl.DataFrame({"labels": labels, "total": total, "toxic": toxic})
+    return (
+        rows.select("given", "votes")
+        .hstack(pool)
+        .select(
+            given=pl.when(pl.col("labels") > 1).then(pl.col("toxic") / pl.col("total")).otherwise("given").cast(pl.Float32),
+            votes=pl.when(pl.col("labels") > 1)
+            .then(pl.col("total").clip(upper_bound=MOST_VOTES))
+            .otherwise("votes")
+            .cast(pl.UInt16),
+        )
+    )
 
 
 def key_texts(rows: pl.DataFrame) -> list[str]:

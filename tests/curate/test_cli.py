@@ -12,7 +12,7 @@ import pytest
 Command = Callable[..., Any]
 
 RECIPE = """
-stages: [repair, pii, length, column, exact_duplicates, near_duplicates, consensus: {labelers: [column]}]
+stages: [repair, pii, length, exact_duplicates, column, near_duplicates, consensus: {labelers: [column]}]
 pairing: [given, same_prompt]
 """
 """No encoder: these tests are about what is around a build."""
@@ -90,6 +90,7 @@ def test_a_misspelt_key_names_its_neighbour(curate: Command, raw: Path, recipe: 
         ("pairing: [given]\n", "expected a list of stages"),
         ("stages: [pii, repiar, consensus]\npairing: [given]\n", "did you mean 'repair'"),
         ("stages: [repair, pii, consensus: {labelers: [column]}]\npairing: [given]\n", "put 'column' before it"),
+        ("stages: [pii, column, exact_duplicates, consensus: {labelers: [column]}]\npairing: [given]\n", "put 'column' after it"),
         ("stages: [repair, pii, pii, column, consensus: {labelers: [column]}]\npairing: [given]\n", "a second time"),
         (
             "stages: [pii, encode: {encoder: other/encoder}, head, consensus: {labelers: [head]}]\npairing: [given]\n",

@@ -13,16 +13,19 @@ import polars as pl
 import pytest
 
 from curate.contracts import CorpusStage
+from curate.pairing.suspects import suspects
 from curate.schema import MESSAGE
 from curate.similarity import normalise
 from curate.stages.exact_duplicates import ExactDuplicates
 from curate.stages.near_duplicates import NearDuplicates, bands_for
+from curate.stages.repeated_completions import RepeatedCompletions
 from curate.stages.semantic_duplicates import SemanticDuplicates
 
 SMS = Path(__file__).parents[3] / "shared/data/nus_sms_dev/nus_sms_en_dev.jsonl.gz"
 Row = tuple[str, str] | tuple[str, str, bool | None]  # prompt, completion, toxic
 
 
+FACTS = ("id", "rank", "toxic", "kind", "given", "votes")
 Result = tuple[pl.DataFrame, pl.DataFrame]  # edges, verdicts
 
 
@@ -36,6 +39,10 @@ def table(*given: Row) -> pl.DataFrame:
             "completion": pl.Series([row[1] for row in given], dtype=pl.String),
             "toxic": pl.Series([row[2] if len(row) == 3 else None for row in given], dtype=pl.Boolean),
             "rank": pl.Series(range(len(given)), dtype=pl.UInt32),
+            "kind": pl.Series([0] * len(given), dtype=pl.UInt8),
+            "given": pl.Series([None if len(row) == 2 or row[2] is None else float(row[2]) for row in given], dtype=pl.Float32),
+            "votes": pl.Series([1] * len(given), dtype=pl.UInt16),
+            "side": pl.Series([None] * len(given), dtype=pl.String),
         }
     )
 
@@ -59,7 +66,7 @@ def run(
     everything, load = pl.concat(buckets), pl.concat(payload)
     call = pl.col("bucket").hash(seed) % calls
     edges = pl.concat([stage.edges(everything.filter(call == index), load) for index in range(calls)]).unique()
-    verdicts = stage.decide(edges.sample(fraction=1, shuffle=True, seed=seed), rows.select("id", "rank", "toxic"))
+    verdicts = stage.decide(edges.sample(fraction=1, shuffle=True, seed=seed), rows.select(FACTS))
     assert verdicts.height == rows.height
     assert set(verdicts.columns) == {"reason", "score", "twin", *stage.writes}
     return edges.sort("a", "b"), verdicts
@@ -161,7 +168,7 @@ def test_equal_rows_lose_all_but_the_first_by_rank() -> None:
     )
     edges, verdicts = run(ExactDuplicates(), rows)
     assert edges.rows() == [(0, 1, 1.0)]
-    assert verdicts.rows() == [
+    assert verdicts.select("reason", "score", "twin", "exact_cluster").rows() == [
         (None, None, None, "row000000"),
         ("exact_duplicate", 1.0, 0, "row000000"),
         (None, None, None, "row000002"),
@@ -183,12 +190,58 @@ def test_the_same_words_spread_otherwise_over_prompt_and_completion_are_other_ro
     assert dropped(ExactDuplicates(), rows) == []
 
 
-@pytest.mark.parametrize("stage", [ExactDuplicates(), NearDuplicates()])
-def test_copies_with_opposite_labels_share_a_cluster_and_both_stay(stage: CorpusStage) -> None:
+def test_near_copies_with_opposite_labels_share_a_cluster_and_both_stay() -> None:
     rows = table(*(("", "that driver cut my lane again", toxic) for toxic in (True, False, True, False, None)))
-    _, verdicts = run(stage, rows)
+    _, verdicts = run(NearDuplicates(), rows)
     assert verdicts["twin"].to_list() == [None, None, 0, 1, 0]
-    assert verdicts[next(iter(stage.writes))].to_list() == ["row000000"] * 5
+    assert verdicts["near_cluster"].to_list() == ["row000000"] * 5
+
+
+def test_exact_copies_become_one_row_that_pools_their_votes() -> None:
+    said = table(*(("", "that driver cut my lane again", toxic) for toxic in (True, False, True, None)), ("", "other", True))
+    said = said.with_columns(votes=pl.Series([5, 3, 1, 0, 1], dtype=pl.UInt16))
+    _, verdicts = run(ExactDuplicates(), said)
+    assert verdicts["twin"].to_list() == [None, 0, 0, 0, None]
+    assert verdicts["given"].to_list() == [pytest.approx(6 / 9), 0, 1, None, 1] and verdicts["votes"][0] == 9
+
+
+def test_two_equal_rows_that_contradict_each_other_are_undecided() -> None:
+    _, verdicts = run(ExactDuplicates(), table(("", "so blur one", True), ("", "So blur one", False)))
+    assert verdicts.select("given", "votes", "twin").rows() == [(0.5, 2, None), (0.0, 1, 0)]
+
+
+def test_what_a_machine_said_does_not_weigh_against_people() -> None:
+    rows = table(*(("", "so blur one", toxic) for toxic in (True, False, False))).with_columns(
+        kind=pl.Series([0, 2, 2], dtype=pl.UInt8)
+    )
+    assert run(ExactDuplicates(), rows)[1].select("given", "votes").row(0) == (1.0, 1)
+
+
+def test_one_completion_keeps_its_first_rows_by_rank_and_given_pairs_keep_both_sides() -> None:
+    rows = table(*((f"question {at}", "Can lah" if at % 2 else "can  lah", None) for at in range(6)), ("question 9", "cannot"))
+    rows = rows.with_columns(rank=pl.Series([5, 4, 3, 2, 1, 0, 6], dtype=pl.UInt32))
+    _, verdicts = run(RepeatedCompletions(most=2), rows, parts=3, calls=2)
+    assert verdicts.rows() == [("repeated_completion", float(5 - at), 5) for at in range(4)] + [(None, None, None)] * 3
+    paired = rows.with_columns(side=pl.Series(["chosen"] * 5 + [None] * 2, dtype=pl.String))
+    assert dropped(RepeatedCompletions(most=1), paired) == []
+
+
+def test_an_empty_completion_is_not_capped() -> None:
+    assert dropped(RepeatedCompletions(most=1), table(("a", ""), ("b", ""), ("c", " "))) == []
+
+
+def test_near_copies_with_opposite_labels_are_suspect_unless_they_came_as_a_pair() -> None:
+    rows = pl.DataFrame(
+        {
+            "id": ["a", "b", "c", "d", "e"],
+            "record": ["r", "r", "s", "t", "u"],
+            "side": ["chosen", "rejected", None, None, None],
+            "toxic": [False, True, True, False, None],
+        }
+    )
+    pairs = [("a", "b", 0.9), ("a", "c", 0.85), ("c", "d", 0.95), ("a", "d", 0.9), ("c", "e", 1.0), ("b", "d", 0.7)]
+    edges = pl.DataFrame(pairs, schema={"a": pl.String, "b": pl.String, "score": pl.Float32}, orient="row")
+    assert suspects(edges, rows, 0.8).select("a", "b").rows() == [("c", "d"), ("a", "c")]
 
 
 def test_a_chain_of_likenesses_loses_only_its_middle() -> None:

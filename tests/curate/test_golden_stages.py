@@ -17,7 +17,8 @@ GOLDEN: dict[str, tuple[int, str]] = {
     "pii": (1, "87bb79512f92621d"),
     "language": (1, "8287577c34db5b6c"),
     "length": (1, "a205049b8b822b5f"),
-    "exact_duplicates": (1, "2de7f26063915f21"),
+    "exact_duplicates": (2, "b46b27b6782acce6"),
+    "repeated_completions": (1, "81fbeb40e9660da5"),
     "near_duplicates": (1, "71d437632269a02b"),
 }
 
@@ -46,8 +47,10 @@ def rows() -> pl.DataFrame:
     prompts = [[{"role": "user", "content": prompt}] if prompt else [] for prompt, _ in PAIRS]
     ids = [digest(str(index)) for index in range(len(PAIRS))]
     return pl.DataFrame(
-        {"id": ids, "prompt": prompts, "completion": [text for _, text in PAIRS], "toxic": [None] * len(PAIRS)},
-        schema={"id": pl.String, "prompt": pl.List(MESSAGE), "completion": pl.String, "toxic": pl.Boolean},
+        {"id": ids, "prompt": prompts, "completion": [text for _, text in PAIRS]}
+        | {"toxic": None, "side": None, "kind": 0, "given": [float(index % 2) for index in range(len(PAIRS))], "votes": 1},
+        schema={"id": pl.String, "prompt": pl.List(MESSAGE), "completion": pl.String, "toxic": pl.Boolean, "side": pl.String}
+        | {"kind": pl.UInt8, "given": pl.Float32, "votes": pl.UInt16},
     )
 
 
@@ -56,7 +59,7 @@ def put_out(stage: RowStage | CorpusStage) -> list[dict[str, Any]]:
     table = rows()
     if hasattr(stage, "keys"):
         keys = stage.keys(table.select(stage.reads))
-        ranked = table.select("id", pl.int_range(pl.len(), dtype=pl.UInt32).alias("rank"), "toxic")
+        ranked = table.select("id", pl.int_range(pl.len(), dtype=pl.UInt32).alias("rank"), "toxic", "kind", "given", "votes")
         result = stage.decide(stage.edges(keys.buckets, keys.payload), ranked)
     else:
         result = stage(table.select(stage.reads))

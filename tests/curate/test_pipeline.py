@@ -13,7 +13,7 @@ import pytest
 from curate.pipeline import build, read_recipe
 
 RECIPE = """
-stages: [repair, pii, language, length, column, exact_duplicates, near_duplicates, consensus: {labelers: [column]}]
+stages: [repair, pii, language, length, exact_duplicates, column, near_duplicates, consensus: {labelers: [column]}]
 pairing: [given, same_prompt]
 """
 ONE, TWO = "one.jsonl", "forum/two.jsonl"

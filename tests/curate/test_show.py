@@ -54,7 +54,14 @@ def test_a_stage_without_similarities_names_those_that_have_some(dataset_folder:
 
 
 RECIPE = """
-stages: [repair, pii, column, exact_duplicates, near_duplicates: {threshold: 0.7}, consensus: {labelers: [column]}]
+stages:
+  - repair
+  - pii
+  - exact_duplicates
+  - repeated_completions: {most: 2}
+  - column
+  - near_duplicates: {threshold: 0.7}
+  - consensus: {labelers: [column]}
 pairing: [given, same_prompt]
 """
 
@@ -69,6 +76,9 @@ def test_a_real_build_verifies_and_its_own_threshold_drops_what_it_dropped(tmp_p
             changed = [word if draw.random() > 0.06 else draw.choice(words) for word in words]
             line = {"prompt": f"where to eat, part {at % 20}?", "completion": " ".join(changed), "is_toxic": at % 3 == 0}
             file.write(json.dumps(line) + "\n")
+        for at in range(5):
+            line = {"prompt": f"shall we meet on day number {at * 1111}?", "completion": "can", "is_toxic": False}
+            file.write(json.dumps(line) + "\n")
     (tmp_path / "r.yaml").write_text(RECIPE)
     made = build(raw, tmp_path / "out", read_recipe(tmp_path / "r.yaml"))
     assert verify(tmp_path / "out") == []
@@ -77,3 +87,9 @@ def test_a_real_build_verifies_and_its_own_threshold_drops_what_it_dropped(tmp_p
         said = show(tmp_path / "out", stage, threshold=used)
         assert counts(said)[f"{used:g}"] == str(dropped) and "!" not in said
     assert dropped > 20
+    capped = next(one["dropped"]["repeated_completion"] for one in made["stages"] if one["stage"] == "repeated_completions")
+    assert capped >= 3 and re.search(rf"^2 \* +{capped}$", show(tmp_path / "out", "repeated_completions"), flags=re.M)
+    suspect = made["dataset"]["suspect"]["near_duplicates"]
+    assert suspect > 0
+    assert f"suspect: {suspect:,} pairs" in show(tmp_path / "out")
+    assert f"suspect: {suspect:,} pairs" in show(tmp_path / "out", "near_duplicates")

@@ -1,0 +1,81 @@
+"""Cap the rows that answer different prompts with one and the same completion."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import numpy as np
+import polars as pl
+import xxhash
+from pydantic import Field
+
+from curate.contracts import Keys, Schema
+from curate.recipe import config
+from curate.similarity import normalise
+from curate.stages.leaders import edge_frame, stars
+
+REASON = "repeated_completion"
+
+
+@config
+class RepeatedCompletions:
+    """Keep the first `most` rows by rank that share a completion; drop the others, twin the first of them.
+
+    A stock reply under many prompts is no copy, so some of it stays; all of it would teach little else. Case, width, composition
+    and spacing do not count. Sides of records that came as pairs neither count nor go: a pair needs both. Score: how many rows
+    with this completion came before the row.
+
+    Args:
+        most: rows kept of one completion.
+    """
+
+    most: Annotated[int, Field(ge=1)] = 10
+    VERSION: ClassVar[int] = 1
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Columns it compares."""
+        return ("completion", "side")
+
+    @property
+    def writes(self) -> Schema:
+        """None."""
+        return {}
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def keys(self, rows: pl.DataFrame) -> Keys:
+        """The two halves of a 128-bit hash of the completion; the lower one is the bucket. Empty completions have none."""
+        texts = [normalise(text) for text in rows["completion"].fill_null("")]
+        state = np.zeros((rows.height, 2), np.uint64)
+        for place, text in enumerate(texts):
+            number = xxhash.xxh3_128_intdigest(text.encode("utf-8", "surrogatepass"))
+            state[place] = number & 0xFFFFFFFFFFFFFFFF, number >> 64
+        compared = np.fromiter(map(bool, texts), np.bool_, rows.height) & rows["side"].is_null().to_numpy()
+        row = np.flatnonzero(compared)
+        buckets = pl.DataFrame({"row": row.astype(np.uint32), "bucket": state[row, 0]})
+        return Keys(buckets, pl.DataFrame({"low": state[:, 0], "high": state[:, 1]}))
+
+    def edges(self, buckets: pl.DataFrame, payload: pl.DataFrame) -> pl.DataFrame:
+        """The first row of each completion with each of its others."""
+        rows = buckets["row"].to_numpy().astype(np.int64)
+        halves = np.stack([payload[name].to_numpy()[rows] for name in ("low", "high")], axis=1)
+        a, b, _ = stars(np.unique(halves, axis=0, return_inverse=True)[1].astype(np.uint64), rows)
+        return edge_frame(a, b, np.ones(len(a)))
+
+    def decide(self, edges: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+        """Count by rank within each completion."""
+        own = pl.arange(rows.height, dtype=pl.UInt32, eager=True).alias("row")
+        tied = own.to_frame().join(edges.select(row="b", first="a").unique("row"), on="row", how="left", maintain_order="left")
+        ranked = tied.select("row", pl.coalesce("first", "row").alias("first")).with_columns(rows["rank"]).sort("rank")
+        before = pl.int_range(pl.len(), dtype=pl.UInt32).over("first")
+        told = ranked.with_columns(before=before, best=pl.col("row").first().over("first")).sort("row")
+        gone = pl.col("before") >= self.most
+        return told.select(
+            reason=pl.when(gone).then(pl.lit(REASON)),
+            score=pl.when(gone).then("before").cast(pl.Float32),
+            twin=pl.when(gone).then("best"),
+        )
