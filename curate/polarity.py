@@ -36,7 +36,7 @@ def contradictions(rows: pl.DataFrame) -> list[str]:
             if source not in found and auc + SIGMAS * error < 0.5:
                 found[source] = (
                     f"{source}: its labels say the opposite of its texts: AUC {auc:.2f} by {column.removeprefix('score_')}"
-                    f" on {toxic:,} toxic and {others:,} other rows (chance is 0.50); if they are inverted, say so under `sources: labels`"
+                    f" on {toxic:,} toxic and {others:,} other rows (chance is 0.50); if they are inverted, say so in `sources`"
                 )
     return [found[source] for source in sorted(found)]
 

@@ -143,10 +143,9 @@ def test_a_pair_whose_chosen_side_is_toxic_is_never_made(made: Any) -> None:
 
 
 def said_of(told: str, source: str) -> str:
-    """What `inspect` says of one file."""
-    start = told.index(source)
-    ends = [told.find(f"{name}.", start + len(source)) for name in (*READ_RIGHT, *ABSTAINED, *CONTRADICTED)]
-    return told[start : min([end for end in ends if end > 0], default=len(told))]
+    """What `inspect` says of one file: its line."""
+    (line,) = [line for line in told.splitlines() if line.startswith(f"{source} ")]
+    return line
 
 
 def rows_of(given: list[float | None], scores: list[float | None], source: str = "a.csv") -> pl.DataFrame:
