@@ -19,6 +19,8 @@ from curate.readers.records import Broken, Record
 from curate.readers.texts import NO_TEXT, pieces
 from curate.schema import canonical
 
+STEP = 1 << 14  # characters that the parser is fed at a time
+MOST_LEFT = 1 << 14  # characters of unfinished markup at the end of a page
 DEEPEST = 500  # open elements; a page nested deeper is broken or built to be
 
 PARTS = ("loose", "body", "author", "time", "quote")  # of a post; loose text is the body of one that marks no body
@@ -32,19 +34,32 @@ _TOKEN = re.compile(r"[^\s]+")
 
 def read(stream: Stream) -> Iterator[Record | Broken]:
     """Every post, or every paragraph of a page without posts, as a record with the page's `title`."""
-    page = _Page()
+    page, waiting = _Page(), ""
     for piece in pieces(stream):
-        for start in range(0, len(piece), 1 << 14):
-            page.feed(piece[start : start + (1 << 14)])
+        for start in range(0, len(piece), STEP):
+            waiting += piece[start : start + STEP]
+            if len(waiting) < len(page.rawdata):  # the parser looks at unfinished markup from its start, each time it is fed
+                continue
+            page.feed(waiting)
+            waiting = ""
             yield from page.take()
             if len(page.rawdata) > MAX_RECORD or page.too_deep:
-                reason = (
-                    f"elements nested deeper than {DEEPEST}" if page.too_deep else f"markup longer than {MAX_RECORD >> 20} MiB"
-                )
+                deep = f"elements nested deeper than {DEEPEST}"
+                reason = deep if page.too_deep else f"markup longer than {MAX_RECORD >> 20} MiB"
                 yield Broken(page.rawdata.encode("utf-8", "backslashreplace")[:KEPT], page.locator(), reason)
                 return
+    page.feed(waiting)
+    yield from page.take()
+    if page.too_deep:
+        yield Broken(b"", page.locator(), f"elements nested deeper than {DEEPEST}")
+        return
     if stream.trouble is not None:
         yield Broken(page.rawdata.encode("utf-8", "backslashreplace")[:KEPT], page.locator(), stream.trouble)
+        return
+    if len(page.rawdata) > MOST_LEFT:  # the parser would look through all of it again for every '<' in it
+        page.finish()
+        yield from page.take()
+        yield Broken(page.rawdata.encode("utf-8", "backslashreplace")[:KEPT], page.locator(), "markup that does not end")
         return
     page.close()
     page.finish()
@@ -307,7 +322,8 @@ def text_of(markup: str) -> tuple[str, str]:
     page = _Page(single=True)
     post = page.alone(_Post(1, "mail", -1, {}))
     page.feed(markup)
-    page.close()
+    if len(page.rawdata) <= MOST_LEFT:
+        page.close()
     return _said(post.parts["loose"] + post.parts["body"]), _said(post.parts["quote"])
 
 

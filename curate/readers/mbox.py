@@ -16,6 +16,9 @@ from curate.readers.records import Broken, Record
 
 FROM = re.compile(rb"^From \S+.*\d{4}\s*$")
 _ID = re.compile(r"<([^<>\s]+)>")
+_MULTIPART = re.compile(rb"^content-type:\s*multipart", re.IGNORECASE | re.MULTILINE)
+_LONG_HEADER = re.compile(rb"^[A-Za-z-]{1,60}:(?:[^\n]|\n[ \t]){4096}", re.MULTILINE)
+MAX_PARTS = 50  # of parts with parts: the time to parse them grows with the square, as it does with a header's length
 _WROTE = re.compile(r"^(?:On .{5,200}wrote:|-{2,} ?Original Message ?-{2,}|_{20,})\s*$", re.IGNORECASE)
 _HEADERS = {"From": "from", "Date": "date", "Subject": "subject"}
 
@@ -51,6 +54,9 @@ def _mail(held: list[Line], size: int = 0) -> Iterator[Record | Broken]:
         return
     if not FROM.match(raw.split(b"\n", 1)[0]):
         yield Broken(raw[:KEPT], locator, "no mail: expected a line that begins with 'From '")
+        return
+    if len(_MULTIPART.findall(raw)) > MAX_PARTS or _LONG_HEADER.search(raw):
+        yield Broken(raw[:KEPT], locator, "headers or parts without end")
         return
     try:
         fields = _fields(raw.split(b"\n", 1)[-1] if b"\n" in raw else b"")

@@ -25,7 +25,8 @@ _INSERT = re.compile(
 _CREATE = re.compile(rf"CREATE\s+(?:\w+\s+){{0,3}}?TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?({_TABLE})\s*\(", re.IGNORECASE)
 _COPY = re.compile(rf"COPY\s+({_TABLE})\s*(\([^)]*\))?\s*FROM\s+stdin[^;\n]*;[^\n]*\n", re.IGNORECASE)
 _WORD = re.compile(r"(?:INSERT|REPLACE|CREATE|COPY)\b", re.IGNORECASE)
-_SKIP = re.compile(r"(?:\s+|--[^\n]*(?:\n|\Z)|#[^\n]*(?:\n|\Z)|/\*.*?\*/)++", re.DOTALL)
+_SKIP = re.compile(r"(?:\s+|(?:--|#)[^\n]*(?:\n|\Z))++")
+_COMMENT_END = re.compile(r"\*/")
 _NOT_COLUMNS = re.compile(
     r"(?:PRIMARY|UNIQUE|FULLTEXT|SPATIAL|FOREIGN|CONSTRAINT|CHECK|EXCLUDE|LIKE|PERIOD|(?:KEY|INDEX)\s+[`\"\w]+\s*\()",
     re.IGNORECASE,
@@ -37,7 +38,7 @@ _STRINGS = {
 _BARE = r"[^\s,()'\"`;]+"
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "Z": "\x1a", "b": "\b"}
 _NEXT_ROW = re.compile(r"\)\s*,\s*(?=\()|;[ \t]*(?:\n|\Z)|\n(?=\s*(?:\(|INSERT\s|REPLACE\s|CREATE\s|COPY\s))", re.IGNORECASE)
-_NEXT_STATEMENT = re.compile(r";|'|\"|`|--|#|/\*|\$\w*\$")
+_NEXT_STATEMENT = re.compile(r";|'|\"|`|--|#|/\*|\$\w{0,60}\$")
 OVERLAP = 256  # characters looked at again where what is sought may lie across two pieces
 _NUMBER = re.compile(r"[+-]?\d{1,15}")
 
@@ -59,6 +60,7 @@ class _Text:
         self.at = 0
         self.line = 1
         self.whole = False  # all of the rest is held
+        self.open = False  # the text ended within a comment or the body of a function
 
     def more(self) -> bool:
         """Fetch; false at the end."""
@@ -101,8 +103,31 @@ class _Text:
 
     def skip(self) -> None:
         """Go past blanks and comments."""
-        while (found := self.match(_SKIP, "/-#")) is not None and found.end() > self.at:
-            self.at = found.end()
+        while True:
+            if (found := self.match(_SKIP, "-#")) is not None:
+                self.at = found.end()
+            elif self.peek(2) == "/*":
+                self.open = not self.seek(_COMMENT_END, 2)
+            else:
+                return
+
+    def seek(self, pattern: re.Pattern[str], ahead: int) -> bool:
+        """Go behind the next place that matches, however far, holding little of what lies between; false at the end.
+
+        Args:
+            pattern: what to look for; at most `OVERLAP` characters.
+            ahead: characters from here that are no part of it.
+        """
+        start = self.at + ahead
+        while (found := self.search(pattern, start)) is None:
+            if self.whole:
+                self.at = len(self.held)
+                return False
+            self.at = len(self.held) - OVERLAP
+            self.let_go()
+            start = self.at
+        self.at = found.end()
+        return True
 
     def let_go(self) -> None:
         """Forget what lies behind, a good deal at a time."""
@@ -161,6 +186,8 @@ class _Dump:
                 yield from self._copied(copy)
             else:
                 self._pass_statement()
+        if text.open:
+            yield self._broken(text.at, "a comment or function that does not end: what it holds is not read")
         if self._stream.trouble is not None:
             yield Broken(b"", f"line {text.line_at(text.at)}", self._stream.trouble)
 
@@ -182,11 +209,10 @@ class _Dump:
                 return
             if found.group() == "'" and (quoted := text.match(string, "'")) is not None:
                 text.at = quoted.end()
-            elif found.group() in ("--", "#", "/*") and (comment := text.match(_SKIP, "/-#")) is not None:
-                text.at = comment.end()
+            elif found.group() in ("--", "#", "/*"):
+                text.skip()
             elif found.group().startswith("$"):
-                body = text.search(re.compile(re.escape(found.group())), found.end())
-                text.at = body.end() if body is not None else found.end()
+                text.open = not text.seek(re.compile(re.escape(found.group())), len(found.group()))  # the body of a function
             else:
                 text.at = found.end()
             text.let_go()
@@ -257,11 +283,8 @@ class _Dump:
         found = text.search(_NEXT_ROW, start + 1)
         text.at = found.end() if found is not None else len(text.held)
         yield self._broken(start, reason)
-        while found is None and not text.whole:
-            text.at = max(text.at - OVERLAP, 0)
-            text.let_go()
-            found = text.search(_NEXT_ROW, text.at)
-            text.at = found.end() if found is not None else len(text.held)
+        if found is None:
+            text.seek(_NEXT_ROW, 0)
 
     def _values(self) -> list[Any]:
         """The values of one row, from its opening to behind its closing bracket.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -155,6 +156,15 @@ def test_giant_posts_and_markup_are_quarantined_without_being_held(tmp_path: Pat
         assert texts(entries) == ["before"]
         assert [entry.reason[-17:] for entry in entries if isinstance(entry, Broken)] == ["longer than 4 MiB"]
         assert peak < 12 * MAX_RECORD
+
+
+@pytest.mark.parametrize("piece", ["<a ", "<!--", "<a b='", "</", "<div a=1 ", "<![CDATA[", "<script>"])
+def test_markup_that_never_ends_takes_time_in_step_with_its_length(tmp_path: Path, piece: str) -> None:
+    (tmp_path / "a").write_text("<div class='post'>one</div>" + piece * ((1 << 18) // len(piece)))
+    began = time.process_time()
+    entries = list(READERS["html"](Stream(tmp_path / "a")))
+    assert time.process_time() - began < 5  # by the square it would be minutes
+    assert texts(entries) == ["one"] and len(entries) > 1
 
 
 def test_a_page_nested_without_end_is_quarantined(tmp_path: Path) -> None:

@@ -122,6 +122,16 @@ def test_a_giant_mail_is_quarantined_and_the_next_one_read(tmp_path: Path) -> No
     assert isinstance(two, Record)
 
 
+def test_headers_and_parts_without_end_are_quarantined(tmp_path: Path) -> None:
+    nested = b"--x\nContent-Type: multipart/mixed; boundary=x\n\n" * 9_000
+    for bad in (
+        b"Subject: " + b"=?utf-8?q?a?= " * 9_000 + b"\n\nhi\n",
+        b"Content-Type: multipart/mixed; boundary=x\n\n" + nested,
+    ):
+        one, two = read(tmp_path / "a", b"From a@b Mon Jan  4 10:00:00 2021\n" + bad + b"\n" + SECOND)
+        assert isinstance(one, Broken) and one.reason == "headers or parts without end" and isinstance(two, Record)
+
+
 def test_no_mutation_crashes_the_reader(tmp_path: Path) -> None:
     chance = random.Random(5)
     seed = b"\n".join([FIRST, SECOND, THIRD])

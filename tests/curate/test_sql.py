@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,11 @@ def test_comments_and_other_statements_are_nothing(tmp_path: Path) -> None:
         "INSERT INTO posts VALUES (2, /* two; */ 'b') -- the end\n, (3, 'c');\nUNLOCK TABLES;\n"
     )
     assert fields(read(tmp_path / "a", text)) == [{"column_1": 2, "column_2": "b"}, {"column_1": 3, "column_2": "c"}]
+
+
+def test_a_comment_that_does_not_end_is_said(tmp_path: Path) -> None:
+    entries = read(tmp_path / "a", "INSERT INTO t VALUES (1, 'a');\n/* INSERT INTO t VALUES (2, 'b');\n")
+    assert len(fields(entries)) == 1 and len(reasons(entries)) == 1 and "does not end" in reasons(entries)[0]
 
 
 def test_a_backslash_is_plain_where_the_standard_is_followed(tmp_path: Path) -> None:
@@ -139,6 +145,15 @@ def test_a_giant_value_is_quarantined(tmp_path: Path) -> None:
     entries = read(tmp_path / "a", text)
     assert [row["id"] for row in fields(entries)] == [2]
     assert reasons(entries)
+
+
+@pytest.mark.parametrize("piece", ["(", "/* ", "$a$ $b$ ", "('", "(f(", "'", "(1,", "--", '"'])
+def test_a_dump_that_never_ends_takes_time_in_step_with_its_length(tmp_path: Path, piece: str) -> None:
+    for head in ("INSERT INTO t VALUES ", "CREATE VIEW v AS ", "CREATE TABLE t ("):
+        (tmp_path / "a").write_text(head + piece * ((1 << 18) // len(piece)))
+        began = time.process_time()
+        assert not any(isinstance(entry, Record) for entry in READERS["sql"](Stream(tmp_path / "a")))
+        assert time.process_time() - began < 5  # by the square it would be minutes
 
 
 def test_tables_are_understood_one_by_one(tmp_path: Path) -> None:
