@@ -8,7 +8,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: install demo demo-seeds test check docs weights examples clean
+.PHONY: install demo demo-seeds test check torture bench-sources docs weights examples clean
 
 install: $(VENV)/.installed
 
@@ -40,6 +40,15 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_layers.py
 	$(BIN)/python scripts/cli_reference.py --check
+
+# The reliability tests at their full counts; prints a line per promise. Takes long.
+torture: install
+	MARGINS_TORTURE=1 MARGINS_EXAMPLES=1000 $(BIN)/python -m pytest --timeout 7200 -s tests/curate/test_crash.py \
+		tests/curate/test_hostile.py tests/curate/test_forget.py tests/curate/test_compose.py tests/curate/test_canaries.py
+
+# How much of a messy dump is recovered, and how right (needs the public sets).
+bench-sources: install
+	$(BIN)/python benchmarks/sources.py
 
 # Rewrite docs/cli.md from --help.
 docs: install

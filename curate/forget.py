@@ -32,7 +32,7 @@ from curate.formats import OUTPUTS, read_manifest, read_output
 from curate.ingest import FileReport, Ingested, believed, read_receipt, write_receipt
 from curate.pipeline import keys_of, rebuild, resolve
 from curate.sources import LeftAside
-from curate.store import Stored, commit, committed, locked, read_parquet, recover_folder
+from curate.store import Stored, commit, committed, locked, read_parquet, recover_folder, staging_for
 from curate.summary import table
 from curate.tombstones import REASON, Tombstones, load_tombstones, texts_of
 
@@ -71,7 +71,7 @@ def forget(folder: Path, ids: Sequence[str], work: Path | None = None) -> Forgot
     if not (work / "author.key").is_file():
         raise DataError(f"{work}: found no author.key; pass with --work the work folder of the build that made {folder}")
     with locked(work):
-        recover_folder(out, work / "previous")
+        recover_folder(out, staging_for(out, work)[1])
         tombstones = load_tombstones(work, (work / "author.key").read_bytes())
         manifest = read_manifest(out) if out.exists() or not tombstones else None
         keys = keys_of(work, manifest) if manifest is not None else []
@@ -83,7 +83,7 @@ def forget(folder: Path, ids: Sequence[str], work: Path | None = None) -> Forgot
             _purge(work, receipt, tombstones)
         before, rows = _counts(manifest), _corpus(out, manifest)
         made, used = _remade(out, work, keys, manifest, tombstones)
-        _sweep(work, keys, used)
+        _sweep(out, work, keys, used)
         left = _corpus(out, made)
         return Forgotten(rows.join(left, on="id", how="anti"), before, _counts(made))
 
@@ -243,17 +243,17 @@ def _remade(
     except Conservation:
         raise
     except DataError:  # no row, or none with a label
-        previous = work / "previous"
+        previous = staging_for(out, work)[1]
         shutil.rmtree(previous, ignore_errors=True)
         out.rename(previous)  # first: nothing of it stands half
         shutil.rmtree(previous)
         return None, frozenset()
 
 
-def _sweep(work: Path, keys: Sequence[str], used: frozenset[Path]) -> None:
+def _sweep(out: Path, work: Path, keys: Sequence[str], used: frozenset[Path]) -> None:
     """Delete what the dataset does not rest on, and what a killed build left."""
-    for name in ("staging", "previous"):
-        shutil.rmtree(work / name, ignore_errors=True)
+    for folder in staging_for(out, work):
+        shutil.rmtree(folder, ignore_errors=True)
     for room in ("parts", "quarantine"):
         for path in sorted((work / room).glob("*")):
             if path.name.removesuffix(".json") in keys:

@@ -36,7 +36,7 @@ from curate.schema import ROW, canonical, digest
 from curate.sources import Source, discover
 from curate.stages import STAGES
 from curate.stages.near_duplicates import NearDuplicates
-from curate.store import locked, recover_folder, sha256, swap_folder, write_atomic, write_json, write_parquet
+from curate.store import locked, recover_folder, sha256, staging_for, swap_folder, write_atomic, write_json, write_parquet
 
 MANIFEST = "manifest.json"
 DATASETS = "datasets.json"  # in the work folder: which parts made the dataset that stands
@@ -114,8 +114,9 @@ def build(source: Path, out: Path, recipe: Recipe, *, work: Path | None = None, 
     source, out = source.resolve(), Path(os.path.abspath(out))
     work = work or out.with_name(f"{out.name}.work")
     _check_places(source, out, work)
+    out.parent.mkdir(parents=True, exist_ok=True)
     with locked(work):
-        recover_folder(out, work / "previous")
+        recover_folder(out, staging_for(out, work)[1])
         log = _Log(work / "build.log.jsonl")
         found = discover(source)
         ingested = ingest(
@@ -163,14 +164,14 @@ def keys_of(work: Path, manifest: Mapping[str, Any]) -> list[str] | None:
 def _make(
     recipe: Recipe, ingested: Ingested, outcomes: Sequence[Outcome], inputs: str, out: Path, work: Path, log: _Log
 ) -> dict[str, Any]:
-    staging = work / "staging"
+    staging, aside = staging_for(out, work)
     rows = pl.concat([part.told() for part in outcomes[-1].parts], how="vertical_relaxed")
     composed = compose(rows, recipe.dataset, recipe.pairing, recipe.seed)
     composed.warnings.extend(contradictions(rows))
     log.note("compose", rows=rows.height)
     shutil.rmtree(staging, ignore_errors=True)
     manifest = _write(staging, recipe, ingested, outcomes, composed, inputs)
-    swap_folder(staging, out, work / "previous")
+    swap_folder(staging, out, aside)
     log.note("commit", rows=rows.height)
     return manifest
 

@@ -140,6 +140,16 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
+def staging_for(target: Path, work: Path) -> tuple[Path, Path]:
+    """Where a new folder is made, and where the earlier one waits while they change places.
+
+    In the work folder; where that lies on another disk, hidden beside the target, for a rename does not cross disks.
+    """
+    if os.stat(work).st_dev == os.stat(target.parent).st_dev:
+        return work / "staging", work / "previous"
+    return target.with_name(f".{target.name}.staging"), target.with_name(f".{target.name}.previous")
+
+
 def swap_folder(staging: Path, target: Path, aside: Path) -> None:
     """Put a finished folder in a target's place; `aside` holds the earlier one until the new one stands.
 

@@ -24,7 +24,7 @@ RECIPE = """
 stages: [repair, pii, language, length, exact_duplicates, column, near_duplicates, consensus: {labelers: [column]}]
 pairing: [given, same_prompt]
 """
-KILLS = 25  # of the 1,000 that the reliability page asks for in full
+KILLS = 1_000 if os.environ.get("MARGINS_TORTURE") == "1" else 25
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +169,15 @@ def test_another_seed_deals_other_splits(place: Path) -> None:
     run(place)
     after = corpus(place).select("id", "split")
     assert before.height == after.height and not before.equals(after)
+
+
+def test_the_work_folder_may_lie_on_another_disk(place: Path) -> None:
+    shm = Path("/dev/shm")
+    if not shm.is_dir() or shm.stat().st_dev == place.stat().st_dev:
+        pytest.skip("there is no second disk here to put the work folder on")
+    with tempfile.TemporaryDirectory(dir=shm) as work:
+        run(place, work=Path(work) / "work")
+        write(place / "raw" / "three.jsonl", rows("east", 20))
+        run(place, work=Path(work) / "work")
+    assert corpus(place).height == 520
+    assert sorted(path.name for path in place.iterdir()) == ["out", "raw", "recipe.yaml"]
