@@ -31,7 +31,7 @@ class Pii:
     Runs after `repair`, which takes the invisible characters out of numbers.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     @property
     def reads(self) -> tuple[str, ...]:

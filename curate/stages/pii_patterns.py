@@ -89,14 +89,20 @@ def shadowed(text: str) -> str:
     return text if text.isascii() else "".join([character if character < "\x80" else _ascii(character) for character in text])
 
 
+_MINUSES = frozenset("\u2212\u02d7\u2043")  # minus signs and hyphen bullets, which Unicode does not call dashes
+_DOTS = frozenset("\u00b7\u2022\u2027\u2219\u22c5\u30fb")  # middle dots and bullets
+
+
 @cache
 def _ascii(character: str) -> str:
     """One character in ASCII, if it has a one-character spelling there."""
     digit = unicodedata.digit(character, None)
     if digit is not None:
         return str(digit)
-    if unicodedata.category(character) == "Pd":
+    if unicodedata.category(character) == "Pd" or character in _MINUSES:
         return "-"
+    if character in _DOTS:
+        return "."
     if unicodedata.category(character) == "Zs":
         return " "
     plain = unicodedata.normalize("NFKC", character)
@@ -252,7 +258,9 @@ def _account(match: re.Match[str]) -> tuple[str, str] | None:
 
 
 _ACCOUNTS = (
-    re.compile(r"(?<![\d-])(?P<pii>\d{3}-(?:\d{5}-\d|\d{6}-\d|\d{6}-\d{3}|\d{3}-\d{3}-\d|\d-\d{6}))(?![\d-])"),
+    re.compile(
+        r"(?<![\d.-])(?P<pii>\d{3}(?P<sep>[.-])(?:\d{5}(?P=sep)\d|\d{6}(?P=sep)\d|\d{6}(?P=sep)\d{3}|\d{3}-\d{3}-\d|\d-\d{6}))(?![\d-])"
+    ),
     re.compile(  # after a word that announces it
         r"\b(?:account|acct|acc|a/c|posb|dbs|ocbc|uob|maybank|bank)\b[^\d\n$]{0,20}?"
         r"(?P<pii>(?:\d{3,}(?:[ -]\d{1,7}){1,3}|\d{7,19}))(?!\d|[.,]\d)",
