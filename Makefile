@@ -44,7 +44,7 @@ check: install
 # The reliability tests at their full counts; prints a line per promise. Takes long.
 torture: install
 	MARGINS_TORTURE=1 MARGINS_EXAMPLES=1000 $(BIN)/python -m pytest --timeout 7200 -s tests/curate/test_crash.py \
-		tests/curate/test_hostile.py tests/curate/test_forget.py tests/curate/test_compose.py tests/curate/test_canaries.py
+		tests/curate/test_hostile.py tests/curate/test_forget.py tests/curate/test_compose.py tests/curate/test_canaries.py tests/curate/test_unicode.py
 
 # How much of a messy dump is recovered, and how right (needs the public sets).
 bench-sources: install
