@@ -48,6 +48,7 @@ def run(recipe: Path, sets: tuple[str, ...], seed: int | None, seeds: tuple[int,
     from align.report import report
     from align.results import summary
     from curate.errors import RecipeError
+    from curate.store import write_text
 
     if seed is not None and seeds:
         raise RecipeError("--seed and --seeds: found both; give one of them")
@@ -60,7 +61,7 @@ def run(recipe: Path, sets: tuple[str, ...], seed: int | None, seeds: tuple[int,
         if unchanged:
             click.echo(f"{folder}: nothing to do; the same recipe, data and versions made what stands there\n")
         if show_text:
-            running.write_text(folder / "report.html", report(results, folder, show_text=True))
+            write_text(folder / "report.html", report(results, folder, show_text=True))
         click.echo(f"{summary(results)}\n\nreport: {folder / 'report.html'}\n")
         finished.append(results)
     if len(finished) > 1:

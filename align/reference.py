@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from align.plan import Plan
 from align.rows import Rows
 from align.score import log_probs
 from curate.errors import NonFiniteError
-from curate.store import sha256, write_atomic, write_json
+from curate.store import sha256, write_bytes, write_json
 
 CPU_TOKENS = 2_048  # tokens of a pass on a CPU: larger ones fall out of its cache (measured 10 to 25 % slower a row)
 
@@ -162,10 +162,5 @@ def _write(folder: Path, key: str, values: Tensor) -> None:
     from safetensors.torch import save
 
     path = folder / "reference.safetensors"
-    data = save({"log_prob": values})
-
-    def write(file: BinaryIO) -> None:
-        file.write(data)
-
-    write_atomic(path, write)
+    write_bytes(path, save({"log_prob": values}))
     write_json(folder / "reference.json", {"key": key, "sha256": sha256(path)})

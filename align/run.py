@@ -18,7 +18,7 @@ from align.report import report
 from align.results import FORMAT, RESULTS, read_results, run_folder, run_key
 from align.suites import SUITES, Subject
 from curate.recipe import chosen_name
-from curate.store import locked, write_atomic, write_json
+from curate.store import locked, write_json, write_text
 
 if TYPE_CHECKING:
     from align.loaded import Loaded
@@ -181,13 +181,3 @@ class _Clock:
             self.parts[part] = round(self.parts.get(part, 0.0) + now - self._since, 2)
             self._since = now
             write_json(self._path, self.parts)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    data = text.encode("utf-8", "surrogatepass")
-    write_atomic(path, lambda file: _write(file, data))
-
-
-def _write(file: Any, data: bytes) -> None:  # noqa: ANN401 - a binary file
-    file.write(data)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ from align.loaded import Loaded, model_fingerprint
 from curate.progress import Progress
 from curate.recipe import config, plain
 from curate.schema import canonical, digest
-from curate.store import sha256, write_atomic, write_json
+from curate.store import sha256, write_json, write_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -136,17 +136,12 @@ def _tokenizer(options: Tiny, dialogues: list[list[dict[str, str]]], cache: Path
             show_progress=False,
         )
         bpe.train_from_iterator((message["content"] for one in dialogues for message in one), trainer)
-        data = bpe.to_str().encode()
-        write_atomic(path, lambda file: _write(file, data))
+        write_text(path, bpe.to_str())
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_file(str(path)), pad_token=PAD, eos_token=END, clean_up_tokenization_spaces=False
     )
     tokenizer.chat_template = TEMPLATE
     return tokenizer
-
-
-def _write(file: Any, data: bytes) -> None:  # noqa: ANN401 - a binary file
-    file.write(data)
 
 
 def _render(tokenizer: PreTrainedTokenizerFast, dialogue: list[dict[str, str]]) -> str:

@@ -36,7 +36,17 @@ from curate.schema import ROW, canonical, digest
 from curate.sources import Source, discover
 from curate.stages import STAGES
 from curate.stages.near_duplicates import NearDuplicates
-from curate.store import locked, recover_folder, sha256, staging_for, swap_folder, write_atomic, write_json, write_parquet
+from curate.store import (
+    locked,
+    recover_folder,
+    sha256,
+    staging_for,
+    swap_folder,
+    write_bytes,
+    write_json,
+    write_parquet,
+    write_text,
+)
 
 MANIFEST = "manifest.json"
 DATASETS = "datasets.json"  # in the work folder: which parts made the dataset that stands
@@ -242,7 +252,7 @@ def _write(
         "licences": ingested.licences(),
     }
     for name, text in (("README.md", card(manifest)), ("report.html", report(manifest))):
-        _write_text(folder / name, text)
+        write_text(folder / name, text)
         rows[name] = {"rows": None}
     manifest["files"] = {
         path: {"sha256": sha256(folder / path), "bytes": (folder / path).stat().st_size, **fact}
@@ -353,18 +363,9 @@ def _author_key(path: Path) -> bytes:
     """The key of author pseudonyms: random, kept in the work folder, never in `--out`."""
     if not path.exists():
         key = secrets.token_bytes(32)
-        write_atomic(path, lambda file: _write_bytes(file, key))
+        write_bytes(path, key)
         path.chmod(0o600)
     return path.read_bytes()
-
-
-def _write_text(path: Path, text: str) -> None:
-    data = text.encode("utf-8", "surrogatepass")
-    write_atomic(path, lambda file: _write_bytes(file, data))
-
-
-def _write_bytes(file: Any, data: bytes) -> None:  # noqa: ANN401 - a binary file
-    file.write(data)
 
 
 class _Log:

@@ -54,10 +54,19 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], None]) -> None:
         raise storage_error(error, path) from error
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write bytes atomically."""
+    write_atomic(path, lambda file: _write_all(file, data))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8 atomically; lone surrogates pass."""
+    write_bytes(path, text.encode("utf-8", "surrogatepass"))
+
+
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - any JSON value
     """Write sorted, indented JSON atomically."""
-    data = (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
-    write_atomic(path, lambda file: _write_all(file, data))
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def write_parquet(path: Path, frame: pl.DataFrame) -> None:
