@@ -95,7 +95,7 @@ def choose(table: Mapping[str, type], entry: object, where: str, kind: str) -> A
     elif isinstance(entry, Mapping) and len(entry) == 1:
         name, options = next(iter(entry.items()))
     else:
-        raise RecipeError(f"{where}: expected a {kind}'s name, or 'name: {{options}}', found {_show(entry)}")
+        raise RecipeError(f"{where}: expected the name of one {kind}, or 'name: {{options}}', found {_show(entry)}")
     if name not in table:
         raise RecipeError(f"{where}: no {kind} {name!r}; {_nearest(str(name), table)}")
     return build(table[name], options, f"{where}: {name}")
