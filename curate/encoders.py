@@ -10,10 +10,8 @@ in the last bits of fp32; rounding to float16 precision hides most of that.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.batches import by_length
 from curate.errors import RecipeError, StorageError, UserError
 from curate.progress import Progress
 from curate.schema import digest
@@ -32,8 +31,6 @@ BUILTIN_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 BUILTIN_DIM = 384
 BUILTIN_TOKENS = 256  # what the model card says it reads; more is cut off
 
-BATCH_TOKENS = 1024  # tokens per forward pass; 128 to 4,096 measured within 15 % of each other on one core
-LEAST_TOKENS = 64  # fewer in a forward pass are filled up with repeats: 3 took another kernel, 4 and more did not
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")  # what decides a model's output; a README does not
 
 Vectors = NDArray[np.float32]
@@ -91,24 +88,11 @@ class Encoder:
         Raises:
             UserError: the encoder's files are missing, changed or unreadable.
         """
-        places: dict[str, list[int]] = {}
-        for place, text in enumerate(texts):
-            places.setdefault(text, []).append(place)
-        vectors = np.zeros((len(texts), self.dim), np.float32)
-        tell = progress.add if progress else _tell_nobody
-        tell(sum(len(where) for text, where in places.items() if not text.strip()))
-        speaking = [text for text in places if text.strip()]
-        if not speaking:
-            return vectors
-        with _one_thread():
-            for count, batch in _batches(speaking, self._loaded.count(speaking)):
-                fill = max(0, -(-LEAST_TOKENS // max(count, 1)) - len(batch))
-                embedded = self._loaded.embed(batch + batch[:1] * fill)[: len(batch)]
-                rounded = _unit(embedded).astype(np.float16).astype(np.float32)
-                for text, vector in zip(batch, rounded, strict=True):
-                    vectors[places[text]] = vector
-                tell(sum(len(places[text]) for text in batch))
-        return vectors
+
+        def embed(batch: list[str]) -> Vectors:
+            return _unit(self._loaded.embed(batch)).astype(np.float16).astype(np.float32)
+
+        return by_length(texts, lambda some: self._loaded.count(some), embed, self.dim, 0.0, progress)
 
 
 @cache
@@ -125,27 +109,45 @@ def encoder(name: str) -> Encoder:
         raise RecipeError(f"encoder {name}: not built in; there is {BUILTIN}, or name a folder or a Hub id")
     folder = Path(name).expanduser()
     if not folder.is_dir():
-        folder = _fetch(name)
-    return Encoder(name, _folder_hash(folder), lambda: _load_folder(folder))
+        folder = fetch(name)
+    return Encoder(name, folder_hash(folder), lambda: _load_folder(folder))
 
 
-def _fetch(name: str) -> Path:
+def fetch(name: str, revision: str | None = None, what: str = "encoder", files: Sequence[str] = MODEL_FILES) -> Path:
+    """The folder of a model on the Hub, from the local Hub cache or the network.
+
+    Args:
+        name: Hub id, "owner/name".
+        revision: commit, tag or branch; None takes the newest.
+        what: what to call it in an error.
+        files: patterns of the files that are needed.
+
+    Raises:
+        RecipeError: not a Hub id, or the Hub did not give it.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
+    patterns = [*files, "*/*.json", "*/*.safetensors"]
     try:
-        return Path(snapshot_download(name, allow_patterns=[*MODEL_FILES, "*/*.json", "*/*.safetensors"]))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     except HFValidationError:
-        raise RecipeError(f"encoder {name}: no such folder, and not a Hub id; check the path") from None
+        raise RecipeError(f"{what} {name}: no such folder, and not a Hub id; check the path") from None
     except Exception as error:  # every way a download fails: offline, gated, unknown
-        what = type(error).__name__
-        raise RecipeError(f"encoder {name}: no such folder, and the Hub did not give it ({what}); try {BUILTIN}") from None
+        kind = type(error).__name__
+        cure = f"try {BUILTIN}" if what == "encoder" else "name a local folder"
+        raise RecipeError(f"{what} {name}: no such folder, and the Hub did not give it ({kind}); {cure}") from None
 
 
-def _folder_hash(folder: Path) -> str:
+def folder_hash(folder: Path) -> str:
+    """Hash of the files that decide what a model puts out.
+
+    Raises:
+        StorageError: no safetensors file among them.
+    """
     files = sorted({path for pattern in MODEL_FILES for path in folder.rglob(pattern) if path.is_file()})
     if not any(path.suffix == ".safetensors" for path in files):
-        raise StorageError(f"{folder}: no .safetensors file; save the encoder with save_pretrained() in a current version")
+        raise StorageError(f"{folder}: no .safetensors file; save the model with save_pretrained() in a current version")
     return digest(*(text for path in files for text in (path.relative_to(folder).as_posix(), sha256(path))), size=32)
 
 
@@ -250,42 +252,8 @@ def _minilm(weights: dict[str, Any]) -> Callable[[Any], Any]:
 _QKV = ("query", "key", "value")
 
 
-def _batches(texts: list[str], counts: list[int]) -> Iterator[tuple[int, list[str]]]:
-    """Token count and texts that have it, shortest first, about BATCH_TOKENS tokens each."""
-    order = sorted(zip(counts, texts, strict=True))
-    start = 0
-    while start < len(order):
-        count = order[start][0]
-        stop = start + 1
-        while stop < len(order) and order[stop][0] == count and (stop - start + 1) * count <= BATCH_TOKENS:
-            stop += 1
-        yield count, [text for _, text in order[start:stop]]
-        start = stop
-
-
 def _unit(vectors: Vectors) -> Vectors:
     lengths = np.sqrt((vectors.astype(np.float64) ** 2).sum(axis=1, keepdims=True))
     if not np.isfinite(lengths).all():
         raise UserError("encoder: a vector is not finite; this model cannot encode this text in fp32")
     return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float32)
-
-
-_threads = threading.Lock()
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """One torch thread while encoding: on busy cores more threads wait for each other, and a sum's order may change."""
-    import torch
-
-    with _threads:
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
-
-
-def _tell_nobody(_: int) -> None:
-    return None

@@ -10,10 +10,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     {"errors", "schema"},
-    {"recipe", "store", "progress", "contracts", "command", "html", "policy"},
-    {"sources", "readers", "encoders", "similarity", "varieties", "parts"},
+    {"recipe", "store", "progress", "cache", "contracts", "command", "html", "charts", "policy"},
+    {"sources", "readers", "encoders", "batches", "similarity", "varieties", "parts"},
     {"mining", "stages", "labelers", "pairing", "engines", "tombstones"},
-    {"ingest", "compose", "formats", "card", "report", "inspect", "polarity", "show", "explain", "verify", "summary"},
+    {"ingest", "compose", "formats", "card", "report", "inspect", "polarity", "show", "explain", "verify", "summary", "figures", "croissant", "licences", "publish", "compare"},
     {"pipeline", "forget"},
     {"commands", "cli", "__main__", "__init__"},
 ]

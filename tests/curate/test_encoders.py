@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate import encoders
+from curate import batches, encoders
 from curate.encoders import BUILTIN, encoder
 from curate.errors import RecipeError, StorageError
 from curate.schema import MESSAGE
@@ -55,7 +55,7 @@ def test_a_text_has_one_vector_alone_in_company_and_repeated(vectors: np.ndarray
 
 def test_the_size_of_a_batch_changes_nothing(vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     for size in (64, 200, 5000):
-        monkeypatch.setattr(encoders, "BATCH_TOKENS", size)
+        monkeypatch.setattr(batches, "BATCH_TOKENS", size)
         assert (encoder(BUILTIN).encode(TEXTS) == vectors).all()
 
 
