@@ -6,6 +6,7 @@ from curate.contracts import RowStage, TextLabeler
 from curate.labelers.column import Column
 from curate.labelers.consensus import Consensus
 from curate.labelers.head import Head
+from curate.labelers.hf import Hf
 from curate.labelers.lexicon import Lexicon
 from curate.labelers.ngram import Ngram
 
@@ -16,5 +17,6 @@ LABELERS: dict[str, type[RowStage]] = {
     "head": Head,
     "ngram": Ngram,
     "lexicon": Lexicon,
+    "hf": Hf,
     "consensus": Consensus,
 }

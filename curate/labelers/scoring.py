@@ -1,0 +1,87 @@
+"""What labelers that give categories share: their columns, which rows they are asked about, and what is said of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from curate.cache import cached
+from curate.contracts import Schema
+from curate.policy import load_policy
+from curate.progress import Progress
+
+UNDECIDED = "undecided"
+Only = Literal["undecided"]
+"""Rows that an expensive labeler is asked about; what the stage `undecided` chose."""
+
+Scores = NDArray[np.float32]
+"""Shape (n, 1 + categories): toxic, then the labeler's categories in their order; in [0, 1], NaN where it abstains."""
+
+Scorer = Callable[[list[str], Progress], Scores]
+
+
+def score_columns(name: str, categories: Sequence[str]) -> Schema:
+    """`score_<name>` and one column for each category."""
+    return dict.fromkeys((f"score_{name}", *(f"score_{name}_{category}" for category in categories)), pl.Float32)
+
+
+def columns_read(only: Only | None) -> tuple[str, ...]:
+    """What such a labeler reads of a row."""
+    return ("completion", UNDECIDED) if only else ("completion",)
+
+
+def score_texts(name: str, key: str, texts: Sequence[str], width: int, compute: Scorer) -> Scores:
+    """Scores of texts: what the cache knows of them, and what the labeler says of the others; with progress.
+
+    Args:
+        name: the labeler's recipe word.
+        key: hash of all that decides what it says.
+        texts: any texts.
+        width: numbers a text.
+        compute: scores of texts that are not known yet.
+    """
+    with Progress(name, len(set(texts)), "texts") as progress:
+        return cached(key, texts, lambda some: compute(some, progress), width, progress)
+
+
+def score_rows(rows: pl.DataFrame, writes: Schema, only: Only | None, scores: Callable[[Sequence[str]], Scores]) -> pl.DataFrame:
+    """One line per row, columns of `writes`; null where the labeler abstains or was not asked."""
+    asked = rows[UNDECIDED].fill_null(False) if only else pl.repeat(True, rows.height, dtype=pl.Boolean, eager=True)
+    places = np.flatnonzero(asked.to_numpy())
+    found = np.full((rows.height, len(writes)), np.nan, np.float32)
+    if len(places):
+        found[places] = scores(rows["completion"].fill_null("").gather(places).to_list())
+    return pl.DataFrame(found, schema=writes).fill_nan(None)
+
+
+def by_category(probabilities: Scores, labels: Sequence[str], categories: Mapping[str, Sequence[str]]) -> Scores:
+    """The largest probability among the labels of each category, shape (n, categories).
+
+    Args:
+        probabilities: shape (n, labels).
+        labels: name of each column.
+        categories: category -> the labels that speak of it.
+    """
+    place = {label: at for at, label in enumerate(labels)}
+    picked = [probabilities[:, [place[label] for label in named]].max(axis=1) for named in categories.values()]
+    return np.stack(picked, axis=1) if picked else np.zeros((len(probabilities), 0), np.float32)
+
+
+def policy_categories(found: Sequence[str]) -> tuple[str, ...]:
+    """Categories in the order of the policy page."""
+    return tuple(category for category in load_policy().categories if category in set(found))
+
+
+def rounded(probabilities: NDArray[np.floating]) -> Scores:
+    """To six decimals: far above the noise of sums, far below what decides anything."""
+    return np.asarray(np.round(probabilities.astype(np.float64), 6), np.float32)
+
+
+def say(line: str) -> None:
+    """One line for people, on standard error."""
+    sys.stderr.write(line + "\n")
