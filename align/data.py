@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
@@ -17,6 +18,8 @@ from curate.store import read_parquet, sha256
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+T = TypeVar("T")
 
 OUTPUTS = {"desirable": "sft", "unpaired": "unpaired", "paired": "paired"}
 """What an objective needs -> the output that has it."""
@@ -39,6 +42,14 @@ class Dataset:
     manifest: dict[str, Any]
     fingerprint: str
     _tables: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False, compare=False)
+    _made: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What `make` derives from these files, made once for as long as the dataset is open."""
+        if name not in self._made:
+            self._made[name] = make()
+        found: T = self._made[name]
+        return found
 
     def split(self, output: str, split: str) -> pl.DataFrame:
         """Rows of one output ("unpaired", "sft", "paired") and split; no rows where the folder has none."""

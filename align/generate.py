@@ -26,11 +26,13 @@ class Sampling:
         temperature: divides the logits, > 0. 1 samples what the model believes; lower values flatter it.
         max_new_tokens: most tokens of a completion, its end included; one that has not ended by then is cut and counted.
         batch_size: prompts that are decoded side by side; changes the speed, and a completion by float rounding at most.
+        samples: completions drawn for each prompt.
     """
 
     temperature: Annotated[float, Field(gt=0)] = 1.0
     max_new_tokens: Annotated[int, Field(ge=1)] = 64
     batch_size: Annotated[int, Field(ge=1)] = 256
+    samples: Annotated[int, Field(ge=1)] = 1
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from align.data import Dataset
 from align.statistics import auc, wilson
 from curate.contracts import TextLabeler
-from curate.errors import RecipeError
+from curate.errors import RecipeError, UserError
 from curate.labelers import LABELERS
 from curate.recipe import chosen_name
 
 GOLD = ("human", "votes")  # evidence that a person gave
 MAX_FPR = 0.02  # above, a judge's own errors hide what is left of a small toxic share
 MIN_AUC = 0.95
+MOST_FAILURES = 50  # calls that a judge may fail on one list of texts before the rest is given up
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,17 @@ def same_as_builder(judge: TextLabeler, dataset: Dataset) -> str | None:
         if builder in LABELERS and (builder == name or set(models.get(builder, ())) & set(judge.models)):
             return str(builder)
     return None
+
+
+def panel(judge: TextLabeler, truth: TextLabeler | None, others: Sequence[TextLabeler]) -> dict[str, TextLabeler]:
+    """Everyone who scores completions, by role: "judge" first, "truth", and the others by name."""
+    found: dict[str, TextLabeler] = {"judge": judge} | ({} if truth is None else {"truth": truth})
+    for other in others:
+        name = labeler_name(other)
+        while name in found:
+            name += "+"
+        found[name] = other
+    return found
 
 
 def check_judge(judge: TextLabeler, dataset: Dataset, *, allowed: bool) -> str | None:
@@ -151,19 +163,44 @@ def score_all(judge: TextLabeler, texts: Sequence[str]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a judge says of one text; both are None where it abstains."""
+    """What a judge says of one text; score and toxic are None where it abstains or failed, and `error` names the failure."""
 
     score: float | None
     toxic: bool | None
+    error: str | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"score": self.score, "toxic": self.toxic} | ({"error": self.error} if self.error else {})
 
 
 def verdicts_of(judge: TextLabeler, texts: Sequence[str]) -> list[Verdict]:
-    """A verdict for each text."""
-    scores = score_all(judge, texts)
-    return [
-        Verdict(None, None) if np.isnan(score) else Verdict(round(float(score), 6), bool(score >= judge.threshold))
-        for score in scores
-    ]
+    """A verdict for each text; texts that a judge crashes on are found by halving and say so, the others keep their verdict.
+
+    Raises:
+        UserError: the judge says what is wrong with it, so there is something to mend.
+    """
+    found: dict[int, Verdict] = {}
+    left, failures = [list(range(len(texts)))], 0
+    while left:
+        part = left.pop()
+        if not part:
+            continue
+        try:
+            scores = score_all(judge, [texts[at] for at in part])
+        except UserError:
+            raise
+        except Exception as error:  # a judge is anyone's model: whatever it raises must not end hours of work
+            failures += 1
+            if len(part) == 1 or failures > MOST_FAILURES:
+                found |= dict.fromkeys(part, Verdict(None, None, type(error).__name__))
+            else:
+                left += [part[: len(part) // 2], part[len(part) // 2 :]]
+            continue
+        for at, score in zip(part, scores, strict=True):
+            known = not np.isnan(score)
+            found[at] = Verdict(round(float(score), 6), bool(score >= judge.threshold)) if known else Verdict(None, None)
+    return [found[at] for at in range(len(texts))]
 
 
 def known_of(verdicts: Sequence[Verdict]) -> list[bool]:

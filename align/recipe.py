@@ -25,6 +25,7 @@ class Evaluation:
         suites: what is measured, each a suite's name or `name: {options}`.
         judge: the labeler that decides which sampled completions are toxic; not the one that built the data.
         truth: a second labeler to report beside the judge, where the truth about the data is known by construction.
+        others: further labelers, each reported with its share and its agreement with the judge.
         allow_same_judge: judge with the labeler that built the data after all; every table then says so.
         sampling: how completions are drawn.
     """
@@ -32,6 +33,7 @@ class Evaluation:
     suites: SkipValidation[tuple[Any, ...]]
     judge: SkipValidation[Any]
     truth: SkipValidation[Any] = None
+    others: SkipValidation[tuple[Any, ...]] = ()
     allow_same_judge: bool = False
     sampling: Sampling = Sampling()
 
@@ -69,22 +71,47 @@ def read_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: with the place, what was found, and what would do.
     """
-    tree = load(path, sets)
+    return make_recipe(load(path, sets), str(path))
+
+
+def make_recipe(tree: dict[str, Any], where: str) -> Recipe:
+    """A recipe from plain values; phases that are made already are taken as they are.
+
+    Args:
+        tree: the recipe's values by key.
+        where: what to call it in an error.
+
+    Raises:
+        RecipeError: with the place, what was found, and what would do.
+    """
+    tree = dict(tree)
     if "model" in tree:
-        tree["model"] = choose(MODELS, tree["model"], f"{path}: model", "model")
-    if "phases" in tree:
-        entries = _entries(tree["phases"], f"{path}: phases", "phase")
-        tree["phases"] = tuple(parse(entry, f"{path}: phases[{at}]") for at, entry in enumerate(entries))
-    judging = tree.get("eval")
-    if isinstance(judging, dict):
+        tree["model"] = choose(MODELS, tree["model"], f"{where}: model", "model")
+    if "phases" in tree and not isinstance(tree["phases"], tuple):
+        entries = _entries(tree["phases"], f"{where}: phases", "phase")
+        tree["phases"] = tuple(parse(entry, f"{where}: phases[{at}]") for at, entry in enumerate(entries))
+    if isinstance(tree.get("eval"), dict):
+        judging = tree["eval"] = dict(tree["eval"])
         if "suites" in judging:
-            entries = _entries(judging["suites"], f"{path}: eval: suites", "suite")
-            made = tuple(choose(SUITES, entry, f"{path}: eval: suites[{at}]", "suite") for at, entry in enumerate(entries))
-            judging["suites"] = made
+            judging["suites"] = suites_of(judging["suites"], f"{where}: eval: suites")
         for role in ("judge", "truth"):
             if judging.get(role) is not None:
-                judging[role] = _text_labeler(judging[role], f"{path}: eval: {role}")
-    return build(Recipe, tree, str(path))
+                judging[role] = _text_labeler(judging[role], f"{where}: eval: {role}")
+        if "others" in judging:
+            others = judging["others"] if isinstance(judging["others"], list) else [judging["others"]]
+            place = f"{where}: eval: others"
+            judging["others"] = tuple(_text_labeler(entry, f"{place}[{at}]") for at, entry in enumerate(others))
+    return build(Recipe, tree, where)
+
+
+def suites_of(entries: object, where: str) -> tuple[Any, ...]:
+    """The suites that a list names.
+
+    Raises:
+        RecipeError: an empty list, an unknown suite, or an unknown option.
+    """
+    named = _entries(entries, where, "suite")
+    return tuple(choose(SUITES, entry, f"{where}[{at}]", "suite") for at, entry in enumerate(named))
 
 
 def resolved(recipe: Recipe) -> dict[str, Any]:
@@ -94,6 +121,7 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
     tree["phases"] = [_phase_entry(phase) for phase in recipe.phases]
     tree["eval"]["suites"] = [_entry(SUITES, suite) for suite in recipe.eval.suites]
     tree["eval"]["judge"] = _entry(LABELERS, recipe.eval.judge)
+    tree["eval"]["others"] = [_entry(LABELERS, other) for other in recipe.eval.others]
     tree["eval"]["truth"] = None if recipe.eval.truth is None else _entry(LABELERS, recipe.eval.truth)
     return tree
 

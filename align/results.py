@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from align.data import Dataset
-from align.judges import labeler_name
+from align.judges import labeler_name, panel
 from align.recipe import Recipe, resolved
 from align.statistics import Share, overlap
 from curate.errors import DataError
@@ -35,11 +35,11 @@ def run_key(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
     """Everything that decides a run's figures; where the data lie is left out, what they are is in."""
     tree = resolved(recipe)
     del tree["data"]
-    judges = [judge for judge in (recipe.eval.judge, recipe.eval.truth) if judge is not None]
+    judges = panel(recipe.eval.judge, recipe.eval.truth, recipe.eval.others)
     return {
         "recipe": tree,
         "data": dataset.fingerprint,
-        "judges": {labeler_name(judge): [list(judge.models), judge.threshold] for judge in judges},
+        "judges": {role: [labeler_name(judge), list(judge.models), judge.threshold] for role, judge in judges.items()},
         "suites": [suite.VERSION for suite in recipe.eval.suites],
         "versions": {name: importlib.metadata.version(name) for name in RECORDED},
         "format": FORMAT,

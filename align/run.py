@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from align.data import Dataset, open_dataset, phase_rows
-from align.judges import agreement, check_judge, judge_validity, labeler_name, plain_validity
+from align.judges import agreement, check_judge, judge_validity, labeler_name, panel, plain_validity
 from align.recipe import Recipe, phase_names, resolved
 from align.report import report
 from align.results import FORMAT, RESULTS, read_results, run_folder, run_key
@@ -42,7 +42,7 @@ def run(recipe: Recipe, runs: Path, say: Callable[[str], None], *, cpu_since: fl
         UserError: the data, the recipe or the disk cannot give what was asked; what was finished stays.
     """
     dataset = open_dataset(Path(recipe.data))
-    warning = check_judge(recipe.eval.judge, dataset, allowed=recipe.eval.allow_same_judge)
+    warnings = judge_warnings(recipe, dataset)
     key = run_key(recipe, dataset)
     folder = run_folder(runs, recipe, key)
     if (folder / RESULTS).is_file():
@@ -62,7 +62,7 @@ def run(recipe: Recipe, runs: Path, say: Callable[[str], None], *, cpu_since: fl
             "phases": phases,
             "checkpoints": checkpoints,
             **judged,
-            "warnings": [warning] if warning else [],
+            "warnings": warnings,
             "cpu_seconds": clock.parts,
             "key": key,
         }
@@ -120,9 +120,8 @@ def _evaluate(
         return found
     say(f"evaluating: {label}")
     with clock("evaluation"):
-        subject = Subject(
-            loaded.model, loaded.tokenizer, dataset, recipe.eval.judge, recipe.eval.truth, recipe.eval.sampling, recipe.seed
-        )
+        judges = panel(recipe.eval.judge, recipe.eval.truth, recipe.eval.others)
+        subject = Subject(loaded.model, loaded.tokenizer, dataset, judges, recipe.eval.sampling, recipe.seed, folder=folder)
         figures: dict[str, Any] = {"name": label}
         for suite in recipe.eval.suites:
             name = chosen_name(SUITES, suite)
@@ -131,6 +130,17 @@ def _evaluate(
             figures[name] = measured.values
         write_json(folder / MEASURED, figures)
     return figures
+
+
+def judge_warnings(recipe: Recipe, dataset: Dataset) -> list[str]:
+    """What every table must say of who judges.
+
+    Raises:
+        RecipeError: a judge labelled the data, and the recipe does not say that it may.
+    """
+    asked = [recipe.eval.judge, *recipe.eval.others]
+    found = [check_judge(judge, dataset, allowed=recipe.eval.allow_same_judge) for judge in asked]
+    return [warning for warning in found if warning]
 
 
 def _judged(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What did alignment forget? Perplexity of mild replies that training never saw."""
+"""What did alignment forget? Perplexity of mild replies that no phase trained on."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from align.data import tokens
 from align.suites.subject import Measured, Subject
 from curate.errors import DataError
 from curate.recipe import config
+from curate.schema import MESSAGE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from align.data import Dataset
 
 LOGITS = 2**24  # most logits of one pass: 64 MB in fp32
 
@@ -25,14 +28,15 @@ class Retention:
     """Perplexity per token of held-out desirable completions, given their prompts.
 
     `neutral`: sources that no training row may come from, so their topics occur in no phase. `clean`: mild replies to
-    prompts that also drew toxic ones, what alignment should teach.
+    prompts that also drew toxic ones, what alignment should teach. On the validation split, neutral rows are background
+    rows, which a built-in base model has read: what is chosen there has seen none of the rows that the test counts.
 
     Args:
         max_rows: at most this many rows of each kind; none takes all.
     """
 
     max_rows: Annotated[int, Field(ge=1)] | None = None
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     def __call__(self, subject: Subject) -> Measured:
         """Figures for each kind: perplexity, n (rows) and tokens; a kind without rows has perplexity null.
@@ -40,14 +44,8 @@ class Retention:
         Raises:
             DataError: there is no row of either kind.
         """
-        table = subject.dataset.split("unpaired", "test")
-        if table.is_empty() or not table["label"].any():
-            raise DataError(f"{subject.dataset.folder}/unpaired/test: found no desirable row to measure retention on")
-        never = [
-            any(fnmatchcase(source, pattern) for pattern in subject.dataset.never_train) for source in table["source"].to_list()
-        ]
-        table = table.with_columns(never=pl.Series(never, dtype=pl.Boolean)).filter("label").sort("id")
-        kinds = {"neutral": table.filter("never"), "clean": table.filter(~pl.col("never") & ~pl.col("benign"))}
+        dataset, split = subject.dataset, subject.split
+        kinds = dataset.once(f"retention {split}", lambda: _kinds(dataset, split))
         values: dict[str, Any] = {}
         items: list[dict[str, Any]] = []
         for kind, rows in kinds.items():
@@ -62,6 +60,22 @@ class Retention:
                 for name, value, completion in zip(taken["id"].to_list(), sums, completions, strict=True)
             ]
         return Measured(values, items)
+
+
+def _kinds(dataset: Dataset, split: str) -> dict[str, pl.DataFrame]:
+    """Rows of each kind: id, prompt, completion (messages); in order of id."""
+    table = dataset.split("unpaired", split)
+    if table.is_empty() or not table["label"].any():
+        raise DataError(f"{dataset.folder}/unpaired/{split}: found no desirable row to measure retention on")
+    never = [any(fnmatchcase(source, pattern) for pattern in dataset.never_train) for source in table["source"].to_list()]
+    table = table.with_columns(never=pl.Series(never, dtype=pl.Boolean)).filter("label").sort("id")
+    clean, neutral = table.filter(~pl.col("never") & ~pl.col("benign")), table.filter("never")
+    if split == "validation":
+        rows = dataset.corpus(["id", "prompt", "completion", "toxic", "split", "reason"])
+        rows = rows.filter((pl.col("split") == "background") & ~pl.col("toxic") & pl.col("reason").is_null()).sort("id")
+        said = [[{"role": "assistant", "content": text}] for text in rows["completion"].to_list()]
+        neutral = rows.with_columns(completion=pl.Series(said, dtype=pl.List(MESSAGE)))
+    return {kind: rows.select("id", "prompt", "completion") for kind, rows in (("neutral", neutral), ("clean", clean))}
 
 
 def log_probs(model: PreTrainedModel, prompts: list[list[int]], completions: list[list[int]]) -> list[float]:

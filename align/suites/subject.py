@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from align.data import Dataset
 from align.generate import Sampling
@@ -21,19 +23,22 @@ class Subject:
         model: read only.
         tokenizer: its own.
         dataset: what the run is about.
-        judge: decides which completions are toxic.
-        truth: a second labeler to report beside the judge, or None.
+        judges: role -> labeler. "judge" decides which completions are toxic; "truth", where there is one, knows; any others
+            are named by themselves. All score every completion, so that their agreement can be reported.
         sampling: how completions are drawn.
         seed: of the draws; the same for every checkpoint of a run.
+        split: which part of the data is asked about: "test", or "validation" while settings are still being chosen.
+        folder: where finished items are kept while a suite is still at work, so that it can be resumed; None keeps none.
     """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     dataset: Dataset
-    judge: TextLabeler
-    truth: TextLabeler | None
+    judges: Mapping[str, TextLabeler]
     sampling: Sampling
     seed: int
+    split: Literal["test", "validation"] = "test"
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Measured:
 
     Attributes:
         values: figures by name, JSON values.
-        items: one line per prompt or row, JSON values; kept in the run folder so that runs can be compared item by item.
+        items: one line per completion or row, JSON values; kept in the run folder so that runs can be compared item by item.
     """
 
     values: dict[str, Any]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from align.ablation.grid import read_grid
 from align.recipe import phase_names, read_recipe, resolved
 from curate.errors import RecipeError
 
@@ -28,7 +29,7 @@ def write(folder: Path, text: str = WHOLE) -> Path:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.name))
 def test_every_recipe_that_ships_reads(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    recipe = read_recipe(path)
+    recipe = read_grid(path).recipe if "ablation" in yaml.safe_load(path.read_text("utf-8")) else read_recipe(path)
     assert recipe.phases and recipe.name.replace("_", "").isalnum()
 
 

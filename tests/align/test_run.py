@@ -89,7 +89,18 @@ def test_the_run_folder_holds_what_was_done_and_found(finished: tuple[Path, dict
     for place in ("base", "1-sft", "2-kto_s"):
         items = [json.loads(line) for line in (folder / place / "heldout.jsonl").read_text("utf-8").splitlines()]
         assert len(items) == results["checkpoints"][0]["heldout"]["n"]
-        assert set(items[0]) == {"id", "completion", "tokens", "ended", "judge", "truth"}
+        assert set(items[0]) == {
+            "id",
+            "sample",
+            "cluster",
+            "benign",
+            "completion",
+            "tokens",
+            "ended",
+            "refused",
+            "judge",
+            "truth",
+        }
     for place in ("1-sft", "2-kto_s"):
         assert (folder / place / "metrics.jsonl").is_file() and (folder / place / "model.safetensors").is_file()
     assert json.loads((folder / RESULTS).read_text()) == results

@@ -33,7 +33,7 @@ def subject(dataset: Dataset, terms: Path, tmp_path_factory: pytest.TempPathFact
     tiny = Tiny(vocab_size=400, hidden_size=32, layers=1, epochs=3, batch_size=16)
     loaded = tiny.load(dataset, tmp_path_factory.mktemp("cache"), seed=0)
     lexicon = Lexicon(terms=terms)
-    return Subject(loaded.model, loaded.tokenizer, dataset, lexicon, lexicon, Sampling(max_new_tokens=24), 0)
+    return Subject(loaded.model, loaded.tokenizer, dataset, {"judge": lexicon, "truth": lexicon}, Sampling(max_new_tokens=24), 0)
 
 
 @pytest.mark.parametrize("name", SUITES)
@@ -42,7 +42,7 @@ def test_a_suite_says_the_same_twice(name: str, subject: Subject) -> None:
 
 
 def test_every_distinct_test_prompt_is_asked_once_and_none_of_a_source_that_may_not_be_trained_on(dataset: Dataset) -> None:
-    asked = [prompt[0]["content"] for _, prompt in heldout_prompts(dataset)]
+    asked = [prompt.messages[0]["content"] for prompt in heldout_prompts(dataset)]
     table = dataset.split("unpaired", "test")
     there = {
         prompt[0]["content"]

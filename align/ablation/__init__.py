@@ -1,0 +1,1 @@
+"""The sample-efficiency ablation: data size x objective x with and without SFT x seed, one ledger, one report."""

@@ -1,0 +1,174 @@
+"""What a grid is: its axes, its one step cap, and how learning rates are chosen; read from a recipe's `ablation`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SkipValidation
+
+from align.phase import Phase, parse
+from align.recipe import Recipe, make_recipe, suites_of
+from curate.errors import RecipeError
+from curate.recipe import build, config, load
+
+FIXED = ("learning_rate", "steps", "epochs", "save_steps", "scheduler")
+"""Options of a phase that the grid decides: rates are searched, and one run under the step cap serves every view, which takes
+a constant rate after warm-up (under a decaying one, a checkpoint half-way is not what a run of half the steps would be)."""
+
+AFTER_SFT = "sft+"
+SEPARATOR = " - "
+
+
+@config
+class Tuning:
+    """How each method's learning rate is chosen: on validation, with a seed that no cell uses.
+
+    A trial is a training run as any cell's, judged on validation alone. Its score is its best checkpoint's: the lowest toxic
+    share among those whose neutral perplexity rose by at most `max_loss`. Every method gets as many trials as any other: the
+    rates, then `extra` ones that go on beyond the best where it lies at an edge and else halve (in logarithms) the gap to its
+    better neighbour. This is done at the smallest and at the largest size; between them rates are interpolated in logarithms.
+
+    Args:
+        rates: the first trials; ascending.
+        extra: further trials, placed by what was found.
+        seed: of the trials' order of rows; not among the grid's seeds.
+        max_loss: largest relative rise of neutral perplexity over the base that a checkpoint may have to be chosen.
+        suites: what validation measures: `heldout` and `retention`, with options.
+    """
+
+    rates: tuple[Annotated[float, Field(gt=0)], ...] = (1e-4, 3e-4, 1e-3)
+    extra: Annotated[int, Field(ge=0)] = 1
+    seed: Annotated[int, Field(ge=0)] = 1_000
+    max_loss: Annotated[float, Field(ge=0)] = 0.10
+    suites: SkipValidation[tuple[Any, ...]]
+
+
+@config
+class Axes:
+    """The recipe's `ablation`.
+
+    Args:
+        sizes: numbers of labelled completions, ascending and even: n completions are n / 2 pairs. Every objective sees the very
+            same ones: the paired ones as pairs, the unpaired ones each by itself, SFT the chosen half.
+        seeds: each draws its own nested order of the pairs, shared by all methods, and the order of rows in training. Three
+            give an interval; six or more give p-values.
+        objectives: what is compared, each with its own options (but for the learning rate, which is searched).
+        after_sft: whether each objective is also run after SFT on the same completions; `sft` must be among them.
+        steps: the one cap on optimizer steps of a phase.
+        checkpoints: steps at which a run is measured on validation, ascending, the last one the cap.
+        epochs: the view "equal epochs" takes each run after this many passes over its own rows (at most at the cap).
+        flops: the view "equal FLOPs" takes each run when it has spent what this many SFT runs up to the cap would, were every
+            labelled completion trained on; reference, KL passes and SFT before it are counted.
+        tuning: how learning rates are chosen.
+        contrasts: primary comparisons, "a - b" over methods; Holm's correction is over these alone. They are made on the area
+            under the learning curve.
+    """
+
+    sizes: Annotated[tuple[Annotated[int, Field(ge=2, multiple_of=2)], ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 1, 2)
+    objectives: SkipValidation[tuple[Phase, ...]]
+    after_sft: bool = True
+    steps: Annotated[int, Field(ge=1)] = 64
+    checkpoints: tuple[Annotated[int, Field(ge=1)], ...] = (4, 8, 16, 32, 64)
+    epochs: Annotated[float, Field(gt=0)] = 1.0
+    flops: Annotated[float, Field(gt=0)] = 1.0
+    tuning: Tuning
+    contrasts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A recipe and its axes.
+
+    Attributes:
+        recipe: data, base model, suites and judges.
+        axes: what is swept.
+        methods: names, in order: every objective ("kto"), then, where asked for, the same after SFT ("sft+kto").
+    """
+
+    recipe: Recipe
+    axes: Axes
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """What is compared."""
+        plain = [phase.name for phase in self.axes.objectives]
+        after = [f"{AFTER_SFT}{name}" for name in plain if name != "sft"] if self.axes.after_sft else []
+        return (*plain, *after)
+
+    def phase(self, method: str, rate: float) -> Phase:
+        """The phase that a method trains, at a learning rate and under the step cap."""
+        name = method.removeprefix(AFTER_SFT)
+        found = next(phase for phase in self.axes.objectives if phase.name == name)
+        return dataclasses.replace(found, learning_rate=rate, steps=self.axes.steps, scheduler="constant", save_steps=10**9)
+
+    @property
+    def contrasts(self) -> tuple[tuple[str, str], ...]:
+        """The primary comparisons as pairs of methods."""
+        return tuple((a, b) for a, _, b in (text.partition(SEPARATOR) for text in self.axes.contrasts))
+
+
+def read_grid(path: Path, sets: Sequence[str] = ()) -> Grid:
+    """Read a recipe with an `ablation`.
+
+    Raises:
+        RecipeError: with the place, what was found, and what would do.
+    """
+    tree = load(path, sets)
+    entry = tree.pop("ablation", None)
+    where = f"{path}: ablation"
+    if not isinstance(entry, Mapping):
+        raise RecipeError(f"{path}: found no ablation; give one, as recipes/ablation.yaml does, or use `align run`")
+    if "phases" in tree:
+        raise RecipeError(f"{path}: phases: a grid makes its own from ablation.objectives; take phases out")
+    axes = dict(entry)
+    axes["objectives"] = _objectives(axes.get("objectives"), f"{where}: objectives")
+    tuning = dict(axes.get("tuning") or {})
+    tuning["suites"] = suites_of(tuning.get("suites", ["heldout", "retention"]), f"{where}: tuning: suites")
+    axes["tuning"] = build(Tuning, tuning, f"{where}: tuning")
+    grid = Grid(make_recipe(tree | {"phases": axes["objectives"]}, str(path)), build(Axes, axes, where))
+    _check(grid, where)
+    return grid
+
+
+def _objectives(entries: object, where: str) -> tuple[Phase, ...]:
+    if not isinstance(entries, list) or not entries:
+        raise RecipeError(f"{where}: expected a list with at least one objective")
+    made = []
+    for at, entry in enumerate(entries):
+        name, options = next(iter(entry.items())) if isinstance(entry, Mapping) and len(entry) == 1 else (entry, None)
+        for key in FIXED:
+            if isinstance(options, Mapping) and key in options:
+                raise RecipeError(f"{where}[{at}]: {key} is the grid's to set (ablation.steps, ablation.tuning); take it out")
+        given = {**options} if isinstance(options, Mapping) else {}
+        made.append(parse({name: given | {"learning_rate": 1.0}} if isinstance(name, str) else entry, f"{where}[{at}]"))
+    return tuple(made)
+
+
+def _check(grid: Grid, where: str) -> None:
+    axes = grid.axes
+    names = [phase.name for phase in axes.objectives]
+    faults = {
+        "objectives: an objective is named twice": len(set(names)) < len(names),
+        "after_sft: needs sft among the objectives": axes.after_sft and "sft" not in names,
+        "sizes: must ascend": list(axes.sizes) != sorted(set(axes.sizes)),
+        "seeds: a seed is named twice": len(set(axes.seeds)) < len(axes.seeds),
+        "checkpoints: must ascend and end at the step cap": list(axes.checkpoints) != sorted(set(axes.checkpoints))
+        or not axes.checkpoints
+        or axes.checkpoints[-1] != axes.steps,
+        "tuning: rates: at least two, ascending": len(axes.tuning.rates) < 2
+        or list(axes.tuning.rates) != sorted(set(axes.tuning.rates)),
+        "tuning: seed: is one of the grid's seeds, so the choice would be made on what it is tested with": axes.tuning.seed
+        in axes.seeds,
+    }
+    for fault, found in faults.items():
+        if found:
+            raise RecipeError(f"{where}: {fault}")
+    for text, (a, b) in zip(axes.contrasts, grid.contrasts, strict=True):
+        for method in (a, b):
+            if method not in grid.methods:
+                raise RecipeError(f"{where}: contrasts: {text!r} names no method {method!r}; there are {', '.join(grid.methods)}")
