@@ -5,6 +5,7 @@ from __future__ import annotations
 from curate.contracts import RowStage, TextLabeler
 from curate.labelers.column import Column
 from curate.labelers.consensus import Consensus
+from curate.labelers.detoxify import Detoxify
 from curate.labelers.head import Head
 from curate.labelers.hf import Hf
 from curate.labelers.lexicon import Lexicon
@@ -17,6 +18,7 @@ LABELERS: dict[str, type[RowStage]] = {
     "head": Head,
     "ngram": Ngram,
     "lexicon": Lexicon,
+    "detoxify": Detoxify,
     "hf": Hf,
     "consensus": Consensus,
 }

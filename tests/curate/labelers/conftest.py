@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-WORDS = (
-    "the a bus is late again you are so stupid clown thank for your help lah kind of see tomorrow at stop hate and".split()
-)
+WORDS = "the a bus is late again you are so stupid clown thank for your help lah kind of see tomorrow at stop hate and".split()
 CALM = ("thank you for your help", "the bus is late again lah", "see you at the stop tomorrow", "so kind of you")
 RUDE = ("you are so stupid", "stupid clown", "you are a clown lah", "so stupid and late again you clown")
 
@@ -76,15 +74,15 @@ def tiny_tokenizer(folder: Path) -> Any:
 
 
 def teach(model: Any, tokenizer: Any) -> None:
-    """Forty steps: label 0 high for RUDE, low for CALM; every other label low."""
+    """Eighty steps: label 0 high for RUDE, low for CALM; every other label low."""
     import torch
 
     inputs = tokenizer([*RUDE, *CALM], padding=True, return_tensors="pt")
     wanted = torch.zeros(len(RUDE) + len(CALM), model.config.num_labels)
     wanted[: len(RUDE), 0] = 1.0
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
     model.train()
-    for _ in range(40):
+    for _ in range(80):
         loss = torch.nn.functional.binary_cross_entropy_with_logits(model(**inputs).logits, wanted)
         optimizer.zero_grad()
         loss.backward()
