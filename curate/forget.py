@@ -8,8 +8,9 @@ The order makes it safe to kill, and the same command completes:
 
 1. Tombstones (keyed hashes) of the texts, records and rows are written. From here on no build takes them in again: the
    receipt of every part written before is void.
-2. Parts in the work folder lose the marked rows, quarantined records their bytes (a broken record may hold any piece of a
-   text), and each receipt says how many records were forgotten. Source files are neither needed nor touched.
+2. Parts in the work folder lose the marked rows, unused columns what those records and other copies of the text say there,
+   quarantined records their bytes (a broken record may hold any piece of a text), and each receipt says how many records
+   were forgotten. Source files are neither needed nor touched.
 3. The dataset is made again of the parts by its own recipe, from its manifest. Caches are keyed by the content they were made
    of, so what did not change costs nothing; the new folder takes the old one's place at once.
 4. Whatever the new dataset does not rest on is deleted from the work folder: earlier parts, column files, leftovers, and what
@@ -18,6 +19,7 @@ The order makes it safe to kill, and the same command completes:
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,8 +33,9 @@ from curate.cache import keep_only
 from curate.engines.local import Conservation
 from curate.errors import DataError, StorageError
 from curate.formats import OUTPUTS, read_manifest, read_output
-from curate.ingest import FileReport, Ingested, believed, read_receipt, write_receipt
+from curate.ingest import Ingested
 from curate.pipeline import CACHE, keys_of, rebuild, resolve
+from curate.receipts import ROOMS, FileReport, believed, paths_of, read_receipt, write_receipt
 from curate.sources import LeftAside
 from curate.stages.prompts import flatten
 from curate.store import Stored, commit, committed, locked, read_parquet, recover_folder, staging_for
@@ -171,11 +174,10 @@ def _purge(work: Path, path: Path, tombstones: Tombstones) -> None:
     report, stamp = receipt
     if stamp == tombstones.hash:
         return
-    parts = [work / "parts" / report.key / f"{at:05d}.parquet" for at in range(len(report.parts))]
-    broken = [work / "quarantine" / report.key / f"{at:05d}.parquet" for at in range(len(report.quarantine))]
     try:
-        left = [_without_marked(part, tombstones) for part in parts]
-        bare = [_without_bytes(part) for part in broken]
+        left = [_without_marked(part, tombstones) for part in paths_of(work, report, "parts")]
+        bare = [_without_bytes(part) for part in paths_of(work, report, "quarantine")]
+        rest = [_without_texts(part, tombstones) for part in paths_of(work, report, "unused")]
     except _Damaged:
         path.unlink()  # as if the file had not been read
         return
@@ -194,6 +196,7 @@ def _purge(work: Path, path: Path, tombstones: Tombstones) -> None:
             licences=dict(licences.iter_rows()) if licences is not None else {},
             parts=tuple(part.sha256 for part in left),
             quarantine=tuple(part.sha256 for part in bare),
+            unused=tuple(part.sha256 for part in rest),
         ),
         tombstones,
     )
@@ -207,6 +210,14 @@ def _without_marked(path: Path, tombstones: Tombstones) -> Stored:
     frame = _whole(path)
     marked = {name for name in frame["record"].unique() if tombstones.mark("record", name) in tombstones.records}
     return _replaced(path, frame, frame.filter(~pl.col("record").is_in(marked)))
+
+
+def _without_texts(path: Path, tombstones: Tombstones) -> Stored:
+    """Unused columns without the marked records, and without any record that repeats a forgotten text there."""
+    frame = _whole(path)
+    marked = [name is not None and tombstones.mark("record", name) in tombstones.records for name in frame["record"]]
+    told = [tombstones.within(json.loads(fields)) for fields in frame["fields"]]
+    return _replaced(path, frame, frame.filter(~(pl.Series(marked, dtype=pl.Boolean) | pl.Series(told, dtype=pl.Boolean))))
 
 
 def _without_bytes(path: Path) -> Stored:
@@ -258,7 +269,7 @@ def _sweep(out: Path, work: Path, keys: Sequence[str], used: frozenset[Path]) ->
     """Delete what the dataset does not rest on, and what a killed build left."""
     for folder in staging_for(out, work):
         shutil.rmtree(folder, ignore_errors=True)
-    for room in ("parts", "quarantine"):
+    for room in ROOMS:
         for path in sorted((work / room).glob("*")):
             if path.name.removesuffix(".json") in keys:
                 continue

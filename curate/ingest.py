@@ -9,10 +9,9 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import itertools
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,17 @@ import pyarrow as pa
 from curate.errors import DataError, StorageError
 from curate.mining import VERSION
 from curate.mining.tables import Tables
+from curate.mining.unused import written
 from curate.policy import Policy, load_policy
 from curate.progress import Progress
 from curate.readers import READERS, Broken, Stream, recognise
 from curate.readers.archive import open_member
 from curate.readers.container import ZIP_ERRORS
+from curate.receipts import ROOMS, FileReport, believed, write_receipt
 from curate.recipe import plain
 from curate.schema import ROW, canonical, digest
 from curate.sources import Discovered, LeftAside, Source, SourceFile, source_for
-from curate.store import PARQUET_ROWS, Stored, commit, committed, sha256, write_json
+from curate.store import PARQUET_ROWS, Stored, commit, sha256
 from curate.tombstones import REASON, Tombstones, load_tombstones
 
 QUARANTINE: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -41,48 +42,15 @@ QUARANTINE: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 """What the quarantine holds; it stays in the work folder."""
 
-QUARANTINE_BYTES = 64 << 20  # raw bytes held before they are written
+UNUSED: dict[str, pl.DataType | type[pl.DataType]] = {
+    "record": pl.String,  # as in `schema.ROW`; null for a record that gave no row
+    "source": pl.String,
+    "locator": pl.String,
+    "fields": pl.String,  # column -> value, as JSON
+}
+"""What records say in columns that play no role; it stays in the work folder too."""
 
-
-@dataclass(frozen=True)
-class FileReport:
-    """What became of one file. records = mined + skipped + quarantined.
-
-    Attributes:
-        source: its name.
-        key: names its parts: see the module.
-        sha256: of its bytes.
-        format: the reader; None for a file that was left aside.
-        container: "plain", "gz", "zst", "bz2", "xz", "zip" or one inside another: see `readers.container.Stream`.
-        encoding: as found; see `readers.container.Stream`.
-        records: found in it, up to the limit.
-        mined: records that gave rows.
-        rows: that they gave.
-        labelled: rows with a label of their own.
-        skipped: reason -> records that gave none.
-        quarantined: reason -> broken records.
-        roles: how the file was understood, see `mining.Tables.plain`.
-        licences: licence -> rows; "" where none is named.
-        parts: sha256 of each part.
-        quarantine: sha256 of each quarantine file.
-    """
-
-    source: str
-    key: str
-    sha256: str
-    format: str | None
-    container: str
-    encoding: str
-    records: int = 0
-    mined: int = 0
-    rows: int = 0
-    labelled: int = 0
-    skipped: dict[str, int] = field(default_factory=dict)
-    quarantined: dict[str, int] = field(default_factory=dict)
-    roles: dict[str, Any] = field(default_factory=dict)
-    licences: dict[str, int] = field(default_factory=dict)
-    parts: tuple[str, ...] = ()
-    quarantine: tuple[str, ...] = ()
+HELD_BYTES = 64 << 20  # of raw records, before they are written
 
 
 @dataclass(frozen=True)
@@ -109,7 +77,7 @@ class Ingested:
 
     def table(self) -> list[dict[str, Any]]:
         """One line per file: counts and names, no text."""
-        left = ("key", "parts", "quarantine", "licences")
+        left = ("key", "licences", *ROOMS)
         return [{name: value for name, value in asdict(file).items() if name not in left} for file in self.files]
 
     def left_aside(self) -> list[dict[str, str]]:
@@ -225,6 +193,7 @@ def _ingest_file(
     licences: Counter[str] = Counter()
     rows = _Writer(work / "parts" / key, ROW, PARQUET_ROWS)
     bad = _Writer(work / "quarantine" / key, QUARANTINE, PARQUET_ROWS)
+    rest = _Writer(work / "unused" / key, UNUSED, PARQUET_ROWS)
     with Tables(file.name, form, sources, policy, tombstones.key, lambda: read(Stream(file.path, member=file.member))) as tables:
 
         def broke(entry: Broken) -> Broken:
@@ -238,6 +207,10 @@ def _ingest_file(
             counts["records"] += 1
             if tombstones and not isinstance(mined, str) and any(map(tombstones.holds, mined)):
                 mined = REASON
+            left = tables.unused(record) if mined != REASON else {}
+            if left and not tombstones.within(left):
+                name, fields = None if isinstance(mined, str) else mined[0]["record"], written(left)
+                rest.add([{"record": name, "source": file.name, "locator": record.locator, "fields": fields}], len(fields))
             if isinstance(mined, str):
                 skipped[mined] += 1
                 continue
@@ -246,7 +219,7 @@ def _ingest_file(
             counts["labelled"] += sum(row["given"] is not None for row in mined)
             licences.update(row["licence"] or "" for row in mined)
             rows.add(mined, len(record.raw))
-    parts, quarantine = rows.close(), bad.close()
+    parts, quarantine, unused = rows.close(), bad.close(), rest.close()
     report = FileReport(
         source=file.name,
         key=key,
@@ -264,6 +237,7 @@ def _ingest_file(
         licences=dict(sorted(licences.items())),
         parts=tuple(part.sha256 for part in parts),
         quarantine=tuple(part.sha256 for part in quarantine),
+        unused=tuple(part.sha256 for part in unused),
     )
     _check_law(report, parts, quarantine)
     write_receipt(work, report, tombstones)
@@ -285,7 +259,7 @@ class _Writer:
         self._bytes += size
         while len(self._rows) >= self._most:
             self._write(self._most)
-        if self._bytes > QUARANTINE_BYTES:
+        if self._bytes > HELD_BYTES:
             self._write(len(self._rows))
 
     def close(self) -> list[Stored]:
@@ -324,39 +298,6 @@ def _key(file: SourceFile, facts: str, sources: Sequence[Source], policy: Policy
 def _may_name_table(pattern: str, name: str) -> bool:
     """Whether some "name/table" fits a pattern: then what the pattern begins with fits "name/"."""
     return any(fnmatch.fnmatchcase(f"{name}/", pattern[:end]) for end in range(1, len(pattern)))
-
-
-def read_receipt(path: Path) -> tuple[FileReport, str | None] | None:
-    """What a receipt says, and the hash of the tombstones that its parts were held against; None when it is not whole."""
-    try:
-        said = json.loads(path.read_bytes())
-        if digest(canonical(said["report"])) != said["digest"]:
-            return None
-        report = FileReport(**said["report"] | {name: tuple(said["report"][name]) for name in ("parts", "quarantine")})
-        return report, said.get("tombstones")
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def believed(work: Path, key: str, tombstones: Tombstones) -> tuple[FileReport, list[Stored]] | None:
-    """What an earlier build found in the file, if its receipt and every part are intact and hold nothing forgotten."""
-    receipt = read_receipt(work / "parts" / f"{key}.json")
-    if receipt is None or receipt[1] != tombstones.hash:
-        return None
-    report = receipt[0]
-    folders = ((work / "parts" / key, report.parts), (work / "quarantine" / key, report.quarantine))
-    found = [[committed(folder / f"{at:05d}.parquet") for at in range(len(hashes))] for folder, hashes in folders]
-    for stored, (_, hashes) in zip(found, folders, strict=True):
-        if [part.sha256 if part is not None else None for part in stored] != list(hashes):
-            return None
-    return report, [part for part in found[0] if part is not None]
-
-
-def write_receipt(work: Path, report: FileReport, tombstones: Tombstones) -> None:
-    """Say that a file was read to its end, and under which tombstones."""
-    said = asdict(report)
-    stamp = {"tombstones": tombstones.hash} if tombstones else {}
-    write_json(work / "parts" / f"{report.key}.json", {"report": said, "digest": digest(canonical(said)), **stamp})
 
 
 def _check_law(report: FileReport, parts: Sequence[Stored], quarantine: Sequence[Stored]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from curate.mining.labels import LABELS
 from curate.mining.roles import Roles, flat, leaf
 from curate.mining.tables import Tables
+from curate.mining.unused import is_used, used_columns
 from curate.policy import Policy, load_policy
 from curate.progress import Progress
 from curate.readers import READERS, Broken, Record, Stream, recognise
@@ -82,7 +83,7 @@ def inspect(folder: Path, sources: Sequence[Source] = (), limit: int = 1_000, sh
     lines = _columns([HEADER, *(line for seen in files for line in _lines(seen, policy))])
     if any(not seen.whole for seen in files):
         lines += ["", f"+ there are more: the first {limit:,} records of each file were read; --limit reads more"]
-    lines += [*_aside(aside), *_places(files), *_unproven(files, policy), *_unused(files)]
+    lines += [*_aside(aside), *_places(files), *_unproven(files, policy), *_unused(files, policy)]
     if show_text:
         lines += _samples(files)
     return "\n".join(map(_printable, lines))
@@ -259,26 +260,16 @@ def _unproven(files: Sequence[_File], policy: Policy) -> list[str]:
     return ["", head, "sources:", *asked]
 
 
-def _unused(files: Sequence[_File]) -> list[str]:
-    """Columns that play no role."""
+def _unused(files: Sequence[_File], policy: Policy) -> list[str]:
+    """Columns that play no role; `curate build` keeps what they say in the work folder."""
     rows = []
     for seen in files:
         for name, one in seen.tables.items():
-            used = {column for columns in one.roles.columns.values() for column in columns}
-            used |= set(_ruled(one.roles))
-            left = [column for column in one.columns if column not in used and f"{column.rpartition('.')[0]}.*" not in used]
+            used = used_columns(one.roles, policy)
+            left = [column for column in one.columns if not is_used(column, used)]
             if left:
                 rows.append((f"{seen.file.name}/{name}" if name else seen.file.name, ", ".join(column[:40] for column in left)))
     return ["", "columns that play no role:", *table(("file", "columns"), rows)] if rows else []
-
-
-def _ruled(roles: Roles) -> tuple[str, ...]:
-    """Columns that a public set's own rules read."""
-    if roles.known is None:
-        return ()
-    known = load_policy().sources[roles.known]
-    counted = (*known.votes.toxic, known.votes.all) if known.votes is not None else ()
-    return (*known.columns, *counted, *known.texts)
 
 
 def _samples(files: Sequence[_File]) -> list[str]:

@@ -73,6 +73,13 @@ class Tombstones:
         """Whether a text is a forgotten one."""
         return not self.texts.isdisjoint(self.text_marks(text))
 
+    def within(self, value: Any) -> bool:  # noqa: ANN401 - any JSON value
+        """Whether one of the texts in a JSON value is a forgotten one."""
+        if isinstance(value, str):
+            return bool(self) and self.knows(value)
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+        return bool(self) and any(map(self.within, inner))
+
     def joined(self, texts: Iterable[str] = (), records: Iterable[str] = (), rows: Iterable[str] = ()) -> Tombstones:
         """These and more; texts, record ids and row ids as they are."""
         marks = {mark for text in texts for mark in self.text_marks(text)}

@@ -10,9 +10,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     {"errors", "schema"},
-    {"recipe", "store", "progress", "cache", "contracts", "command", "html", "charts", "policy"},
+    {"recipe", "store", "progress", "cache", "contracts", "command", "exports", "html", "charts", "policy"},
     {"sources", "readers", "encoders", "batches", "similarity", "varieties", "parts"},
-    {"mining", "stages", "labelers", "pairing", "engines", "tombstones"},
+    {"mining", "stages", "labelers", "pairing", "engines", "receipts", "tombstones"},
     {
         "ingest",
         "compose",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from curate.mining.labels import Given, given
+from curate.mining.occurrences import Occurrences
 from curate.mining.roles import Roles, find_roles, flat, json_string
 from curate.mining.texts import Message, as_text, cut, messages, sides, turns, user
 from curate.mining.threads import Threads
@@ -44,6 +45,7 @@ class Miner:
         author_key: keys the pseudonyms of authors.
         threads: its posts by id, where `roles.kind` is "thread".
         table: which table of the file, where it holds several; part of its records' names.
+        occurrences: counts the copies of a record, for all tables of the file.
     """
 
     def __init__(
@@ -55,12 +57,13 @@ class Miner:
         author_key: bytes,
         threads: Threads | None = None,
         table: str = "",
+        occurrences: Occurrences | None = None,
     ) -> None:
         """Start at the file's first record."""
         self._source, self._roles, self._settings, self._policy = source, roles, settings, policy
         self._place = f"{source}/{table}" if table else source
         self._key, self._threads = author_key, threads
-        self._seen: dict[int, int] = {}
+        self._table, self._occurrences = table, occurrences or Occurrences()
         self._number = -1
         self._talks: dict[str, tuple[Turn | None, Turn | None]] = {}  # talk -> its latest turn, the latest by anybody else
         self._ways: dict[str, Callable[[Mapping[str, Any]], Iterator[Row]]] = {
@@ -77,7 +80,7 @@ class Miner:
     def __call__(self, record: Record) -> list[Row] | str:
         """The rows of a record, or the reason why it gives none."""
         self._number += 1
-        name = self._name(record.raw)
+        name = record_id(self._place, record.raw, self._occurrences.count(self._table, record.raw))
         if self._roles.kind is None:
             return "no_text_column"
         fields = flat(record.fields)
@@ -101,12 +104,6 @@ class Miner:
                 "side": row.get("side"),
             }
         return rows or "empty"
-
-    def _name(self, raw: bytes) -> str:
-        bytes_hash = int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little")
-        occurrence = self._seen.get(bytes_hash, 0)
-        self._seen[bytes_hash] = occurrence + 1
-        return record_id(self._place, raw, occurrence)
 
     def _preference(self, fields: Mapping[str, Any]) -> Iterator[Row]:
         yield from self._pair(fields, self._value(fields, "chosen"), self._value(fields, "rejected"))

@@ -7,8 +7,10 @@ from types import TracebackType
 from typing import Any
 
 from curate.mining import Miner, Row, find_roles, flat
+from curate.mining.occurrences import Occurrences
 from curate.mining.roles import SAMPLE, Roles
 from curate.mining.threads import Threads
+from curate.mining.unused import unused, used_columns
 from curate.policy import Policy
 from curate.readers.records import Broken, Record
 from curate.sources import Source, source_for
@@ -45,6 +47,8 @@ class Tables:
         self._bytes = 0
         self._miners: dict[str, Miner] = {}
         self._threads: list[Threads] = []
+        self._occurrences = Occurrences()
+        self._used: dict[str, frozenset[str]] = {}
         self._counts: dict[str, int] = {}
         self.roles: dict[str, Roles] = {}
 
@@ -54,6 +58,7 @@ class Tables:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for threads in self._threads:
             threads.close()
+        self._occurrences.close()
 
     def mine(
         self, entries: Iterable[Record | Broken], broken: Callable[[Broken], object]
@@ -86,6 +91,10 @@ class Tables:
         if not self.roles:
             self.roles[""] = self._understand("", ())
 
+    def unused(self, record: Record) -> dict[str, Any]:
+        """What a mined record says in columns that play no role."""
+        return unused(flat(record.fields), self._used[record.table])
+
     def plain(self) -> dict[str, Any]:
         """How the file was understood, as JSON: of its largest table, and of each where there are several."""
         main = max(self.roles, key=lambda table: self._counts.get(table, 0))
@@ -109,7 +118,10 @@ class Tables:
             threads = Threads((flat(post.fields) for post in posts), roles)
             self._threads.append(threads)
         settings = source_for(self._name, self._sources, table)
-        miner = self._miners[table] = Miner(self._name, roles, settings, self._policy, self._key, threads, table)
+        miner = self._miners[table] = Miner(
+            self._name, roles, settings, self._policy, self._key, threads, table, self._occurrences
+        )
+        self._used[table] = used_columns(roles, self._policy)
         self._counts[table] = len(records)
         for record in records:
             yield record, miner(record)

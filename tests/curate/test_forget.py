@@ -78,6 +78,11 @@ def place(tmp_path: Path) -> Path:
     (tmp_path / "raw" / "pairs.jsonl").write_text(
         json.dumps({"prompt": "Nice shop?", "chosen": SECRET, "rejected": "Go and ask the violet walrus lah"}) + "\n"
     )
+    beside = [{"draft": SECRET}, {"draft": "Some other draft", "notes": [{"said": SECRET.upper()}]}, {"draft": "A yellow pelican"}]
+    write(
+        tmp_path / "raw" / "drafts.jsonl",
+        [said(f"Any shop {at}?", f"Try the green kiosk number {at} lah") | one for at, one in enumerate(beside)],
+    )
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     return tmp_path
 
@@ -120,6 +125,8 @@ def test_no_byte_of_a_forgotten_text_is_left_in_either_folder(place: Path) -> No
     assert places_of(place / "out", *WORDS) and len(places_of(place / "out.work", *WORDS)) > 4
     remove(place, ids_of(place, SECRET)[0])
     assert places_of(place / "out", *WORDS) == [] == places_of(place / "out.work", *WORDS)
+    kept = places_of(place / "out.work", "yellow pelican")  # said in a column that no row uses, by a record that stays
+    assert [path.split("/")[0] for path in kept] == ["unused"] and places_of(place / "out", "yellow pelican") == []
     assert verify(place / "out") == []
 
 
@@ -151,7 +158,7 @@ def test_a_rebuild_from_the_unchanged_source_does_not_bring_it_back(place: Path)
     manifest = run(place)
     assert manifest.get("unchanged") is True
     assert manifest["records"]["skipped"] == {"forgotten": 5}
-    assert manifest["records"]["read"] == manifest["records"]["mined"] + 5 + manifest["records"]["quarantined"] == 109
+    assert manifest["records"]["read"] == manifest["records"]["mined"] + 5 + manifest["records"]["quarantined"] == 112
     for cache in ("parts", "columns", "quarantine"):
         shutil.rmtree(place / "out.work" / cache)
     shutil.rmtree(place / "out")

@@ -77,6 +77,30 @@ def test_broken_records_are_kept_in_the_work_folder_with_their_place(source: Pat
     assert line["reason"].startswith("not JSON")
 
 
+def test_columns_that_play_no_role_are_kept_in_the_work_folder(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    lines = [
+        {"text": f"a text of some words, number {at}", "mood": "windy", "meta": {"rank": at, "tags": ["a", None]}, "empty": ""}
+        for at in range(4)
+    ]
+    (tmp_path / "source" / "a.jsonl").write_text("\n".join(map(json.dumps, [*lines, {"text": "", "mood": "calm"}])))
+    (tmp_path / "source" / "b.csv").write_text("n,m\n1,2\n3,4\n")  # no column holds a text
+    work = tmp_path / "work"
+    found = read(tmp_path / "source", work)
+    files = {file.source: file for file in found.files}
+    kept = {name: pl.read_parquet(work / "unused" / file.key / "00000.parquet") for name, file in files.items()}
+    told = [json.loads(fields) for fields in kept["a.jsonl"]["fields"]]
+    assert told == [*({"mood": "windy", "meta.rank": at, "meta.tags": ["a", None]} for at in range(4)), {"mood": "calm"}]
+    names = kept["a.jsonl"]["record"].to_list()
+    assert names == [*dict.fromkeys(rows_of(found)["record"]), None]  # an empty text gave no row
+    assert [json.loads(fields) for fields in kept["b.csv"]["fields"]] == [{"n": "1", "m": "2"}, {"n": "3", "m": "4"}]
+    assert stat.S_IMODE(work.stat().st_mode) == 0o700
+    before = tree(work)
+    assert read(tmp_path / "source", work).reread == () and tree(work) == before
+    (work / "unused" / files["a.jsonl"].key / "00000.parquet").write_bytes(b"PAR1")
+    assert read(tmp_path / "source", work).reread == ("a.jsonl",) and tree(work) == before
+
+
 def test_an_unchanged_file_is_not_read_again_and_a_new_one_moves_nothing(source: Path, tmp_path: Path) -> None:
     first = read(source, tmp_path / "work")
     again = read(source, tmp_path / "work")
