@@ -10,16 +10,17 @@ from typing import Any
 import yaml
 
 from curate.errors import StorageError
-from curate.formats import data_files
+from curate.formats import data_files, stages
 from curate.pairing.splits import SPLITS
 from curate.policy import load_policy
-from curate.report import Manifest, stages
 
 HUB_LICENCES = frozenset(
     "apache-2.0 mit cc0-1.0 cc-by-2.0 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-4.0 cc-by-nc-sa-4.0 cc-by-nd-4.0 "
     "bsd-2-clause bsd-3-clause gpl-3.0 odbl pddl odc-by unlicense".split()
 )
 """Licence names that the Hub knows; another one is `other` there and stands in full below."""
+
+Manifest = Mapping[str, Any]
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
 """The Hub's size categories: below this many rows, that word."""

@@ -14,6 +14,8 @@ LAZY = {
     "inspect": ("curate.commands:inspect", "How each file of a folder would be read, before it is."),
     "show": ("curate.commands:show", "What each stage dropped, and what another threshold would drop."),
     "explain": ("curate.commands:explain", "The life of one row, from its file to its pairs."),
+    "compare": ("curate.commands:compare", "Two builds side by side, down to the rows whose fate changed."),
+    "report": ("curate.commands:report", "Write the report of a dataset again, with texts if asked."),
     "verify": ("curate.commands:verify", "Check a dataset folder: checksums, laws, pairs, splits."),
     "forget": ("curate.commands:forget", "Remove rows and everything derived from them, for good."),
 }

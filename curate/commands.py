@@ -115,3 +115,34 @@ def forget(folder: Path, ids: Path, work: Path | None) -> None:
 
     names = read_ids(ids)
     click.echo(describe(remove(folder, names, work), folder, len(names)))
+
+
+@click.command()
+@click.argument("one", metavar="A", type=FOLDER)
+@click.argument("other", metavar="B", type=FOLDER)
+@click.option("--html", type=FOLDER, help="Write a self-contained page too.")
+def compare(one: Path, other: Path, html: Path | None) -> None:
+    """Two builds side by side: recipes, outputs, drops, and rows whose label, split or fate changed."""
+    from curate.compare import as_page, as_text
+    from curate.compare import compare as tables_of
+    from curate.store import write_text
+
+    tables = tables_of(one, other)
+    if html is not None:
+        write_text(html, as_page(tables, one, other))
+    click.echo(as_text(tables))
+
+
+@click.command()
+@DATASET
+@click.option("--to", "target", required=True, type=FOLDER, help="HTML file to write; outside DIR.")
+@SHOW_TEXT
+def report(folder: Path, target: Path, show_text: bool) -> None:
+    """Write the report of a dataset again, as one self-contained page; with --show-text, samples of dropped rows too.
+
+    Texts stand folded until they are opened. The page that lies in DIR never has any.
+    """
+    from curate.publish import write_report
+
+    write_report(folder, target, show_text)
+    click.echo(f"{target}: {'holds texts that may be toxic; keep it private' if show_text else 'written'}")

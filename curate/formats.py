@@ -11,19 +11,21 @@ import polars as pl
 
 from curate.compose import Composed
 from curate.errors import DataError, StorageError
+from curate.exports import WRITERS
 from curate.store import PARQUET_ROWS, read_parquet, write_parquet
 
 OUTPUTS = ("paired", "unpaired", "sft")
 
 
-def write_dataset(composed: Composed, folder: Path) -> dict[str, dict[str, Any]]:
-    """Write `paired/`, `unpaired/`, `sft/` and `corpus/`, at most 65,536 rows a file, in order of id.
+def write_dataset(composed: Composed, folder: Path, also: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+    """Write `paired/`, `unpaired/`, `sft/`, `refused/` (candidates) and `corpus/`, at most 65,536 rows a file, in order of id.
 
     An empty split has no file: `datasets` cannot open Parquet without rows. The card leaves it out likewise.
 
     Args:
         composed: what to write.
         folder: the dataset folder.
+        also: formats beside Parquet, each in a folder of its name.
 
     Returns:
         Path relative to `folder` -> {"rows": n}.
@@ -35,6 +37,9 @@ def write_dataset(composed: Composed, folder: Path) -> dict[str, dict[str, Any]]
     for output, frames in zip(OUTPUTS, (composed.paired, composed.unpaired, composed.sft), strict=True):
         for split, frame in frames.items():
             written |= _write(frame, folder, f"{output}/{split}")
+            for form in also:
+                written |= WRITERS[form](frame, folder, f"{form}/{output}/{split}")
+    written |= _write(composed.refused, folder, "refused/part")
     return written | _write(composed.corpus, folder, "corpus/part")
 
 
@@ -70,6 +75,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or "files" not in manifest:
         raise StorageError(f"{path}: is not a build's manifest; build the folder again")
     return manifest
+
+
+def stages(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The stages in order, and composing as the last: rows in = kept + dropped by reason in each."""
+    counts = manifest["dataset"]
+    last = {"stage": "compose", "rows_in": counts["rows_in"], "kept": counts["kept"], "dropped": counts["dropped"]}
+    return [*manifest["stages"], last]
 
 
 def read_output(folder: Path, manifest: Mapping[str, Any], stem: str, columns: Sequence[str]) -> pl.DataFrame:

@@ -8,12 +8,20 @@ from collections.abc import Sequence
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 """Content security policy: should a text slip through unescaped, the browser still runs and fetches nothing."""
 
-STYLE = """
+PICTURE_STYLE = """
 :root { --ink: #1c2430; --quiet: #5d6878; --line: #dde2e8; --back: #ffffff; --panel: #f6f7f9;
         --a: #2f6f8f; --b: #d9822b; --c: #7a9a3a; --d: #9a5b8f; --e: #b9c2cc; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6e9ee; --quiet: #9aa5b4; --line: #333b46; --back: #14181d; --panel: #1c2128;
           --a: #5fa8cc; --b: #e6a15c; --c: #a3c45f; --d: #c58bbb; --e: #4b5563; } }
+svg text { fill: var(--ink); font: 13px system-ui, sans-serif; }
+svg .value { fill: var(--quiet); }
+"""
+"""What a picture needs to have its colours, in a page or in a file of its own."""
+
+STYLE = (
+    PICTURE_STYLE
+    + """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--back); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
 main { max-width: 64rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
@@ -27,11 +35,12 @@ td.number, th.number { text-align: right; white-space: nowrap; }
 code, pre { font: 13px/1.45 ui-monospace, monospace; overflow-wrap: anywhere; }
 pre { background: var(--panel); padding: 1rem; overflow-x: auto; border-radius: 6px; }
 ul.warnings { background: var(--panel); border-left: 4px solid var(--b); padding: .75rem 1rem .75rem 2rem; }
-svg { max-width: 100%; height: auto; display: block; } svg text { fill: var(--ink); font: 13px system-ui, sans-serif; }
-svg .value { fill: var(--quiet); }
+svg { max-width: 100%; height: auto; display: block; }
 .key { display: inline-block; width: .8em; height: .8em; margin-right: .4em; border-radius: 2px; }
 .key:not(:first-child) { margin-left: 1em; }
+details { margin: .25rem 0; } summary { cursor: pointer; }
 """
+)
 
 COLOURS = ("var(--a)", "var(--b)", "var(--c)", "var(--d)", "var(--e)")
 

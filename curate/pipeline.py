@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -17,22 +18,25 @@ import polars as pl
 from pydantic import Field
 
 from curate.cache import caching
-from curate.card import card
 from curate.compose import Composed, Dataset, compose
 from curate.contracts import Schema
 from curate.engines.local import Outcome, run, stage_key
 from curate.errors import DataError, RecipeError
+from curate.figures import project, sample
 from curate.formats import write_dataset
 from curate.ingest import Ingested, ingest
 from curate.labelers import LABELERS
+from curate.licences import obligations
 from curate.pairing import PAIRERS
 from curate.pairing.suspects import suspects
+from curate.pairing.vectors import StoredVectors
+from curate.pairing.verdicts import keep_verdicts, kept_verdicts
 from curate.parts import Part
 from curate.polarity import contradictions
 from curate.policy import load_policy
+from curate.publish import MANIFEST, publish
 from curate.recipe import build as build_config
 from curate.recipe import choose, chosen_name, config, load, plain
-from curate.report import report
 from curate.schema import ROW, canonical, digest
 from curate.sources import Source, discover
 from curate.stages import STAGES
@@ -46,10 +50,8 @@ from curate.store import (
     write_bytes,
     write_json,
     write_parquet,
-    write_text,
 )
 
-MANIFEST = "manifest.json"
 CACHE = "cache"  # in the work folder: what models said of texts
 DATASETS = "datasets.json"  # in the work folder: which parts made the dataset that stands
 FORMAT = 1  # of the dataset folder; moves when a reader of an older one would misread it
@@ -71,6 +73,7 @@ class Recipe:
         pairing: pairers, in order of preference.
         dataset: splits, shares and formats of the output.
         quarantine_limit: share of records that may be malformed before the build refuses its input.
+        verdicts: file of what people said of single rows (`pairing.verdicts`), or the name under which the work folder keeps one.
     """
 
     name: str = "dataset"
@@ -80,6 +83,7 @@ class Recipe:
     pairing: tuple[Any, ...]
     dataset: Dataset = Dataset()
     quarantine_limit: Annotated[float, Field(ge=0, le=1)] = 0.5
+    verdicts: str | None = None
 
 
 def read_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:
@@ -130,6 +134,7 @@ def build(source: Path, out: Path, recipe: Recipe, *, work: Path | None = None, 
     with locked(work):
         recover_folder(out, staging_for(out, work)[1])
         log = _Log(work / "build.log.jsonl")
+        recipe = replace(recipe, verdicts=keep_verdicts(work, recipe.verdicts))
         found = discover(source)
         ingested = ingest(
             found,
@@ -177,8 +182,11 @@ def _make(
     recipe: Recipe, ingested: Ingested, outcomes: Sequence[Outcome], inputs: str, out: Path, work: Path, log: _Log
 ) -> dict[str, Any]:
     staging, aside = staging_for(out, work)
+    verdicts = kept_verdicts(work, recipe.verdicts)
     rows = pl.concat([part.told() for part in outcomes[-1].parts], how="vertical_relaxed")
-    composed = compose(rows, recipe.dataset, recipe.pairing, recipe.seed)
+    composed = compose(
+        rows, recipe.dataset, recipe.pairing, recipe.seed, vectors=StoredVectors(outcomes[-1].parts), verdicts=verdicts
+    )
     composed.warnings.extend(contradictions(rows))
     log.note("compose", rows=rows.height)
     shutil.rmtree(staging, ignore_errors=True)
@@ -225,7 +233,7 @@ def _write(
     folder: Path, recipe: Recipe, ingested: Ingested, outcomes: Sequence[Outcome], composed: Composed, inputs: str
 ) -> dict[str, Any]:
     """Write every file of the dataset folder, the manifest last."""
-    rows = write_dataset(composed, folder)
+    rows = write_dataset(composed, folder, recipe.dataset.also)
     suspect: dict[str, int] = {}
     for outcome in outcomes:
         if outcome.similarity is not None:
@@ -235,7 +243,8 @@ def _write(
             stage = next(one for one in recipe.stages if chosen_name(TABLE, one) == outcome.stage)
             if isinstance(stage, NearDuplicates):
                 suspect[outcome.stage] = suspects(outcome.similarity.read(), composed.corpus, stage.threshold).height
-    manifest: dict[str, Any] = {
+    duties, conflicts = obligations(ingested.licences())
+    facts: dict[str, Any] = {
         "format": FORMAT,
         "name": recipe.name,
         "inputs": inputs,
@@ -251,19 +260,21 @@ def _write(
         ],
         "models": {chosen_name(TABLE, stage): list(stage.models) for stage in recipe.stages if stage.models},
         "dataset": composed.counts | {"suspect": suspect},
-        "warnings": composed.warnings,
+        "warnings": [*composed.warnings, *(f"licences: {line}" for line in conflicts)],
         "licences": ingested.licences(),
+        "obligations": {"duties": duties, "conflicts": conflicts},
     }
-    for name, text in (("README.md", card(manifest)), ("report.html", report(manifest))):
-        write_text(folder / name, text)
-        rows[name] = {"rows": None}
-    manifest["files"] = {
-        path: {"sha256": sha256(folder / path), "bytes": (folder / path).stat().st_size, **fact}
-        for path, fact in sorted(rows.items())
-    }
-    manifest["fingerprint"] = digest(canonical(manifest), size=16)
-    write_json(folder / MANIFEST, manifest)
-    return manifest
+    return publish(folder, facts, rows, _points(recipe, outcomes))
+
+
+def _points(recipe: Recipe, outcomes: Sequence[Outcome]) -> pl.DataFrame | None:
+    """Where a sample of the labelled rows stands on the map; None without an `encode` stage."""
+    if not any("vector" in stage.writes for stage in recipe.stages):
+        return None
+    rows = pl.concat([part.kept(("vector", "toxicity")) for part in outcomes[-1].parts])
+    rows = rows.filter(pl.col("toxicity").is_not_null())
+    shown = rows.filter(pl.col("id").is_in(sample(rows["id"]).implode())).sort("id")
+    return project(shown["id"], shown["vector"].to_numpy())
 
 
 def _check_order(recipe: Recipe, path: Path) -> None:
@@ -289,6 +300,15 @@ def _check_order(recipe: Recipe, path: Path) -> None:
                     where = f"{path}: stages[{at}]: {name}"
                     raise RecipeError(f"{where} changes {column!r}, which {early} read before it; put {early!r} after it")
         available |= set(stage.writes)
+    _check_pairers(recipe, available, path)
+
+
+def _check_pairers(recipe: Recipe, available: set[str], path: Path) -> None:
+    for at, pairer in enumerate(recipe.pairing):
+        for column in pairer.reads:
+            if column not in available:
+                where = f"{path}: pairing[{at}]: {chosen_name(PAIRERS, pairer)}"
+                raise RecipeError(f"{where} reads {column!r}, which no stage writes; add 'encode' to stages")
 
 
 def _check_encoder(names: Sequence[str], recipe: Recipe, path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
 
+from curate.figures import Figure
+from curate.formats import stages
 from curate.html import Html, bars, page, section, table, tag
 from curate.pairing.splits import SPLITS
 
@@ -15,12 +17,15 @@ MOST_SOURCES = 200  # lines of the table of sources; the others are summed, so t
 Manifest = Mapping[str, Any]
 
 
-def report(manifest: Manifest) -> str:
+def report(manifest: Manifest, drawn: Sequence[Figure] = (), samples: Html | None = None) -> str:
     """The page.
 
     Args:
         manifest: of the dataset; `files` and `fingerprint` are not needed.
+        drawn: its figures.
+        samples: what `gallery` made of rows that were thrown away.
     """
+    figure = {one.name: one for one in drawn}
     counts = manifest["dataset"]
     return page(
         f"{manifest['name']}: how this dataset was made",
@@ -28,20 +33,24 @@ def report(manifest: Manifest) -> str:
         _warnings(manifest),
         section("Records", _records(manifest)),
         section("Rows, stage by stage", _flow(manifest), _dropped(manifest)),
-        section("Labels", _labels(counts)),
+        section("What was thrown away", samples) if samples else None,
+        section("What other thresholds would have changed", *_starting(figure, "threshold_")) if drawn else None,
+        section("Labels", _labels(counts), *_starting(figure, "scores_"), *_starting(figure, "agreement")),
         section("Outputs", _outputs(counts), _purged(counts)),
-        section("Pairs", _strategies(counts)),
-        section("What the outputs hold", _contents(counts)),
+        section("Pairs", _strategies(counts), *_starting(figure, "lengths")),
+        section("What the outputs hold", _contents(counts), *_starting(figure, "language"), *_starting(figure, "map")),
+        section("Copies", *_starting(figure, "clusters")) if drawn else None,
         section("Sources", _sources(manifest)),
         section("How it was made", _made(manifest)),
     )
 
 
-def stages(manifest: Manifest) -> list[dict[str, Any]]:
-    """The stages in order, and composing as the last: rows in = kept + dropped by reason in each."""
-    counts = manifest["dataset"]
-    last = {"stage": "compose", "rows_in": counts["rows_in"], "kept": counts["kept"], "dropped": counts["dropped"]}
-    return [*manifest["stages"], last]
+def _starting(figures: Mapping[str, Figure], stem: str) -> Iterator[Html]:
+    """Figures whose name begins so, each with its caption and where its numbers lie; long tables are folded."""
+    for name, one in figures.items():
+        if name.startswith(stem):
+            lead = tag("p", tag("b", one.title), " ", one.caption, " ", tag("span", f"figures/{name}.csv", class_="quiet"))
+            yield tag("div", lead, one.picture if one.picture is not None else table(one.header, one.rows))
 
 
 def _warnings(manifest: Manifest) -> Html | None:
@@ -134,6 +143,7 @@ def _sources(manifest: Manifest) -> Html:
         "div",
         table(("source", "records", "rows", "skipped", "quarantined", "sha256"), rows),
         table(("licence", "rows"), licences),
+        tag("ul", *(tag("li", line) for part in manifest["obligations"].values() for line in part)),
     )
 
 

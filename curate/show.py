@@ -9,9 +9,8 @@ from typing import Any
 import polars as pl
 
 from curate.errors import DataError
-from curate.formats import read_manifest, read_output
+from curate.formats import read_manifest, read_output, stages
 from curate.pairing.suspects import suspects
-from curate.report import stages
 from curate.schema import EVIDENCE
 from curate.stages.leaders import keep_leaders
 from curate.store import read_parquet
@@ -45,7 +44,7 @@ def show(folder: Path, stage: str | None = None, threshold: float | None = None,
     if path not in manifest["files"]:
         raise DataError(f"--stage {stage}: no similarities are stored for it; stages that have some: {_comparing(manifest)}")
     edges = read_parquet(folder / path)
-    rows = _entered(folder, manifest, stage)
+    rows = entered(folder, manifest, stage)
     if stage == "repeated_completions":
         return "\n".join(_caps(manifest, edges, rows))
     lines = _thresholds(folder, manifest, stage, edges, rows, threshold, show_text)
@@ -77,7 +76,7 @@ def _caps(manifest: Mapping[str, Any], edges: pl.DataFrame, rows: pl.DataFrame) 
 
 def _suspects(folder: Path, manifest: Mapping[str, Any], stage: str, edges: pl.DataFrame) -> list[str]:
     """Near copies with opposite labels: how many, and the likest."""
-    threshold = _used(manifest, stage)
+    threshold = used_threshold(manifest, stage)
     if stage != "near_duplicates" or threshold is None:
         return []
     found = suspects(edges, read_output(folder, manifest, "corpus/", ["id", "record", "side", "toxic"]), threshold)
@@ -90,7 +89,7 @@ def _comparing(manifest: Mapping[str, Any]) -> str:
     return ", ".join(found) or "none in this build"
 
 
-def _entered(folder: Path, manifest: Mapping[str, Any], stage: str) -> pl.DataFrame:
+def entered(folder: Path, manifest: Mapping[str, Any], stage: str) -> pl.DataFrame:
     """Rows that reached a stage, in the order in which it visits them, with the label that it knew of then.
 
     The corpus tells labels and evidence as they were at the end: what only the consensus knew is taken away again for a
@@ -124,10 +123,10 @@ def _thresholds(
     threshold: float | None,
     show_text: bool,
 ) -> list[str]:
-    used = _used(manifest, stage)
+    used = used_threshold(manifest, stage)
     floor = float(edges["score"].min() or 0.0)  # type: ignore[arg-type]
     grid = [threshold] if threshold is not None else sorted({*(at for at in GRID if at >= floor), *([used] if used else [])})
-    dropped = {at: _dropped(edges, rows, at) for at in grid}
+    dropped = {at: would_drop(edges, rows, at) for at in grid}
     body: list[tuple[str, ...]] = []
     shown: list[tuple[str, str]] = []
     for at, higher in zip(grid, [*grid[1:], None], strict=True):
@@ -152,13 +151,14 @@ def _thresholds(
     return lines
 
 
-def _used(manifest: Mapping[str, Any], stage: str) -> float | None:
+def used_threshold(manifest: Mapping[str, Any], stage: str) -> float | None:
+    """The threshold that the build used; None for a stage that has none."""
     options = next(entry[stage] for entry in manifest["recipe"]["stages"] if stage in entry)
     value = options.get("threshold")
     return float(value) if value is not None else None
 
 
-def _dropped(edges: pl.DataFrame, rows: pl.DataFrame, threshold: float) -> pl.DataFrame:
+def would_drop(edges: pl.DataFrame, rows: pl.DataFrame, threshold: float) -> pl.DataFrame:
     """Rows that a threshold drops: `id`, `twin`, `score`; decided as the stages decide."""
     at = {name: row for row, name in enumerate(rows["id"])}
     numbered = edges.select(

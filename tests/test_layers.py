@@ -26,6 +26,7 @@ FLOORS = [
         "verify",
         "summary",
         "figures",
+        "gallery",
         "croissant",
         "licences",
         "publish",

@@ -10,18 +10,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
-from curate.card import card
 from curate.compose import Composed, Dataset, compose
+from curate.figures import project
 from curate.formats import write_dataset
+from curate.licences import obligations
 from curate.pairing import PAIRERS
 from curate.policy import load_policy
+from curate.publish import publish
 from curate.recipe import plain
-from curate.report import report
-from curate.schema import MESSAGE, canonical, digest
-from curate.store import sha256, write_json, write_parquet
+from curate.schema import MESSAGE, digest
+from curate.store import write_parquet
 
 Rows = Callable[..., pl.DataFrame]
 
@@ -70,6 +72,7 @@ def rows() -> Rows:
 
 
 STAGES = [{"near_duplicates": {"threshold": 0.8}}, {"consensus": {"labelers": ["column", "head"]}}]
+MAP = np.random.default_rng(0).normal(size=(1_000, 4))
 NEAR = ({1, 2, 4}, {5, 11})  # rows of `neighbours` that are near copies of each other: .9 alike
 FARTHER = (20, 23)  # .72 alike
 
@@ -142,13 +145,14 @@ def manifest_of(frame: pl.DataFrame, composed: Composed, dataset: Dataset) -> di
         "dataset": composed.counts,
         "warnings": composed.warnings,
         "licences": dict(licences),
+        "obligations": dict(zip(("duties", "conflicts"), obligations(licences), strict=True)),
     }
 
 
 def write_folder(frame: pl.DataFrame, folder: Path) -> dict[str, Any]:
     """Write a dataset folder as a build would; returns its manifest."""
     dataset = Dataset()
-    composed = compose(frame, dataset, [make() for make in PAIRERS.values()], seed=0)
+    composed = compose(frame, dataset, [PAIRERS[name]() for name in ("given", "same_prompt")], seed=0)
     files = write_dataset(composed, folder)
     manifest = manifest_of(frame, composed, dataset)
     ids = frame["id"].to_list()
@@ -157,15 +161,7 @@ def write_folder(frame: pl.DataFrame, folder: Path) -> dict[str, Any]:
     edges = pl.DataFrame(near, schema={"a": pl.String, "b": pl.String, "score": pl.Float32}, orient="row")
     write_parquet(folder / "similarity/near_duplicates.parquet", edges)
     files["similarity/near_duplicates.parquet"] = {"rows": edges.height}
-    for name, text in (("README.md", card(manifest)), ("report.html", report(manifest))):
-        (folder / name).write_text(text, "utf-8")
-        files[name] = {"rows": None}
-    manifest["files"] = {
-        path: {"sha256": sha256(folder / path), "bytes": (folder / path).stat().st_size, **fact} for path, fact in files.items()
-    }
-    manifest["fingerprint"] = digest(canonical(manifest))
-    write_json(folder / "manifest.json", manifest)
-    return manifest
+    return publish(folder, manifest, files, project(frame["id"], MAP[: frame.height]))
 
 
 @pytest.fixture(scope="session")
