@@ -5,31 +5,38 @@ Conservation: each row that the stages kept is either in at least one output or 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from functools import cache
+from typing import Annotated, Any, Literal
 
 import polars as pl
 import xxhash
 from pydantic import Field
 
 from curate.errors import DataError
-from curate.pairing import INDEX, PAIR, PAIRERS, Pairer
+from curate.pairing import INDEX, PAIRERS, Context, Limits, Pairer
 from curate.pairing.counts import count, warnings
-from curate.pairing.invariants import check_pairs
-from curate.pairing.outputs import paired_output, sft_output, unpaired_output
+from curate.pairing.outputs import Form, paired_output, sft_output, unpaired_output
+from curate.pairing.pairer import Vectors, no_vectors
+from curate.pairing.propose import propose
+from curate.pairing.refusals import refuses
 from curate.pairing.splits import BACKGROUND, CLUSTERS, SPLITS, Splits, assign, purge
-from curate.pairing.unpaired import benign, limit_benign
+from curate.pairing.unpaired import BALANCE, benign, limit_benign
+from curate.pairing.verdicts import overrule
 from curate.recipe import chosen_name, config
-from curate.schema import ROW, digest
+from curate.schema import ROW
 from curate.similarity import normalise
+from curate.stages.pii_patterns import find
 
 COMPOSE = "compose"
 """What the corpus names as `stage` for a row that is dropped here."""
 
-REASONS = ("empty", "abstained", "conflict", BACKGROUND, "purged", "benign_share")
+REASONS = ("empty", "abstained", "conflict", BACKGROUND, "personal_data", "purged", "preferred", "benign_share")
 """Why a row that every stage kept is in no output: no completion text; no label; its text is toxic in one row and
-non_toxic in another; it may be read but not trained on; training shows it already; there are enough benign rows."""
+non_toxic in another; it may be read but not trained on; personal data shows in it in spite of `pii`; training shows it already;
+people compared it with another and the labels do not bear them out; there are enough benign rows."""
 
 COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     **ROW,
@@ -58,14 +65,25 @@ class Dataset:
         splits: shares of the splits.
         benign_share: most benign rows in train, as a share of unpaired and of sft rows, in [0, 1]; a row is benign when
             no completion of its prompt is toxic. Fewer are taken as they are, and the real share is counted.
+        balance: desirable rows for each undesirable one of train up to which benign rows are let in whatever their share, so
+            that a set of many toxic rows does not go without mild ones. From 4/3 on KTO's Eq. 8 would weigh undesirable rows up.
         prompt_template: the prompt of a row that has none; one mild line.
         min_margin: least toxicity of rejected minus toxicity of chosen in a pair, in [0, 1].
+        max_length_ratio: most characters of the longer side of a pair per character of the shorter.
+        refusal_share: most refusals among the chosen sides of a split, in [0, 1].
+        form: `conversational` (lists of messages) or `standard` (plain texts), as TRL calls them.
+        also: file formats to write beside Parquet; a CSV cell that a spreadsheet would take for a formula gets an apostrophe.
     """
 
     splits: Splits = Splits()
     benign_share: Annotated[float, Field(ge=0, le=1)] = 0.25
+    balance: Annotated[float, Field(ge=0)] = BALANCE
     prompt_template: Annotated[str, Field(min_length=1)] = "Write one short message, as you would in a chat."
     min_margin: Annotated[float, Field(ge=0, le=1)] = 0.3
+    max_length_ratio: Annotated[float, Field(ge=1)] = 5.0
+    refusal_share: Annotated[float, Field(ge=0, le=1)] = 0.25
+    form: Form = "conversational"
+    also: tuple[Literal["jsonl", "csv"], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +94,7 @@ class Composed:
         paired: split -> pairs.
         unpaired: split -> rows with `label` (true: desirable, that is non_toxic).
         sft: split -> desirable rows.
+        refused: candidates that became no pair, and why: `pairing.PAIR`.
         corpus: every row of the build, kept or dropped.
         counts: what the manifest holds under `dataset`.
         warnings: one line each.
@@ -84,12 +103,21 @@ class Composed:
     paired: dict[str, pl.DataFrame]
     unpaired: dict[str, pl.DataFrame]
     sft: dict[str, pl.DataFrame]
+    refused: pl.DataFrame
     corpus: pl.DataFrame
     counts: dict[str, Any]
     warnings: list[str]
 
 
-def compose(rows: pl.DataFrame, dataset: Dataset, pairers: Sequence[Pairer], seed: int) -> Composed:
+def compose(
+    rows: pl.DataFrame,
+    dataset: Dataset,
+    pairers: Sequence[Pairer],
+    seed: int,
+    *,
+    vectors: Callable[[pl.Series], Vectors] = no_vectors,
+    verdicts: Mapping[str, bool | None] | None = None,
+) -> Composed:
     """Make the outputs of a build.
 
     Args:
@@ -97,13 +125,15 @@ def compose(rows: pl.DataFrame, dataset: Dataset, pairers: Sequence[Pairer], see
             `score_*`; `reason` is null for kept rows.
         dataset: the recipe's section.
         pairers: in order; a pair that two of them propose is the first one's.
-        seed: key of the splits.
+        seed: key of the splits and of the order within each.
+        vectors: ids of kept rows -> vectors of their completions.
+        verdicts: row id -> what a person said of it (toxic, not, or null: cannot tell); outranks every labeler.
 
     Raises:
         DataError: no kept row has a label.
         InvariantError: a pair that must not exist.
     """
-    rows = _with_keys(_complete(rows))
+    rows, reviewed = overrule(_with_keys(_complete(rows)), verdicts or {})
     rows = rows.with_columns(split=assign(rows, dataset.splits, seed), benign=benign(rows))
     fates = _fates(rows)
     if not fates["why"].null_count():
@@ -114,15 +144,20 @@ def compose(rows: pl.DataFrame, dataset: Dataset, pairers: Sequence[Pairer], see
     fates = _overrule(fates, purged.select("id", why=pl.lit("purged"), twin="twin"))
 
     index = _index(rows, fates)
-    pairs, refused = _pairs(index, dataset.min_margin, pairers)
-    unpaired, sft, unused = _unpaired(rows.join(fates.filter(pl.col("why").is_null()), on="id", how="semi"), dataset)
-    fates = _overrule(fates, unused.select("id", why=pl.lit("benign_share"), twin=pl.lit(None, pl.String)))
+    context = Context(Limits(dataset.min_margin, dataset.max_length_ratio), vectors)
+    pairs, refused = propose(index, pairers, context, dataset.refusal_share)
+    kept = rows.join(fates.filter(pl.col("why").is_null()), on="id", how="semi")
+    compared = _only_compared(kept, pairs, refused)
+    unpaired, sft, unused = _unpaired(kept, compared, pairs, dataset)
+    fates = _overrule(fates, unused)
 
-    counts = count(rows, fates, purged, pairs, refused, unpaired, sft, dataset.benign_share)
+    names = [chosen_name(PAIRERS, pairer) for pairer in pairers]
+    counts = count(rows, fates, purged, pairs, refused, unpaired, sft, dataset.benign_share, names) | {"verdicts": reviewed}
     return Composed(
-        paired=_by_split(paired_output(pairs, rows, dataset.prompt_template)),
-        unpaired=_by_split(unpaired_output(unpaired, dataset.prompt_template)),
-        sft=_by_split(sft_output(sft, dataset.prompt_template)),
+        paired=_by_split(paired_output(pairs, rows, dataset.prompt_template, dataset.form, seed)),
+        unpaired=_by_split(unpaired_output(unpaired, dataset.prompt_template, dataset.form, seed)),
+        sft=_by_split(sft_output(sft, dataset.prompt_template, dataset.form, seed)),
+        refused=refused,
         corpus=_corpus(rows, fates),
         counts=counts,
         warnings=warnings(counts, dataset.splits.purge_warn),
@@ -151,11 +186,22 @@ def _with_keys(rows: pl.DataFrame) -> pl.DataFrame:
         .list.eval(pl.concat_str([element.field("role"), element.field("content")], separator=": ", ignore_nulls=True))
         .list.join("\n")
     ).to_series()
+
+    @cache
+    def shows(text: str | None) -> bool:
+        return bool(find(text or ""))
+
+    kept = rows["reason"].is_null()
+    personal = [
+        alive and shows(prompt) | shows(text) for prompt, text, alive in zip(prompts, rows["completion"], kept, strict=True)
+    ]
     return rows.with_columns(
         prompt_key=pl.Series([text_key(text) if text else None for text in prompts], dtype=pl.UInt64),
         completion_key=pl.Series([text_key(text) if text else None for text in rows["completion"]], dtype=pl.UInt64),
         chars=pl.col("completion").str.len_chars(),
         words=pl.col("completion").str.count_matches(r"\S+"),
+        refusal=pl.Series([refuses(text or "") for text in rows["completion"]], dtype=pl.Boolean),
+        personal=pl.Series(personal, dtype=pl.Boolean),
     )
 
 
@@ -164,18 +210,27 @@ def _fates(rows: pl.DataFrame) -> pl.DataFrame:
     kept = rows.filter(pl.col("reason").is_null())
     labelled = pl.col("toxic").is_not_null() & pl.col("toxicity").is_not_null()
     both_ways = (
-        kept.filter(labelled).group_by("completion_key").agg(labels=pl.col("toxic").n_unique()).filter(pl.col("labels") > 1)
+        kept.filter(labelled)
+        .group_by("completion_key")
+        .agg(labels=pl.col("toxic").n_unique(), said=pl.col("toxic").filter("reviewed").n_unique())
+        .filter(pl.col("labels") > 1)
     )
+    settled = both_ways.filter(pl.col("said") == 1)  # by a person, against whom no other row's label counts
     return kept.select(
         "id",
         why=pl.when(pl.col("completion").str.strip_chars().fill_null("") == "")
         .then(pl.lit("empty"))
         .when(~labelled)
         .then(pl.lit("abstained"))
-        .when(pl.col("completion_key").is_in(both_ways["completion_key"].implode()))
+        .when(
+            pl.col("completion_key").is_in(both_ways["completion_key"].implode())
+            & ~(pl.col("reviewed") & pl.col("completion_key").is_in(settled["completion_key"].implode()))
+        )
         .then(pl.lit("conflict"))
         .when(pl.col("split") == BACKGROUND)
-        .then(pl.lit(BACKGROUND)),
+        .then(pl.lit(BACKGROUND))
+        .when("personal")
+        .then(pl.lit("personal_data")),
         twin=pl.lit(None, pl.String),
     )
 
@@ -195,49 +250,76 @@ def _overrule(fates: pl.DataFrame, later: pl.DataFrame) -> pl.DataFrame:
 
 
 def _index(rows: pl.DataFrame, fates: pl.DataFrame) -> pl.DataFrame:
-    """What pairers see: rows in a split, those without a usable label as abstained."""
+    """What pairers see: rows in a split, those without a usable label as abstained, and stand-ins for exact copies."""
     seen = rows.join(fates, on="id", how="inner", suffix="_fate", maintain_order="left").filter(
         pl.col("why").is_null() | pl.col("why").is_in(["abstained", "conflict"]), pl.col("split") != BACKGROUND
     )
     sure = pl.col("why").is_null()
-    return seen.with_columns(pl.when(sure).then("toxic"), pl.when(sure).then("toxicity")).select(
-        pl.col(name).cast(kind) for name, kind in INDEX.items()
+    scores = [pl.col(name) for name in rows.columns if name.startswith("score_")]
+    agreed = (
+        pl.when("toxic").then(pl.min_horizontal(scores) >= 0.5).otherwise(pl.max_horizontal(scores) <= 0.5).fill_null(value=True)
+        if scores
+        else pl.lit(value=True)
+    )
+    seen = seen.with_columns(
+        pl.when(sure).then("toxic"),
+        pl.when(sure).then("toxicity"),
+        agreed=agreed,
+        paired=pl.lit(value=False),
+        stands_for=pl.lit(None, pl.String),
+    ).select(pl.col(name).cast(kind) for name, kind in INDEX.items())
+    return pl.concat([seen, _stand_ins(rows, seen)])
+
+
+def _stand_ins(rows: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
+    """For each side of a pair that was dropped as an exact copy of a row that is there: that row's facts in its place."""
+    there = ("record", "side", "derived_from")
+    origins = pl.col("id").is_in(rows["derived_from"].drop_nulls().unique().implode())
+    gone = rows.filter(pl.col("reason") == "exact_duplicate", pl.col("side").is_not_null() | origins).select("id", "twin", *there)
+    return (
+        gone.join(seen.drop("stands_for", *there), left_on="twin", right_on="id", how="inner")
+        .rename({"id": "stands_for", "twin": "id"})
+        .select(pl.col(name).cast(kind) for name, kind in INDEX.items())
     )
 
 
-def _pairs(index: pl.DataFrame, min_margin: float, pairers: Sequence[Pairer]) -> tuple[pl.DataFrame, dict[str, dict[str, int]]]:
-    """Accepted pairs with their split, and refused candidates by strategy and reason."""
-    found = pl.concat([pl.DataFrame(schema=PAIR), *(pairer.pair(index) for pairer in pairers)])
-    thin = pl.col("margin") < pl.lit(min_margin, pl.Float32)
-    again = pl.col("reason").is_null() & ~pl.struct("chosen_id", "rejected_id", "reason").is_first_distinct()
-    found = found.with_columns(
-        reason=pl.when(pl.col("reason").is_null() & thin)
-        .then(pl.lit("thin_margin"))
-        .when(again)
-        .then(pl.lit("proposed_before"))
-        .otherwise("reason")
+def _only_compared(kept: pl.DataFrame, pairs: pl.DataFrame, refused: pl.DataFrame) -> pl.Series:
+    """True for rows of which people only said that one is better than the other: their labels are no evidence of it.
+
+    These are the sides of given pairs that the labels do not separate, a rejected side that is called non_toxic and a chosen one
+    that is called toxic.
+    """
+    said = pl.concat(
+        [
+            pairs.select("chosen_id", "rejected_id", "strategy", "relation"),
+            refused.select("chosen_id", "rejected_id", "strategy", relation="reason"),
+        ]
     )
-    refused: dict[str, dict[str, int]] = {chosen_name(PAIRERS, pairer): {} for pairer in pairers}
-    reasons = found.filter(pl.col("reason").is_not_null()).group_by("strategy", "reason").len().sort("strategy", "reason")
-    for strategy, reason, candidates in reasons.iter_rows():
-        refused[strategy][reason] = candidates
-    pairs = found.filter(pl.col("reason").is_null()).drop("reason")
-    check_pairs(pairs, index, min_margin)
-    ids = [digest("pair", chosen, rejected) for chosen, rejected in pairs.select("chosen_id", "rejected_id").iter_rows()]
-    split = pairs.select("chosen_id").join(index, left_on="chosen_id", right_on="id", how="left", maintain_order="left")["split"]
-    return pairs.with_columns(pl.Series("id", ids, dtype=pl.String), split).sort("id"), refused
+    apart = said.filter(pl.col("strategy") == "given", pl.col("relation").is_in(["preferred", "contradicted", "not_separated"]))
+    names = pl.concat([apart["chosen_id"], apart["rejected_id"]]).drop_nulls().unique()
+    sided = pl.col("side").is_in(["chosen", "rejected"])
+    against = ((pl.col("side") == "rejected") & ~pl.col("toxic")) | ((pl.col("side") == "chosen") & pl.col("toxic"))
+    return kept.select(
+        (sided & pl.col("id").is_in(names.implode())).fill_null(value=False) | against.fill_null(value=False)
+    ).to_series()
 
 
-def _unpaired(rows: pl.DataFrame, dataset: Dataset) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Unpaired rows, sft rows, and rows that the benign share keeps out of both; held-out rows all stay."""
+def _unpaired(
+    rows: pl.DataFrame, compared: pl.Series, pairs: pl.DataFrame, dataset: Dataset
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Unpaired rows, sft rows, and `id`, `why`, `twin` of rows in no output; held-out rows all stay."""
+    undesirable = rows.filter(~compared & pl.Series(rows["toxic"])).filter(pl.col("split") == "train").height
 
     def limited(frame: pl.DataFrame) -> pl.DataFrame:
         train = frame.filter(pl.col("split") == "train")
-        train = train.filter(limit_benign(train, dataset.benign_share))
+        train = train.filter(limit_benign(train, dataset.benign_share, math.floor(dataset.balance * undesirable)))
         return pl.concat([train, frame.filter(pl.col("split") != "train")]).sort("id")
 
-    unpaired, sft = limited(rows), limited(rows.filter(~pl.col("toxic")))
-    unused = rows.join(unpaired, on="id", how="anti").join(sft, on="id", how="anti")
+    unpaired = limited(rows.filter(~compared))
+    sft = limited(rows.filter(~pl.col("toxic") & (~compared | (pl.col("side") == "chosen"))))
+    used = pl.concat([unpaired["id"], sft["id"], pairs["chosen_id"], pairs["rejected_id"]]).unique()
+    why = pl.when(compared).then(pl.lit("preferred")).otherwise(pl.lit("benign_share"))
+    unused = rows.select("id", why=why, twin=pl.lit(None, pl.String)).filter(~pl.col("id").is_in(used.implode()))
     return unpaired, sft, unused
 
 

@@ -24,9 +24,14 @@ ROW: dict[str, pl.DataType | type[pl.DataType]] = {
     "votes": pl.UInt16,  # how many votes `given` rests on; 0 without any
     "evidence": pl.String,  # what `given` is: one of EVIDENCE; null without a label
     "category": pl.String,  # policy category that came with the data
-    "side": pl.String,  # "chosen" | "rejected" in a record that came as a pair, else null
+    "side": pl.String,  # one of SIDES; null for a row that stands alone
+    "derived_from": pl.String,  # id of the row that this one rewrites or samples an answer for; null where there is none
 }
 """A row as mining leaves it and as `parts/` stores it. Stages add columns or replace `prompt` and `completion`."""
+
+SIDES = ("chosen", "rejected", "original", "rewrite", "sample")
+"""What a row is to another: the sides of a pair that people compared; a toxic text and a rewrite of it, from a parallel set or
+generated; an answer sampled from the model to be aligned."""
 
 EVIDENCE = ("human", "votes", "machine")
 """Kinds of evidence for a label, best first. A single label that came with the data counts as human."""

@@ -12,21 +12,21 @@ import polars as pl
 from curate.compose import COLUMNS, COMPOSE
 from curate.contracts import Schema
 from curate.errors import StorageError
-from curate.formats import read_manifest, read_output
-from curate.pairing.outputs import PAIRED, SFT, UNPAIRED
+from curate.formats import OUTPUTS, read_manifest, read_output
+from curate.pairing.outputs import PAIRED, schema_of, transcript
+from curate.pairing.pairer import PAIR
 from curate.pairing.splits import CLUSTERS, SPLITS
 from curate.schema import canonical, digest
 from curate.similarity import normalise
+from curate.stages.pii_patterns import find
 from curate.store import read_parquet, sha256
 
 Manifest = Mapping[str, Any]
 Problems = Iterator[str]
 
 SCHEMAS: dict[str, Schema] = {
-    "paired": PAIRED,
-    "unpaired": UNPAIRED,
-    "sft": SFT,
     "corpus": COLUMNS,
+    "refused": PAIR,
     "similarity": {"a": pl.String, "b": pl.String, "score": pl.Float32},
 }
 TOLERANCE = 1e-6  # of a margin: one rounding of float32 in [0, 1]
@@ -54,6 +54,7 @@ def verify(folder: Path) -> list[str]:
         *_row_laws(manifest, rows),
         *_labels(folder, manifest, kept),
         *_pairs(folder, manifest, kept),
+        *_orders(folder, manifest),
         *_splits(manifest, kept),
     ]
 
@@ -75,8 +76,10 @@ def _files(folder: Path, manifest: Manifest) -> Problems:
 
 
 def _shapes(folder: Path, manifest: Manifest) -> Problems:
+    form = manifest["recipe"]["dataset"]["form"]
     for path, fact in sorted(manifest["files"].items()):
-        expected = SCHEMAS.get(path.split("/")[0])
+        room = path.split("/")[0]
+        expected = schema_of(room, form) if room in OUTPUTS else SCHEMAS.get(room)
         if not path.endswith(".parquet") or expected is None:
             continue
         try:
@@ -160,13 +163,18 @@ def _labels(folder: Path, manifest: Manifest, kept: pl.DataFrame) -> Problems:
             laws = {
                 "are not kept rows of the corpus": pl.col("source").is_not_null(),
                 "have a label of the wrong polarity": pl.col("label") != pl.col("toxic"),
-                "have a completion that is not the corpus' text": _says("completion", "completion_kept"),
+                "have a completion that is not the corpus' text": _says(manifest, "completion", "completion_kept"),
                 "belong to another split": pl.col("split") == split,
                 "stand there more than once": pl.col("id").is_unique(),
             }
             yield from _broken(where, facts, laws)
+    for split in SPLITS:
+        used.update(*read_output(folder, manifest, f"paired/{split}-", ["chosen_id", "rejected_id"]).get_columns())
     if missing := kept["id"].n_unique() - len(used & set(kept["id"])):
-        yield f"corpus: {missing:,} rows are marked kept, but are in neither unpaired nor sft"
+        yield f"corpus: {missing:,} rows are marked kept, but are in no output"
+    personal = [name for name, text in kept.select("id", "completion").iter_rows() if find(text)]
+    if personal:
+        yield f"corpus: {len(personal):,} kept rows still show personal data, first {min(personal)}"
     both = kept.group_by("words").agg(pl.col("toxic").n_unique(), pl.col("id").min()).filter(pl.col("toxic") > 1)
     if both.height:
         yield f"corpus: {both.height:,} texts are toxic in one kept row and non_toxic in another, first {both['id'].sort()[0]}"
@@ -174,8 +182,12 @@ def _labels(folder: Path, manifest: Manifest, kept: pl.DataFrame) -> Problems:
 
 def _pairs(folder: Path, manifest: Manifest, kept: pl.DataFrame) -> Problems:
     """Every invariant of a pair, from the corpus' rows."""
-    least = manifest["recipe"]["dataset"]["min_margin"]
-    facts = kept.select("id", "record", "side", "split", "toxic", "toxicity", "words", "asked", "completion", "prompt")
+    options = manifest["recipe"]["dataset"]
+    least, longest = options["min_margin"], options["max_length_ratio"]
+    names = ("id", "record", "side", "derived_from", "split", "toxic", "toxicity", "words", "asked", "completion", "prompt")
+    facts = kept.select(names)
+    if options["form"] == "standard":
+        facts = facts.with_columns(prompt=pl.Series([transcript(asked) for asked in facts["prompt"]], dtype=pl.String))
     for split in SPLITS:
         where = f"paired/{split}"
         pairs = read_output(folder, manifest, f"{where}-", list(PAIRED))
@@ -188,24 +200,26 @@ def _pairs(folder: Path, manifest: Manifest, kept: pl.DataFrame) -> Problems:
             pairs = pairs.join(there, left_on=f"{side}_id", right_on="id", how="left")
         gap = pl.col("rejected_row_toxicity") - pl.col("chosen_row_toxicity")
         prompt = pl.col("prompt") == pl.col("rejected_row_prompt")
+        preferred, lent = pl.col("relation") == "preferred", pl.col("strategy") == "nearest_neighbour"
+        sizes = [pl.col(f"{side}_row_completion").str.len_chars().clip(lower_bound=1) for side in ("chosen", "rejected")]
         laws = {
             "name a row that the corpus does not keep": pl.col("chosen_row_words").is_not_null()
             & pl.col("rejected_row_words").is_not_null(),
-            "have a toxic chosen side or a non_toxic rejected side": ~pl.col("chosen_row_toxic") & pl.col("rejected_row_toxic"),
+            "have a toxic chosen side": ~pl.col("chosen_row_toxic"),
+            "have a rejected side that their relation does not fit": pl.col("rejected_row_toxic") != preferred,
+            "are merely preferred, but not given": ~preferred | (pl.col("strategy") == "given"),
             "have one text on both sides": pl.col("chosen_row_words") != pl.col("rejected_row_words"),
             "have a margin that is not the toxicity between the sides": (pl.col("margin") - gap).abs() <= TOLERANCE,
-            f"have a margin under {least:g}": pl.col("margin") >= least - TOLERANCE,
-            "answer two prompts": pl.col("chosen_row_asked").eq_missing(pl.col("rejected_row_asked")),
+            f"have a margin under {least:g}": preferred | (pl.col("margin") >= least - TOLERANCE),
+            f"have a side more than {longest:g} times as long as the other": pl.max_horizontal(sizes)
+            <= longest * pl.min_horizontal(sizes) + TOLERANCE,
+            "answer two prompts": lent | pl.col("chosen_row_asked").eq_missing(pl.col("rejected_row_asked")),
             "have a prompt that is not their rows'": prompt | pl.col("rejected_row_asked").is_null(),
             "have a side of another split": (pl.col("chosen_row_split") == split) & (pl.col("rejected_row_split") == split),
-            "have a side that is not the corpus' text": _says("chosen", "chosen_row_completion")
-            & _says("rejected", "rejected_row_completion"),
-            "are `given`, but not the two sides of one record": (pl.col("strategy") != "given")
-            | (
-                (pl.col("chosen_row_record") == pl.col("rejected_row_record"))
-                & (pl.col("chosen_row_side") == "chosen")
-                & (pl.col("rejected_row_side") == "rejected")
-            ),
+            "have a side that is not the corpus' text": _says(manifest, "chosen", "chosen_row_completion")
+            & _says(manifest, "rejected", "rejected_row_completion"),
+            "were not measured for likeness": ~pl.col("strategy").is_in(["rewrite", "nearest_neighbour"])
+            | pl.col("similarity").is_between(-1 - TOLERANCE, 1 + TOLERANCE),
             "stand there more than once": pl.struct("chosen_id", "rejected_id").is_unique(),
         }
         yield from _broken(where, pairs, laws)
@@ -228,8 +242,19 @@ def _splits(manifest: Manifest, kept: pl.DataFrame) -> Problems:
             yield f"{source}: is never to be trained on, but has rows in train or validation"
 
 
-def _says(messages: str, text: str) -> pl.Expr:
-    """One message, by the assistant, with this text."""
+def _orders(folder: Path, manifest: Manifest) -> Problems:
+    """Every split has each rank once, so that a subset of any size is there."""
+    for output in OUTPUTS:
+        for split in SPLITS:
+            ranks = read_output(folder, manifest, f"{output}/{split}-", ["subset_rank"])["subset_rank"]
+            if not ranks.sort().equals(pl.Series(range(len(ranks)), dtype=ranks.dtype), check_names=False):
+                yield f"{output}/{split}: subset_rank does not count its rows from 0"
+
+
+def _says(manifest: Manifest, messages: str, text: str) -> pl.Expr:
+    """One message, by the assistant, with this text; or, in the standard form, just the text."""
+    if manifest["recipe"]["dataset"]["form"] == "standard":
+        return pl.col(messages) == pl.col(text)
     first = pl.col(messages).list.first().struct
     return (pl.col(messages).list.len() == 1) & (first.field("role") == "assistant") & (first.field("content") == pl.col(text))
 

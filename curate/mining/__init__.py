@@ -20,7 +20,7 @@ from curate.sources import Source
 
 __all__ = ["VERSION", "Miner", "Roles", "Threads", "find_roles", "flat"]
 
-VERSION = 2  # of readers and mining together: moves when the same bytes would give other rows
+VERSION = 3  # of readers and mining together: moves when the same bytes would give other rows
 
 Row = dict[str, Any]
 Turn = tuple[str, str]  # author, text
@@ -102,6 +102,7 @@ class Miner:
                 "thread": row.get("thread") or self._own_thread(fields),
                 "author": self._author(fields),
                 "side": row.get("side"),
+                "derived_from": row_id(name, 0) if row.get("side") == "rewrite" else None,  # the original is mined first
             }
         return rows or "empty"
 
@@ -141,9 +142,9 @@ class Miner:
         if not toxic.strip() or not neutral:
             raise _Skip("empty")
         category = given(fields, self._roles, self._settings, self._policy).category
-        yield {"prompt": [], "completion": toxic, "side": "rejected", **_label(Given(1.0, 1, category))}
+        yield {"prompt": [], "completion": toxic, "side": "original", **_label(Given(1.0, 1, category))}
         for text in neutral:
-            yield {"prompt": [], "completion": text, "side": "chosen", **_label(Given(0.0, 1))}
+            yield {"prompt": [], "completion": text, "side": "rewrite", **_label(Given(0.0, 1))}
 
     def _messages(self, fields: Mapping[str, Any]) -> Iterator[Row]:
         talk = messages(self._value(fields, "messages"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
+from curate.pairing import bias
 from curate.pairing.splits import SPLITS
 from curate.pairing.unpaired import kto_weights
 
@@ -18,10 +19,11 @@ def count(
     fates: pl.DataFrame,
     purged: pl.DataFrame,
     pairs: pl.DataFrame,
-    refused: Mapping[str, Mapping[str, int]],
+    refused: pl.DataFrame,
     unpaired: pl.DataFrame,
     sft: pl.DataFrame,
     benign_share: float,
+    strategies: Sequence[str],
 ) -> Counts:
     """Count the outputs.
 
@@ -30,10 +32,11 @@ def count(
         fates: `id`, `why` of each row that the stages kept; null: it is in an output.
         purged: as `splits.purge` returns it.
         pairs: accepted pairs, with `strategy` and `split`.
-        refused: strategy -> reason -> candidates that became no pair.
+        refused: candidates that became no pair, with `strategy` and `reason`.
         unpaired: rows of the unpaired output, with `split`, `toxic`, `benign`, `evidence`, `variety`, `words`.
         sft: rows of the sft output.
         benign_share: the share asked for.
+        strategies: names of the recipe's pairers, in order.
 
     Returns:
         Plain values. `rows_in` = `kept` + the sum of `dropped`.
@@ -54,9 +57,15 @@ def count(
         "sft": _by_split(sft),
         "splits": _tally(rows["split"]),
         "strategies": {
-            name: {"pairs": pairs.filter(pl.col("strategy") == name).height, "refused": dict(why)}
-            for name, why in refused.items()
+            name: {
+                "pairs": pairs.filter(pl.col("strategy") == name).height,
+                "refused": _tally(refused.filter(pl.col("strategy") == name)["reason"]),
+            }
+            for name in strategies
         },
+        "relations": _tally(pairs["relation"]),
+        "generated": _tally(rows.filter(pl.col("derived_from").is_not_null(), pl.col("given").is_null())["side"]),
+        "bias": {"paired": bias.of_pairs(pairs, rows), "unpaired": bias.of_unpaired(unpaired)},
         "benign": {
             "asked": benign_share,
             "unpaired": _by_split(unpaired.filter("benign")),
@@ -107,7 +116,9 @@ def warnings(counts: Counts, purge_warn: float) -> list[str]:
         share = counts["benign"][f"{output}_train_share"]
         if share is not None and share < asked - 0.01:
             said.append(f"benign rows are {share:.1%} of {output} train, {asked:.0%} was asked: all there are were taken")
-    return said
+    if counts["verdicts"]["unknown"]:
+        said.append(f"verdicts: {counts['verdicts']['unknown']:,} name no row of this build")
+    return said + bias.warnings(counts["bias"])
 
 
 def _by_split(frame: pl.DataFrame) -> dict[str, int]:

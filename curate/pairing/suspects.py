@@ -8,7 +8,8 @@ import polars as pl
 def suspects(edges: pl.DataFrame, rows: pl.DataFrame, threshold: float) -> pl.DataFrame:
     """Pairs of near copies of which one is toxic and the other is not, likest first.
 
-    A record that came as a pair says on purpose that its two sides differ, however close they are: it is no suspect.
+    A record that came as a pair says on purpose that its two sides differ, however close they are, and so does a rewrite: these
+    are no suspects.
 
     Args:
         edges: `a`, `b` (ids), `score`, as a stage that compares rows stores them.

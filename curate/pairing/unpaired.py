@@ -10,6 +10,10 @@ KTO_RATIO = (1.0, 4 / 3)
 """Range of λ_D n_D / (λ_U n_U), Eq. 8 of Ethayarajh et al. (2024), KTO: Model Alignment as Prospect Theoretic Optimization."""
 
 
+BALANCE = KTO_RATIO[1]
+"""Desirable rows per undesirable one up to which no weight is needed."""
+
+
 def benign(rows: pl.DataFrame) -> pl.Series:
     """True where no completion of a row's prompt is known to be toxic; rows without a prompt count as one prompt.
 
@@ -19,15 +23,16 @@ def benign(rows: pl.DataFrame) -> pl.Series:
     return rows.select(benign=~(pl.col("toxic").fill_null(value=False).any().over("prompt_key")))["benign"]
 
 
-def limit_benign(rows: pl.DataFrame, share: float) -> pl.Series:
-    """Which rows stay so that at most `share` of them are benign: all others, and benign ones in order of id.
+def limit_benign(rows: pl.DataFrame, share: float, balance: int = 0) -> pl.Series:
+    """Which rows stay so that at most `share` of them are benign, or `balance` rows are desirable, whichever lets more in.
 
-    An id is a hash, so its order is as good as drawn by lot, and the rows let in under one share are among those let in
-    under any larger one. Where there is nothing but benign rows, all stay.
+    All others stay, and benign ones in order of id. An id is a hash, so its order is as good as drawn by lot, and the rows let
+    in under one share are among those let in under any larger one. Where there is nothing but benign rows, all stay.
 
     Args:
-        rows: `id`, `benign`.
+        rows: `id`, `benign`, `toxic`.
         share: in [0, 1].
+        balance: desirable rows up to which benign ones are let in.
 
     Returns:
         Boolean, one per row, same order.
@@ -35,8 +40,9 @@ def limit_benign(rows: pl.DataFrame, share: float) -> pl.Series:
     others = rows.height - int(rows["benign"].sum())
     if others == 0 or share >= 1:
         return pl.repeat(value=True, n=rows.height, eager=True, dtype=pl.Boolean)
-    room = math.floor(others * share / (1 - share) + 1e-9)
-    let_in = rows.filter("benign")["id"].sort().head(room)
+    desirable = rows.filter(~pl.col("benign") & ~pl.col("toxic")).height
+    room = max(math.floor(others * share / (1 - share) + 1e-9), balance - desirable)
+    let_in = rows.filter("benign")["id"].sort().head(max(room, 0))
     return rows.select(~pl.col("benign") | pl.col("id").is_in(let_in.implode())).to_series()
 
 

@@ -18,7 +18,7 @@ from curate.pairing import PAIRERS
 from curate.pairing.splits import Splits
 
 Rows = Callable[..., pl.DataFrame]
-ALL = [make() for make in PAIRERS.values()]
+ALL = [make() for make in PAIRERS.values() if not make.reads]
 
 
 def everywhere(frames: dict[str, pl.DataFrame]) -> pl.DataFrame:

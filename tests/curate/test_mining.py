@@ -195,15 +195,16 @@ def test_a_tie_and_a_vote_for_nobody_give_no_pair() -> None:
     ]
 
 
-def test_a_parallel_set_rejects_the_toxic_side_and_never_the_neutral_one() -> None:
+def test_a_parallel_set_gives_a_toxic_original_and_rewrites_that_derive_from_it() -> None:
     record = {"toxic": "this stupid plan again", "neutral1": "this plan again", "neutral2": "that plan once more", "neutral3": ""}
     toxic, *neutral = rows(mine([record, {**record, "neutral1": "", "neutral2": ""}]))
-    assert (toxic["side"], toxic["given"], toxic["completion"]) == ("rejected", 1.0, "this stupid plan again")
+    assert (toxic["side"], toxic["given"], toxic["completion"]) == ("original", 1.0, "this stupid plan again")
     assert [(row["side"], row["given"], row["completion"]) for row in neutral] == [
-        ("chosen", 0.0, "this plan again"),
-        ("chosen", 0.0, "that plan once more"),
+        ("rewrite", 0.0, "this plan again"),
+        ("rewrite", 0.0, "that plan once more"),
     ]
     assert len({row["record"] for row in (toxic, *neutral)}) == 1
+    assert [row["derived_from"] for row in (toxic, *neutral)] == [None, *[toxic["id"]] * len(neutral)]
 
 
 def test_a_numeric_toxic_column_is_a_label_not_a_text() -> None:

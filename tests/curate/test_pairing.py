@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
-from curate.pairing import INDEX, PAIR, PAIRERS
+from curate.pairing import INDEX, PAIR, PAIRERS, Context, Limits
 from curate.pairing.given import Given
 from curate.pairing.invariants import InvariantError, check_pairs
 from curate.pairing.same_prompt import SamePrompt
@@ -18,12 +19,26 @@ def index(*lines: dict[str, Any]) -> pl.DataFrame:
     """Rows of one prompt in train unless a line says otherwise; `toxicity` decides `toxic`."""
     made = [
         {"id": f"row{at}", "record": f"record{at}", "side": None, "prompt_key": 7, "completion_key": at, "split": "train"}
-        | {"chars": 10, "words": 2, "thread": None, "evidence": "machine"}
+        | {"chars": 10, "words": 2, "evidence": "machine", "agreed": True, "refusal": False, "paired": False}
+        | dict.fromkeys(("stands_for", "derived_from", "thread", "variety", "variety_score"))
         | line
         | {"toxic": None if line["toxicity"] is None else line["toxicity"] > 0.5}
         for at, line in enumerate(lines)
     ]
     return pl.DataFrame(made, schema=INDEX)
+
+
+def spread(ids: pl.Series) -> np.ndarray[Any, Any]:
+    """Vectors in which "row0" and "row1", "row2" and "row3" ... are near each other, and others are not."""
+    made = np.zeros((len(ids), 64), np.float32)
+    for at, name in enumerate(ids):
+        number = int(str(name).removeprefix("row"))
+        made[at, number // 2] = 1.0
+        made[at, 32 + number] = 0.5
+    return np.asarray(made / np.linalg.norm(made, axis=1, keepdims=True), np.float16).astype(np.float32)
+
+
+ANY = Context(Limits(), spread)
 
 
 def names(pairs: pl.DataFrame) -> list[tuple[str, str]]:
@@ -32,8 +47,8 @@ def names(pairs: pl.DataFrame) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("name", PAIRERS)
 def test_every_pairer_answers_in_the_one_shape_even_to_nothing(name: str) -> None:
-    assert PAIRERS[name]().pair(index()).schema == pl.Schema(PAIR)
-    some = PAIRERS[name]().pair(index({"toxicity": 0.1}, {"toxicity": 0.9}))
+    assert PAIRERS[name]().pair(index(), ANY).schema == pl.Schema(PAIR)
+    some = PAIRERS[name]().pair(index({"toxicity": 0.1}, {"toxicity": 0.9}), ANY)
     assert some.schema == pl.Schema(PAIR) and set(some["strategy"]) <= {name}
 
 
@@ -41,8 +56,8 @@ def test_every_pairer_answers_in_the_one_shape_even_to_nothing(name: str) -> Non
 def test_the_order_of_rows_changes_no_pair(name: str) -> None:
     lines = [{"toxicity": at / 20, "record": f"record{at // 2}", "side": ("chosen", "rejected")[at % 2]} for at in range(20)]
     rows = index(*lines)
-    pairs = PAIRERS[name]().pair(rows)
-    again = PAIRERS[name]().pair(rows.reverse())
+    pairs = PAIRERS[name]().pair(rows, ANY)
+    again = PAIRERS[name]().pair(rows.reverse(), ANY)
     assert pairs.sort("chosen_id", "rejected_id").equals(again.sort("chosen_id", "rejected_id"))
 
 
@@ -52,7 +67,7 @@ def sides(chosen: float | None, rejected: float | None, **other: Any) -> pl.Data
 
 
 def test_a_given_pair_that_the_labels_separate_is_taken() -> None:
-    pairs = Given().pair(sides(0.1, 0.9))
+    pairs = Given().pair(sides(0.1, 0.9), ANY)
     assert names(pairs) == [("row0", "row1")]
     assert pairs["margin"][0] == pytest.approx(0.8)
 
@@ -60,8 +75,8 @@ def test_a_given_pair_that_the_labels_separate_is_taken() -> None:
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
-        (sides(0.9, 0.1), "not_separated"),
-        (sides(0.1, 0.2), "not_separated"),
+        (sides(0.9, 0.1), "contradicted"),
+        (sides(0.9, 0.8), "not_separated"),
         (sides(0.1, None), "abstained"),
         (sides(None, 0.9), "abstained"),
         (sides(0.1, 0.9).head(1), "side_dropped"),
@@ -71,23 +86,31 @@ def test_a_given_pair_that_the_labels_separate_is_taken() -> None:
     ],
 )
 def test_a_given_pair_that_does_not_hold_says_why(rows: pl.DataFrame, reason: str) -> None:
-    assert Given().pair(rows)["reason"].to_list() == [reason]
+    assert Given().pair(rows, ANY)["reason"].to_list() == [reason]
 
 
 def test_a_given_pair_without_a_prompt_is_taken() -> None:
-    assert names(Given().pair(sides(0.1, 0.9).with_columns(prompt_key=pl.lit(None, pl.UInt64)))) == [("row0", "row1")]
+    assert names(Given().pair(sides(0.1, 0.9).with_columns(prompt_key=pl.lit(None, pl.UInt64)), ANY)) == [("row0", "row1")]
 
 
 def test_widest_margins_come_first_and_caps_hold() -> None:
     rows = index(*({"toxicity": value} for value in (0.0, 0.1, 0.2, 0.8, 0.9, 1.0)))
-    assert names(SamePrompt(max_per_prompt=1).pair(rows)) == [("row0", "row5")]
-    assert names(SamePrompt(max_per_prompt=3, max_uses=1).pair(rows)) == [("row0", "row5"), ("row1", "row4"), ("row2", "row3")]
-    assert names(SamePrompt(max_per_prompt=3, max_uses=2).pair(rows)) == [("row0", "row5"), ("row0", "row4"), ("row1", "row5")]
+    assert names(SamePrompt(max_per_prompt=1).pair(rows, ANY)) == [("row0", "row5")]
+    assert names(SamePrompt(max_per_prompt=3, max_uses=1).pair(rows, ANY)) == [
+        ("row0", "row5"),
+        ("row1", "row4"),
+        ("row2", "row3"),
+    ]
+    assert names(SamePrompt(max_per_prompt=3, max_uses=2).pair(rows, ANY)) == [
+        ("row0", "row5"),
+        ("row0", "row4"),
+        ("row1", "row5"),
+    ]
 
 
 def test_equal_margins_are_settled_by_id() -> None:
     rows = index({"toxicity": 0.9}, {"toxicity": 0.1}, {"toxicity": 0.1}, {"toxicity": 0.9})
-    assert names(SamePrompt(max_per_prompt=2, max_uses=1).pair(rows)) == [("row1", "row0"), ("row2", "row3")]
+    assert names(SamePrompt(max_per_prompt=2, max_uses=1).pair(rows, ANY)) == [("row1", "row0"), ("row2", "row3")]
 
 
 def test_looking_at_the_most_extreme_rows_only_finds_what_looking_at_all_finds() -> None:
@@ -108,24 +131,26 @@ def test_looking_at_the_most_extreme_rows_only_finds_what_looking_at_all_finds()
             uses = [name for one in taken for name in one]
             if len(taken) < pairer.max_per_prompt and all(uses.count(name) < pairer.max_uses for name in pair):
                 taken.append(pair)
-        assert sorted(names(pairer.pair(rows))) == sorted(taken)
+        assert sorted(names(pairer.pair(rows, ANY))) == sorted(taken)
 
 
 def test_rows_of_different_prompts_splits_or_without_a_prompt_are_not_paired() -> None:
-    assert names(SamePrompt().pair(index({"toxicity": 0.1}, {"toxicity": 0.9, "prompt_key": 8}))) == []
-    assert names(SamePrompt().pair(index({"toxicity": 0.1}, {"toxicity": 0.9, "split": "test"}))) == []
-    assert names(SamePrompt().pair(index({"toxicity": 0.1, "prompt_key": None}, {"toxicity": 0.9, "prompt_key": None}))) == []
-    assert names(SamePrompt().pair(index({"toxicity": 0.1}, {"toxicity": None}))) == []
+    assert names(SamePrompt().pair(index({"toxicity": 0.1}, {"toxicity": 0.9, "prompt_key": 8}), ANY)) == []
+    assert names(SamePrompt().pair(index({"toxicity": 0.1}, {"toxicity": 0.9, "split": "test"}), ANY)) == []
+    assert (
+        names(SamePrompt().pair(index({"toxicity": 0.1, "prompt_key": None}, {"toxicity": 0.9, "prompt_key": None}), ANY)) == []
+    )
+    assert names(SamePrompt().pair(index({"toxicity": 0.1}, {"toxicity": None}), ANY)) == []
 
 
 def good_pair() -> tuple[pl.DataFrame, pl.DataFrame]:
     rows = index({"toxicity": 0.1}, {"toxicity": 0.9})
-    return SamePrompt().pair(rows), rows
+    return SamePrompt().pair(rows, ANY), rows
 
 
 def test_a_good_pair_passes() -> None:
     pairs, rows = good_pair()
-    check_pairs(pairs, rows, 0.3)
+    check_pairs(pairs, rows, Limits(0.3, 5))
 
 
 @pytest.mark.parametrize(
@@ -145,12 +170,12 @@ def test_a_good_pair_passes() -> None:
 def test_a_pair_that_must_not_exist_stops_the_build(law: str, spoil: Any) -> None:
     pairs, rows = spoil(*good_pair())
     with pytest.raises(InvariantError, match=law):
-        check_pairs(pairs, rows, 0.3)
+        check_pairs(pairs, rows, Limits(0.3, 5))
 
 
 def test_a_margin_under_the_least_stops_the_build() -> None:
     with pytest.raises(InvariantError, match=r"at least 0\.9"):
-        check_pairs(*good_pair(), 0.9)
+        check_pairs(*good_pair(), Limits(0.9, 5))
 
 
 def test_a_prompt_is_benign_when_no_reply_to_it_is_toxic() -> None:
@@ -159,7 +184,9 @@ def test_a_prompt_is_benign_when_no_reply_to_it_is_toxic() -> None:
 
 
 def test_rows_let_in_under_a_small_share_are_let_in_under_a_larger_one() -> None:
-    rows = pl.DataFrame({"id": [f"{(at * 37) % 100:02}" for at in range(100)], "benign": [at % 4 != 0 for at in range(100)]})
+    rows = pl.DataFrame(
+        {"id": [f"{(at * 37) % 100:02}" for at in range(100)], "benign": [at % 4 != 0 for at in range(100)]}
+    ).with_columns(toxic=pl.lit(value=False))
     few, many = (set(rows.filter(limit_benign(rows, share))["id"]) for share in (0.2, 0.5))
     assert few < many
     assert rows.filter(limit_benign(rows, 0.5))["benign"].sum() == 25
