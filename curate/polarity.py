@@ -6,6 +6,8 @@ import math
 
 import polars as pl
 
+from curate.policy import load_policy
+
 SIGMAS = 3.0  # standard errors below chance from which it is no accident: once in 700 honest sources that machines cannot read
 
 
@@ -30,7 +32,7 @@ def contradictions(rows: pl.DataFrame) -> list[str]:
         pl.col("_toxic").is_not_null()
     )
     found: dict[str, str] = {}
-    for column in sorted(name for name in rows.columns if name.startswith("score_") and name != "score_column"):
+    for column in sorted(name for name in load_policy().labeler_scores(rows.columns) if name != "score_column"):
         for source, auc, toxic, others in _agreement(labelled, column).iter_rows():
             error = math.sqrt((toxic + others + 1) / (12 * toxic * others))
             if source not in found and auc + SIGMAS * error < 0.5:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -176,6 +176,18 @@ class Policy:
         except ValueError:
             return None
         return (toxic / total, total) if total > 0 and 0 <= toxic <= total else None
+
+    def labeler_scores(self, columns: Iterable[str]) -> list[str]:
+        """Of a table's columns those with a labeler's score of toxicity, not those with its scores of categories.
+
+        >>> load_policy().labeler_scores(["id", "score_head", "score_hf", "score_hf_sexual", "score"])
+        ['score_head', 'score_hf']
+        """
+        return [
+            name
+            for name in columns
+            if name.startswith("score_") and not name.endswith(tuple(f"_{one}" for one in self.categories))
+        ]
 
     @cached_property
     def _words(self) -> dict[str, tuple[bool | None, str | None]]:

@@ -113,7 +113,7 @@ def _compare(
                 raise Conservation(f"{name}: keys() gave {keys.payload.height} payloads for {rows.height} rows")
             buckets.append(keys.buckets.with_columns(pl.col("row") + pl.lit(offset, pl.UInt32)))
             payloads.append(keys.payload)
-            facts.append(_evidence(rows))
+            facts.append(_evidence(rows, stage.reads))
             offset += rows.height
             progress.add(part.base.rows)
     heights = [frame.height for frame in facts]
@@ -144,7 +144,8 @@ def _known(part: Part) -> tuple[str, ...]:
     return ("evidence", "given", "votes", *(name for name in ("toxic", "score_column") if name in written))
 
 
-def _evidence(rows: pl.DataFrame) -> pl.DataFrame:
+def _evidence(rows: pl.DataFrame, reads: Sequence[str]) -> pl.DataFrame:
+    """What `decide` is told of each row, the scores among `reads` included."""
     toxic = pl.lit(None, dtype=pl.Boolean)
     if "score_column" in rows.columns:
         score = pl.col("score_column")
@@ -152,7 +153,8 @@ def _evidence(rows: pl.DataFrame) -> pl.DataFrame:
     if "toxic" in rows.columns:  # the consensus has spoken, abstentions included
         toxic = pl.col("toxic")
     kind = pl.col("evidence").replace_strict({kind: rank for rank, kind in enumerate(EVIDENCE)}, default=len(EVIDENCE))
-    return rows.select("id", toxic.alias("toxic"), kind.cast(pl.UInt8).alias("kind"), "given", "votes")
+    scores = [name for name in reads if name.startswith("score_")]
+    return rows.select("id", toxic.alias("toxic"), kind.cast(pl.UInt8).alias("kind"), "given", "votes", *scores)
 
 
 def _ranked(facts: pl.DataFrame) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from curate.stages.pii import Pii
 from curate.stages.repair import Repair
 from curate.stages.repeated_completions import RepeatedCompletions
 from curate.stages.semantic_duplicates import SemanticDuplicates
+from curate.stages.undecided import Undecided
 
 __all__ = ["STAGES", "CorpusStage", "Keys", "RowStage", "Schema"]
 
@@ -25,4 +26,5 @@ STAGES: dict[str, type[RowStage] | type[CorpusStage]] = {
     "near_duplicates": NearDuplicates,
     "encode": Encode,
     "semantic_duplicates": SemanticDuplicates,
+    "undecided": Undecided,
 }

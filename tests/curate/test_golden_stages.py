@@ -20,6 +20,7 @@ GOLDEN: dict[str, tuple[int, str]] = {
     "exact_duplicates": (2, "b46b27b6782acce6"),
     "repeated_completions": (1, "81fbeb40e9660da5"),
     "near_duplicates": (1, "71d437632269a02b"),
+    "undecided": (1, "3532c323866a2dcf"),
 }
 
 # Encoders differ in the last bits between processors, and what follows them with them: their own tests hold them to ranges.
@@ -48,8 +49,10 @@ def rows() -> pl.DataFrame:
     ids = [digest(str(index)) for index in range(len(PAIRS))]
     return pl.DataFrame(
         {"id": ids, "prompt": prompts, "completion": [text for _, text in PAIRS]}
+        | {"score_head": [at / (len(PAIRS) - 1) for at in range(len(PAIRS))]}
         | {"toxic": None, "side": None, "kind": 0, "given": [float(index % 2) for index in range(len(PAIRS))], "votes": 1},
         schema={"id": pl.String, "prompt": pl.List(MESSAGE), "completion": pl.String, "toxic": pl.Boolean, "side": pl.String}
+        | {"score_head": pl.Float32}
         | {"kind": pl.UInt8, "given": pl.Float32, "votes": pl.UInt16},
     )
 
@@ -59,7 +62,9 @@ def put_out(stage: RowStage | CorpusStage) -> list[dict[str, Any]]:
     table = rows()
     if hasattr(stage, "keys"):
         keys = stage.keys(table.select(stage.reads))
-        ranked = table.select("id", pl.int_range(pl.len(), dtype=pl.UInt32).alias("rank"), "toxic", "kind", "given", "votes")
+        ranked = table.select(
+            "id", pl.int_range(pl.len(), dtype=pl.UInt32).alias("rank"), "toxic", "kind", "given", "votes", "score_head"
+        )
         result = stage.decide(stage.edges(keys.buckets, keys.payload), ranked)
     else:
         result = stage(table.select(stage.reads))
