@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import yaml
 
 from curate.errors import StorageError
-from curate.formats import data_files, stages
+from curate.formats import OUTPUTS, data_files, stages
+from curate.pairing.outputs import schema_of
 from curate.pairing.splits import SPLITS
 from curate.policy import load_policy
+from curate.schema import MESSAGE
 
 HUB_LICENCES = frozenset(
     "apache-2.0 mit cc0-1.0 cc-by-2.0 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-4.0 cc-by-nc-sa-4.0 cc-by-nd-4.0 "
@@ -52,11 +55,25 @@ def _head(manifest: Manifest) -> dict[str, Any]:
         "task_categories": ["text-generation"],
         "tags": ["preference-data", "toxicity", "singlish", "not-for-all-audiences"],
         "size_categories": [next((word for limit, word in SIZES if rows < limit), "n>10M")],
+        "dataset_info": [_info(name, manifest) for name in files if name in OUTPUTS],
         "configs": [
             {"config_name": name, "data_files": list(paths)} | ({"default": True} if at == 0 else {})
             for at, (name, paths) in enumerate(files.items())
         ],
     }
+
+
+def _info(output: str, manifest: Manifest) -> dict[str, Any]:
+    """Columns of one output, as the Hub's viewer and `load_dataset` read them; the files hold the same."""
+    schema = schema_of(output, manifest["recipe"]["dataset"]["form"])
+    return {"config_name": output, "features": [_feature(name, kind) for name, kind in schema.items()]}
+
+
+def _feature(name: str, kind: pl.DataType | type[pl.DataType]) -> dict[str, Any]:
+    if kind == pl.List(MESSAGE):
+        return {"name": name, "list": [{"name": "role", "dtype": "string"}, {"name": "content", "dtype": "string"}]}
+    words = {pl.Boolean: "bool", pl.Float32: "float32", pl.UInt32: "uint32", pl.Int64: "int64"}
+    return {"name": name, "dtype": next((word for one, word in words.items() if kind == one), "string")}
 
 
 def _fields(manifest: Manifest) -> dict[str, str]:
@@ -101,6 +118,9 @@ def _fields(manifest: Manifest) -> dict[str, str]:
         "purged_share": f"{counts['purged']['share']:.2%}",
         "never_train": _never_train(dataset["splits"]["never_train"]),
         "versions": "Made with " + ", ".join(f"{name} {version}" for name, version in manifest["versions"].items()) + ".",
+        "agreement": _agreement(manifest),
+        "duties": "".join(f"- {_plain(line)}\n" for line in manifest["obligations"]["duties"]) or "- nothing\n",
+        "conflicts": _conflicts(manifest["obligations"]["conflicts"]),
         "variety": _table(("variety", "rows"), list(counts["variety"].items())),
         "pii": _table(("type", "replacements"), list(counts["pii"].items())),
         "words": words or "no rows",
@@ -114,6 +134,17 @@ def _outputs(counts: Mapping[str, Any]) -> str:
         rows.append((f"unpaired, {side}", *(counts["unpaired"][split][side] for split in SPLITS)))
     rows.append(("sft", *(counts["sft"][split] for split in SPLITS)))
     return _table(("rows", *SPLITS), rows)
+
+
+def _agreement(manifest: Manifest) -> str:
+    found = manifest.get("figures", {}).get("agreement", {"header": [], "rows": []})
+    return _table(found["header"], found["rows"])
+
+
+def _conflicts(lines: Sequence[str]) -> str:
+    if not lines:
+        return "No conflict between them is known here.\n"
+    return "What is open or in conflict, and not settled by this card:\n\n" + "".join(f"- {_plain(line)}\n" for line in lines)
 
 
 def _kto(weights: Mapping[str, float] | None) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from curate.formats import OUTPUTS
-from curate.pairing.outputs import PAIRED, SFT, UNPAIRED
+from curate.pairing.outputs import Form, schema_of
 from curate.policy import load_policy
 from curate.schema import MESSAGE
 
@@ -38,7 +38,6 @@ CONTEXT: Json = {
         ).split()
     },
 }
-SCHEMAS = {"paired": PAIRED, "unpaired": UNPAIRED, "sft": SFT}
 WHAT = {
     "paired": "Pairs of completions of one prompt: chosen is non_toxic, rejected toxic.",
     "unpaired": "Single completions; label is true where the completion is desirable, that is non_toxic.",
@@ -77,7 +76,7 @@ def croissant(manifest: Manifest) -> Json:
         "distribution": [
             *({"@type": "cr:FileObject", **_file(path, fact)} for path, fact in sorted(files.items())),
         ],
-        "recordSet": [_records(path) for path in sorted(files)],
+        "recordSet": [_records(path, manifest["recipe"]["dataset"]["form"]) for path in sorted(files)],
     }
 
 
@@ -92,7 +91,7 @@ def _file(path: str, fact: Mapping[str, Any]) -> Json:
     }
 
 
-def _records(path: str) -> Json:
+def _records(path: str, form: Form) -> Json:
     """A record set per file, so that a split keeps its name and a reader needs no glob."""
     output, name = path.split("/")[0], path.removesuffix(".parquet")
     return {
@@ -100,7 +99,7 @@ def _records(path: str) -> Json:
         "@id": name,
         "name": name,
         "description": WHAT[output],
-        "field": [_field(name, column, kind, path) for column, kind in SCHEMAS[output].items()],
+        "field": [_field(name, column, kind, path) for column, kind in schema_of(output, form).items()],
     }
 
 
