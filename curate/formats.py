@@ -9,9 +9,10 @@ from typing import Any
 
 import polars as pl
 
-from curate.compose import Composed
+from curate.compose import COLUMNS, Composed
 from curate.errors import DataError, StorageError
 from curate.exports import WRITERS
+from curate.pairing.outputs import schema_of
 from curate.store import PARQUET_ROWS, read_parquet, write_parquet
 
 OUTPUTS = ("paired", "unpaired", "sft")
@@ -92,7 +93,11 @@ def read_output(folder: Path, manifest: Mapping[str, Any], stem: str, columns: S
     """
     paths = sorted(path for path in manifest["files"] if path.startswith(stem) and path.endswith(".parquet"))
     parts = [read_parquet(folder / path, list(columns)) for path in paths]
-    return pl.concat(parts) if parts else pl.DataFrame(schema=dict.fromkeys(columns, pl.Null))
+    if parts:
+        return pl.concat(parts)
+    room = stem.split("/")[0]
+    known = schema_of(room, manifest["recipe"]["dataset"]["form"]) if room in OUTPUTS else COLUMNS
+    return pl.DataFrame(schema={name: known.get(name, pl.Null) for name in columns})
 
 
 def _write(frame: pl.DataFrame, folder: Path, stem: str) -> dict[str, dict[str, Any]]:

@@ -135,7 +135,7 @@ def _row_laws(manifest: Manifest, rows: pl.DataFrame) -> Problems:
 
 def _kept(folder: Path, manifest: Manifest) -> pl.DataFrame:
     """Kept rows, with `words` and `asked`: completion and prompt as a reader would compare them."""
-    columns = ["id", "record", "side", "source", "reason", "split", "toxic", "toxicity", "prompt", "completion", *CLUSTERS]
+    columns = ["id", "source", "reason", "split", "toxic", "toxicity", "prompt", "completion", *CLUSTERS]
     kept = read_output(folder, manifest, "corpus/", columns).filter(pl.col("reason").is_null())
     asked = [[(one["role"], normalise(one["content"] or "")) for one in prompt] for prompt in kept["prompt"]]
     return kept.with_columns(
@@ -184,7 +184,7 @@ def _pairs(folder: Path, manifest: Manifest, kept: pl.DataFrame) -> Problems:
     """Every invariant of a pair, from the corpus' rows."""
     options = manifest["recipe"]["dataset"]
     least, longest = options["min_margin"], options["max_length_ratio"]
-    names = ("id", "record", "side", "derived_from", "split", "toxic", "toxicity", "words", "asked", "completion", "prompt")
+    names = ("id", "split", "toxic", "toxicity", "words", "asked", "completion", "prompt")
     facts = kept.select(names)
     if options["form"] == "standard":
         facts = facts.with_columns(prompt=pl.Series([transcript(asked) for asked in facts["prompt"]], dtype=pl.String))
