@@ -236,5 +236,6 @@ def _claims(dataset: Dataset, split: str) -> dict[str, list[tuple[str, bool]]]:
         claims["sft"] = [(name, True) for name in sft["id"].to_list()]
     if not paired.is_empty():
         claims["paired"] = [(name, True) for name in paired["chosen_id"].to_list()]
-        claims["paired"] += [(name, False) for name in paired["rejected_id"].to_list()]
+        judged = paired.filter(pl.col("relation") == "toxicity") if "relation" in paired.columns else paired
+        claims["paired"] += [(name, False) for name in judged["rejected_id"].to_list()]  # "preferred" says only: the lesser one
     return claims
