@@ -30,10 +30,15 @@ def gallery(folder: Path, manifest: Mapping[str, Any], show_text: bool = False) 
     for stage, reason, size in groups:
         some = rows.filter((pl.col("stage") == stage) & (pl.col("reason") == reason)).head(SAMPLES).to_dicts()
         lines.append((stage, reason, size, tag("div", *(_one(row) for row in some))))
-    lead = (
-        "`curate explain DIR ID` tells the life of a row; `curate report DIR --show-text --to FILE` makes this page with texts."
+    lead = tag(
+        "p",
+        tag("code", "curate explain DIR ID"),
+        " tells the life of a row; ",
+        tag("code", "curate report DIR --show-text --to FILE"),
+        " makes this page with texts.",
+        class_="quiet",
     )
-    return tag("div", tag("p", lead, class_="quiet"), table(("stage", "reason", "rows", "some of them"), lines))
+    return tag("div", lead, table(("stage", "reason", "rows", "some of them"), lines))
 
 
 def _one(row: Mapping[str, Any]) -> Html:
