@@ -9,6 +9,7 @@ from curate.labelers.detoxify import Detoxify
 from curate.labelers.head import Head
 from curate.labelers.hf import Hf
 from curate.labelers.lexicon import Lexicon
+from curate.labelers.llm import Llm
 from curate.labelers.ngram import Ngram
 
 __all__ = ["LABELERS", "RowStage", "TextLabeler"]
@@ -20,5 +21,6 @@ LABELERS: dict[str, type[RowStage]] = {
     "lexicon": Lexicon,
     "detoxify": Detoxify,
     "hf": Hf,
+    "llm": Llm,
     "consensus": Consensus,
 }

@@ -35,7 +35,9 @@ def columns_read(only: Only | None) -> tuple[str, ...]:
     return ("completion", UNDECIDED) if only else ("completion",)
 
 
-def score_texts(name: str, key: str, texts: Sequence[str], width: int, compute: Scorer) -> Scores:
+def score_texts(
+    name: str, key: str, texts: Sequence[str], width: int, compute: Scorer, progress: Progress | None = None
+) -> Scores:
     """Scores of texts: what the cache knows of them, and what the labeler says of the others; with progress.
 
     Args:
@@ -44,9 +46,12 @@ def score_texts(name: str, key: str, texts: Sequence[str], width: int, compute: 
         texts: any texts.
         width: numbers a text.
         compute: scores of texts that are not known yet.
+        progress: told of each text; one of its own by default.
     """
-    with Progress(name, len(set(texts)), "texts") as progress:
-        return cached(key, texts, lambda some: compute(some, progress), width, progress)
+    if progress is None:
+        with Progress(name, len(set(texts)), "texts") as own:
+            return score_texts(name, key, texts, width, compute, own)
+    return cached(key, texts, lambda some: compute(some, progress), width, progress)
 
 
 def score_rows(rows: pl.DataFrame, writes: Schema, only: Only | None, scores: Callable[[Sequence[str]], Scores]) -> pl.DataFrame:
