@@ -6,7 +6,6 @@ last, so an unchanged file is not read again, and one whose reading was cut shor
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import itertools
 from collections import Counter
@@ -30,7 +29,7 @@ from curate.readers.container import ZIP_ERRORS
 from curate.receipts import ROOMS, FileReport, believed, write_receipt
 from curate.recipe import plain
 from curate.schema import ROW, canonical, digest
-from curate.sources import Discovered, LeftAside, Source, SourceFile, source_for
+from curate.sources import Discovered, LeftAside, Source, SourceFile, check_matches, may_name_table, source_for
 from curate.store import PARQUET_ROWS, Stored, commit, sha256
 from curate.tombstones import REASON, Tombstones, load_tombstones
 
@@ -123,9 +122,11 @@ def ingest(
 
     Raises:
         DataError: more records are broken than the limit allows.
-        RecipeError: the recipe names a column that a file does not have.
+        RecipeError: the recipe names a column that a file does not have, or a file or table that is not there.
         StorageError: the disk will not take the parts.
     """
+    names = [*(file.name for file in found.files), *(entry.name for entry in found.left_aside)]
+    check_matches(sources, names)
     policy = load_policy()
     work.mkdir(mode=0o700, parents=True, exist_ok=True)  # raw text will lie there
     tombstones = load_tombstones(work, author_key)
@@ -158,6 +159,9 @@ def ingest(
             reports.append(known[0])
             parts.extend(known[1])
             left = None if left is None else left - known[0].records
+    if limit is None:
+        tables = [f"{report.source}/{table}" for report in reports for table in report.roles.get("tables", ())]
+        check_matches(sources, [*names, *tables], partly=False)
     result = Ingested(tuple(parts), tuple(reports), tuple(sorted(aside)), tuple(reread))
     _check_share(result, quarantine_limit, work)
     return result
@@ -291,13 +295,8 @@ def _key(file: SourceFile, facts: str, sources: Sequence[Source], policy: Policy
     What the recipe may say of tables within the file counts too: only reading tells which tables it has.
     """
     said = [{name: value for name, value in plain(source_for(file.name, sources)).items() if name != "match"}]
-    said += [plain(source) for source in sources if _may_name_table(source.match, file.name)]
+    said += [plain(source) for source in sources if may_name_table(source.match, file.name)]
     return digest(file.name, facts, canonical([VERSION, said, limit]), policy.hash, digest("author", author_key))
-
-
-def _may_name_table(pattern: str, name: str) -> bool:
-    """Whether some "name/table" fits a pattern: then what the pattern begins with fits "name/"."""
-    return any(fnmatch.fnmatchcase(f"{name}/", pattern[:end]) for end in range(1, len(pattern)))
 
 
 def _check_law(report: FileReport, parts: Sequence[Stored], quarantine: Sequence[Stored]) -> None:

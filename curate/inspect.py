@@ -17,7 +17,7 @@ from curate.mining.unused import is_used, used_columns
 from curate.policy import Policy, load_policy
 from curate.progress import Progress
 from curate.readers import READERS, Broken, Record, Stream, recognise
-from curate.sources import LeftAside, Source, SourceFile, discover, source_for
+from curate.sources import LeftAside, Source, SourceFile, check_matches, discover, source_for
 from curate.summary import table
 
 HEADER = ("file", "container", "format", "encoding", "records", "rows", "read as", "roles", "labels", "licence", "not used")
@@ -70,6 +70,7 @@ def inspect(folder: Path, sources: Sequence[Source] = (), limit: int = 1_000, sh
         RecipeError: a source of the recipe that does not fit its file.
     """
     found = discover(folder)
+    check_matches(sources, [*(file.name for file in found.files), *(entry.name for entry in found.left_aside)])
     aside, files = list(found.left_aside), []
     with Progress("inspect", len(found.files), "files") as progress:
         for file in found.files:
@@ -83,7 +84,7 @@ def inspect(folder: Path, sources: Sequence[Source] = (), limit: int = 1_000, sh
     lines = _columns([HEADER, *(line for seen in files for line in _lines(seen, policy))])
     if any(not seen.whole for seen in files):
         lines += ["", f"+ there are more: the first {limit:,} records of each file were read; --limit reads more"]
-    lines += [*_aside(aside), *_places(files), *_unproven(files, policy), *_unused(files, policy)]
+    lines += [*_aside(aside), *_places(files), *_unproven(files, policy), *_perhaps(files, policy), *_unused(files, policy)]
     if show_text:
         lines += _samples(files)
     return "\n".join(map(_printable, lines))
@@ -258,6 +259,19 @@ def _unproven(files: Sequence[_File], policy: Policy) -> list[str]:
         return []
     head = "labels whose side nothing in the file proves abstain; where these are right (or turned round), say so in the recipe:"
     return ["", head, "sources:", *asked]
+
+
+def _perhaps(files: Sequence[_File], policy: Policy) -> list[str]:
+    """Headers that a public set has, and other files too: what to add to the recipe where it is that set."""
+    asked = []
+    for seen in files:
+        for name, one in seen.tables.items():
+            set_name = policy.recognise(one.columns)
+            if one.roles.known is None and set_name is not None and not one.settings.labels:
+                match = f"{seen.file.name}/{name}" if name else seen.file.name
+                asked.append(f"  - {{match: {json.dumps(match)}, known: {set_name}}}")
+    head = "columns that a public set has and any file may have: no label is read; where it is that set, say so in the recipe:"
+    return ["", head, "sources:", *asked] if asked else []
 
 
 def _unused(files: Sequence[_File], policy: Policy) -> list[str]:

@@ -94,6 +94,7 @@ class Source:
     title: str
     licence: str
     columns: tuple[str, ...]
+    named: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
     texts: dict[str, bool] = field(default_factory=dict)
     votes: Votes | None = None
@@ -142,10 +143,20 @@ class Policy:
         """True above the policy's share, false below, None on it."""
         return None if share == self.share else share > self.share
 
-    def recognise(self, columns: Collection[str]) -> str | None:
-        """Name of the public set whose header this is: the one that asks for most columns, or None."""
-        present = set(columns)
-        fits = [(len(source.columns), name) for name, source in self.sources.items() if present.issuperset(source.columns)]
+    def recognise(self, columns: Collection[str], path: str | None = None) -> str | None:
+        """Name of the public set whose header this is: the one that asks for most columns, or None.
+
+        Args:
+            columns: the header.
+            path: of the file; it must bear out a header that any file may have. None: as if it did.
+        """
+        present, place = set(columns), None if path is None else path.casefold()
+        fits = [
+            (len(source.columns), name)
+            for name, source in self.sources.items()
+            if present.issuperset(source.columns)
+            and (place is None or not source.named or any(word in place for word in source.named))
+        ]
         return max(fits)[1] if fits else None
 
     def label_record(self, source: str, fields: Mapping[str, object]) -> Label:

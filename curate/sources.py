@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import json
 import stat
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from curate.errors import DataError
+from curate.errors import DataError, RecipeError
 from curate.readers.archive import is_zip, members
 from curate.recipe import config
 
@@ -40,6 +41,9 @@ class Source:
         licence: licence of the records that do not name their own.
         format: how to read the file, instead of by its content.
         mine: how to make rows of its records, instead of by its columns.
+        known: the public set of the policy page that this is, where the header does not prove it.
+        instruction: for plain texts: what asks for them, instead of their first half. "{start}" stands for that first half;
+            without it the whole text is the completion.
     """
 
     match: str
@@ -48,6 +52,8 @@ class Source:
     licence: str | None = None
     format: Format | None = None
     mine: Kind | None = None
+    known: str | None = None
+    instruction: Annotated[str, Field(min_length=1)] | None = None
 
 
 @dataclass(frozen=True, order=True)
@@ -114,6 +120,31 @@ def source_for(name: str, sources: Sequence[Source], table: str = "") -> Source:
     names = (f"{name}/{table}", name) if table else (name,)
     fits = (source for source in sources if any(fnmatch.fnmatchcase(one, source.match) for one in names))
     return next(fits, Source(match=names[0]))
+
+
+def check_matches(sources: Sequence[Source], names: Iterable[str], partly: bool = True) -> None:
+    """Refuse a recipe's source that speaks of no file: whatever it says, labels turned round above all, would not be heeded.
+
+    Args:
+        sources: the recipe's.
+        names: of all files, also of those left aside; with their tables once those are known.
+        partly: whether a pattern passes that may yet fit a table within one of the files.
+
+    Raises:
+        RecipeError: naming the pattern.
+    """
+    there = list(names)
+    for source in sources:
+        if any(fnmatch.fnmatchcase(name, source.match) or (partly and may_name_table(source.match, name)) for name in there):
+            continue
+        close = difflib.get_close_matches(source.match, there, n=1)
+        cure = f"did you mean {close[0]!r}?" if close else f"found {', '.join(there[:8])}{' ...' if len(there) > 8 else ''}"
+        raise RecipeError(f"sources: match: no file fits {source.match!r}; {cure}")
+
+
+def may_name_table(pattern: str, name: str) -> bool:
+    """Whether some "name/table" fits a pattern: then what the pattern begins with fits "name/"."""
+    return any(fnmatch.fnmatchcase(f"{name}/", pattern[:end]) for end in range(1, len(pattern)))
 
 
 def _walk(folder: Path, prefix: str, files: list[SourceFile], aside: list[LeftAside]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from curate.mining.labels import Given, given
 from curate.mining.occurrences import Occurrences
 from curate.mining.roles import Roles, find_roles, flat, json_string
-from curate.mining.texts import Message, as_text, cut, messages, sides, turns, user
+from curate.mining.texts import START, Message, as_text, cut, instructed, messages, sides, turns, user
 from curate.mining.threads import Threads
 from curate.policy import Policy
 from curate.readers.records import Record
@@ -216,9 +216,10 @@ class Miner:
             text = json_string(text) or text
         said = given(fields, self._roles, self._settings, self._policy)
         if said.share is not None:  # a label speaks of the whole text: one half of it may well be innocent
-            yield {"prompt": [], "completion": text, **_label(said)}
+            asked = self._settings.instruction or START
+            yield {"prompt": [] if START in asked else user(asked), "completion": text, **_label(said)}
             return
-        first, second = cut(text)
+        first, second = cut(text) if self._settings.instruction is None else instructed(self._settings.instruction, text)
         yield {"prompt": user(first), "completion": second}
 
     def _prompt(self, fields: Mapping[str, Any]) -> list[Message]:

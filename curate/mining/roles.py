@@ -101,7 +101,7 @@ def find_roles(sample: Sequence[Mapping[str, Any]], form: str, settings: Source,
     found: Found = {role: (plays,) for role in NAMES if (plays := _by_name(role, values)) is not None}
     found |= _by_content(values, found, policy) | pinned
     own = settings.labels or any(role in pinned for role in ("label", "votes", "votes_toxic"))
-    known = None if own else policy.recognise(list(values))
+    known = _known(settings, values, policy, name) or (None if own else policy.recognise(list(values), name))
     if known is not None and policy.sources[known].texts:
         texts = policy.sources[known].texts
         found["toxic_text"] = tuple(column for column, toxic in texts.items() if toxic and column in values)
@@ -110,6 +110,11 @@ def find_roles(sample: Sequence[Mapping[str, Any]], form: str, settings: Source,
     kind = settings.mine or _kind(found, form, values)
     if settings.labels and sample and "label" not in found and "votes" not in found:
         raise RecipeError(f"sources: {settings.match}: labels: {name} has no column for label; name it under columns")
+    if settings.instruction is not None and sample and kind not in ("text", None):
+        raise RecipeError(
+            f"sources: {settings.match}: instruction: {name} is read as {kind}, which has prompts of its own;"
+            " take the instruction out, or add 'mine: text'"
+        )
     if settings.mine is not None and sample:
         _check_kind(settings.mine, found, values, name)
     if known is not None:
@@ -276,6 +281,19 @@ def _pinned(settings: Source, values: Values, name: str) -> Found:
                 raise RecipeError(f"{where}: {role}: {name} has no column {column!r}; {_nearest(column, values)}")
         told[role] = columns
     return told
+
+
+def _known(settings: Source, values: Values, policy: Policy, name: str) -> str | None:
+    """The public set that the recipe says this is."""
+    if settings.known is None:
+        return None
+    where = f"sources: {settings.match}: known"
+    if settings.known not in policy.sources:
+        raise RecipeError(f"{where}: no public set {settings.known!r}; {_nearest(settings.known, policy.sources)}")
+    missing = [column for column in policy.sources[settings.known].columns if column not in values]
+    if missing and values:
+        raise RecipeError(f"{where}: {name} has no column {missing[0]!r}, which {settings.known} has; take this line out")
+    return settings.known
 
 
 def _check_kind(kind: Kind, found: Found, values: Values, name: str) -> None:

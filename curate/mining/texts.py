@@ -21,6 +21,7 @@ ROLES = {
 }
 """Speakers as data sets name them -> roles as chat templates know them."""
 
+START = "{start}"
 MIN_WORDS = 6  # a text of fewer words is not cut
 _SPEAKER = re.compile(r"(?:^|\n\n)(Human|Assistant|User|System): ?", re.IGNORECASE)
 _CLAUSE = re.compile(r"[.!?…;:,—]+[\"')\]]*\s+|[。！？；，]+")
@@ -88,6 +89,18 @@ def cut(text: str) -> tuple[str, str]:
     places = clauses or [found.end() for found in _SPACE.finditer(text)]
     at = min(places, key=lambda place: (abs(place - middle), place))
     return text[:at].rstrip(), text[at:]
+
+
+def instructed(instruction: str, text: str) -> tuple[str, str]:
+    """A plain text as the answer to an instruction; "{start}" in it stands for the text's first half, and the rest is the answer.
+
+    >>> instructed("Go on from here: {start}", "Wah the queue so long, tomorrow then come back lah")
+    ('Go on from here: Wah the queue so long,', 'tomorrow then come back lah')
+    """
+    if START not in instruction:
+        return instruction, text.strip()
+    first, second = cut(text)
+    return (instruction.replace(START, first) if first else ""), second
 
 
 def _message(value: Any) -> Message:  # noqa: ANN401 - any JSON value

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -183,6 +184,12 @@ def test_too_many_broken_records_refuse_the_input(tmp_path: Path) -> None:
 def test_a_column_that_a_recipe_names_wrongly_stops_the_build(source: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"table.csv has no column 'txt'; did you mean 'text'"):
         read(source, tmp_path / "work", sources=(Source(match="table*", columns={"text": "txt"}),))
+
+
+@pytest.mark.parametrize("match", ["tabel.csv", "forum/*.csv", "table.csv/posts"])
+def test_a_source_of_the_recipe_that_fits_no_file_is_refused_by_its_pattern(source: Path, tmp_path: Path, match: str) -> None:
+    with pytest.raises(RecipeError, match=rf"sources: match: no file fits '{re.escape(match)}'"):
+        read(source, tmp_path / "work", sources=[Source(match=match, labels={"1": False, "0": True})])
 
 
 def test_a_file_that_may_not_be_read_is_left_aside(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -288,6 +288,34 @@ def test_a_plain_text_continues_itself_unless_a_label_speaks_of_all_of_it() -> N
     assert (labelled["prompt"], labelled["completion"]) == ([], text)
 
 
+def test_a_plain_text_answers_the_recipes_instruction_whole_or_from_its_middle() -> None:
+    text = "Wah the queue so long, tomorrow then come back lah"
+    asked = Source(match="a.jsonl", instruction="Say something about queues.")
+    row = rows(mine([{"text": text}], settings=asked))[0]
+    assert (row["prompt"], row["completion"]) == ([{"role": "user", "content": "Say something about queues."}], text)
+    labelled = rows(mine([{"text": text, "label": "ok"}], settings=asked))[0]
+    assert (labelled["prompt"], labelled["completion"], labelled["given"]) == (row["prompt"], text, 0.0)
+    halved = Source(match="a.jsonl", instruction="Go on: {start}")
+    row = rows(mine([{"text": text}], settings=halved))[0]
+    assert row["prompt"][0]["content"] == "Go on: Wah the queue so long," and row["completion"] == "tomorrow then come back lah"
+    assert rows(mine([{"text": "too short"}], settings=halved))[0]["prompt"] == []
+    labelled = rows(mine([{"text": text, "label": "ok"}], settings=halved))[0]
+    assert (labelled["prompt"], labelled["completion"]) == ([], text)  # the label speaks of all of it
+    with pytest.raises(RecipeError, match="instruction: .* is read as completion"):
+        mine([{"prompt": "how?", "completion": "can lah"}], settings=asked)
+
+
+def test_a_header_that_any_file_may_have_labels_nothing_unless_the_path_or_the_recipe_says_which_set_it_is() -> None:
+    said = [{"spans": "[3, 4]", "text": "a text of six words here"}]
+    assert rows(mine(said))[0]["given"] is None
+    assert rows(mine(said, settings=Source(match="a.jsonl", known="toxic_spans")))[0]["given"] == 1.0
+    assert find_roles(said, "csv", Source(match="x"), load_policy(), "raw/tsd_train.csv").known == "toxic_spans"
+    with pytest.raises(RecipeError, match="known: no public set 'toxic_span'; did you mean 'toxic_spans'"):
+        mine(said, settings=Source(match="a.jsonl", known="toxic_span"))
+    with pytest.raises(RecipeError, match="has no column 'spans'"):
+        mine([{"text": "words"}], settings=Source(match="a.jsonl", known="toxic_spans"))
+
+
 def test_a_cut_loses_nothing_and_is_never_within_a_word() -> None:
     chance = random.Random(3)
     for _ in range(500):
