@@ -13,14 +13,11 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
-from align.pack import Pack, lay, lay_after
-from align.score import log_probs
+from align.pack import Pack
 from curate.errors import UserError
 
 NAME = "packed"
 HARMLESS = {"position_ids", "cache_position", "use_cache", "output_attentions", "output_hidden_states", "is_causal"}
-TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-3}  # nats, of a summed log-probability of ten tokens
-COARSE = 0.25  # nats; the same for 16-bit weights, which keep two to three digits
 
 
 class UnpackableError(UserError):
@@ -70,7 +67,7 @@ def packed_attention(
         refused.append(f"sliding_window {sliding_window} for a row of {pack.longest_key} tokens")
     if pack is None or refused or query.shape[0] != 1 or query.shape[2] != key.shape[2]:
         found = ", ".join(refused) or ("a call without a pack" if pack is None else f"queries of shape {tuple(query.shape)}")
-        raise UnpackableError(f"{type(module).__name__}: packed attention cannot serve {found}; train a model that asks for less")
+        raise UnpackableError(f"{type(module).__name__}: packed attention cannot serve {found}")
     pack.calls += 1
     if sliding_window is not None:
         pack.window = min(sliding_window, pack.window or sliding_window)
@@ -145,75 +142,19 @@ def _has_gqa() -> bool:
 
 
 @contextlib.contextmanager
-def packed(model: Any) -> Iterator[None]:  # noqa: ANN401 - a transformers model
-    """Let a model attend by packs for a while; afterwards it attends as before (generation needs its own masks)."""
+def attending(model: Any, implementation: str) -> Iterator[None]:  # noqa: ANN401 - a transformers model
+    """Let a model attend by another implementation for a while."""
     before = model.config._attn_implementation
-    model.set_attn_implementation(NAME)
+    model.set_attn_implementation(implementation)
     try:
         yield
     finally:
         model.set_attn_implementation(before)
 
 
-def probe(model: Any, longest: int = 0) -> float:  # noqa: ANN401 - a transformers model
-    """Make sure that packing is exact for this model.
-
-    Completions packed, sharing a prompt, and behind an earlier pass's prompts are held against each alone under eager attention.
-
-    Args:
-        model: a causal language model on the device where it will train.
-        longest: tokens of the longest row that it will be given.
-
-    Returns:
-        The largest difference of a completion's log-probability, nats.
-
-    Raises:
-        UnpackableError: the model refuses, differs, or does not send every layer through packed attention.
-    """
-    config = model.config.get_text_config()
-    name, device = type(model).__name__, next(model.parameters()).device
-    draw = [(index * 7919 + 13) % (config.vocab_size - 1) for index in range(40)]  # any fixed tokens will do
-    first, second = draw[:9], draw[9:14]
-    segments = [(first, draw[14:24]), (second, draw[24:34]), (first, draw[34:40])]
-    later = [(second, draw[14:24]), (first, draw[24:34])]
-    model.eval()
-    with torch.no_grad():
-        with packed(model):
-            pack = lay(segments, device, keep=True)
-            scores = [log_probs(model, pack)]
-            if pack.calls == config.num_hidden_layers:
-                scores.append(log_probs(model, lay_after(pack, later, [1, 0])))
-        together = torch.cat(scores)
-        alone = torch.stack(
-            [_eager(model, prompt, completion, device) for prompt, completion in (segments + later)[: len(together)]]
-        )
-    if pack.calls != config.num_hidden_layers:
-        raise UnpackableError(
-            f"{name}: {pack.calls} of its {config.num_hidden_layers} layers use packed attention; train a model of plain"
-            " causal attention, such as Llama or Qwen3"
-        )
-    if pack.window is not None and longest > pack.window:
-        raise UnpackableError(f"{name}: looks back {pack.window} tokens, but a row has {longest}; set max_length: {pack.window}")
-    difference = float((together - alone).abs().max())
-    weights = next(model.parameters()).dtype
-    if not difference <= TOLERANCE.get(weights, COARSE):
-        finite = bool(torch.isfinite(alone).all())
-        why = f"differ by {difference:.2g} nats" if finite else "are not finite: look for NaN in the weights"
-        raise UnpackableError(f"{name}: log-probabilities packed and one by one {why}; train a model of plain causal attention")
-    return difference
-
-
-def _eager(model: Any, prompt: list[int], completion: list[int], device: torch.device) -> Tensor:  # noqa: ANN401
-    before = model.config._attn_implementation
-    model.set_attn_implementation("eager")
-    try:
-        logits = model(input_ids=torch.tensor([prompt + completion], device=device), use_cache=False).logits[0]
-    finally:
-        model.set_attn_implementation(before)
-    wide = logits if logits.dtype == torch.float64 else logits.float()
-    chosen = wide.log_softmax(-1)[len(prompt) - 1 : -1].gather(-1, torch.tensor(completion, device=device)[:, None])
-    total: Tensor = chosen.sum()
-    return total
+def packed(model: Any) -> contextlib.AbstractContextManager[None]:  # noqa: ANN401
+    """Let a model attend by packs for a while; afterwards it attends as before (generation needs its own masks)."""
+    return attending(model, NAME)
 
 
 AttentionInterface.register(NAME, packed_attention)

@@ -11,6 +11,7 @@ from curate.command import LazyGroup, entry
 LAZY = {
     "run": ("align.commands:run", "Train and evaluate what a recipe says."),
     "plan": ("align.commands:plan", "What a recipe would do: rows, lengths, steps, memory. Trains nothing."),
+    "bench": ("align.commands:bench", "Our training step against TRL's: speed, memory, losses."),
     "compare": ("align.commands:compare", "Finished runs side by side."),
 }
 

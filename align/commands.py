@@ -88,3 +88,26 @@ def compare(folders: tuple[Path, ...]) -> None:
     from align.compare import compare as table
 
     click.echo(table(folders))
+
+
+@click.command()
+@click.option("--scenario", "scenarios", multiple=True, help="proxy, vocabulary or paired; repeatable. By default all of them.")
+@click.option("--model", type=FILE, metavar="PATH", help="Folder of a model, in place of the scenario's random one.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), help="By default cuda where there is one.")
+@click.option("--json", "as_json", is_flag=True, help="Print every figure as JSON in place of tables.")
+def bench(scenarios: tuple[str, ...], model: Path | None, device: str | None, as_json: bool) -> None:
+    """Our training step against TRL's, as it comes and tuned, on the same rows.
+
+    Each side is a process of its own. Prints seconds a step, rows/s, tokens/s, share of the GPU's peak, peak memory, and how
+    far the losses are apart. On a CPU seconds are CPU seconds, and the sides take their steps in turn.
+    """
+    import json
+
+    from align import bench as racing
+    from curate.errors import RecipeError
+
+    for name in scenarios:
+        if name not in racing.SCENARIOS:
+            raise RecipeError(f"--scenario {name}: found no such scenario; one of {', '.join(racing.SCENARIOS)} will do")
+    results = racing.bench(scenarios or tuple(racing.SCENARIOS), _say, model=model, device=device)
+    click.echo(json.dumps(results, indent=1) if as_json else racing.table(results))

@@ -39,6 +39,7 @@ class Counts:
     rejected_tokens: int
     kl_count: int | None
     reference: bool
+    log_ratio_at_start: float | None = None
 
 
 class Journal:
@@ -99,6 +100,8 @@ class Journal:
         for name in sorted(names):
             values = [line[name] for line in tail if name in line]
             means[name] = sum(values) / len(values)
+        if self._lines and "log_ratio_at_start" in self._lines[0]:
+            means["log_ratio_at_start"] = self._lines[0]["log_ratio_at_start"]
         drifts = [line["kl"] for line in self._lines if "kl" in line]
         if drifts:
             means["kl_positive_share"] = sum(drift > 0 for drift in drifts) / len(drifts)
@@ -122,6 +125,8 @@ def line_of(counts: Counts, sums: Mapping[str, float]) -> dict[str, float]:
     if counts.kl_count is not None:
         raw = sums["log_ratio_mismatched"] / counts.kl_count if counts.kl_count else 0.0
         line |= {"kl": sums["kl"], "kl_raw": raw, "kl_count": counts.kl_count}
+    if counts.log_ratio_at_start is not None:
+        line["log_ratio_at_start"] = counts.log_ratio_at_start
     return line
 
 

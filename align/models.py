@@ -102,7 +102,7 @@ class Pretrained:
         with torch.device("meta"):
             model: PreTrainedModel = AutoModelForCausalLM.from_config(settings, dtype=self._dtype())
             if self.lora:
-                _add_adapters(model, self.lora, seed=0)
+                add_adapters(model, self.lora, seed=0)
         return model
 
     def load(self, dataset: Dataset, cache: Path, seed: int) -> Loaded:
@@ -123,7 +123,7 @@ class Pretrained:
             raise _unloadable(self.path, error) from None
         weights = digest(self.path, str(self.revision or model.config.to_json_string()), str(dtype))
         if self.lora:
-            _add_adapters(model, self.lora, seed)
+            add_adapters(model, self.lora, seed)
         if torch.cuda.is_available():
             model = model.cuda()
         return Loaded(model.eval(), tokenizer, self.path, model_fingerprint(weights, tokenizer))
@@ -141,7 +141,7 @@ MODELS: dict[str, type] = {
 }
 
 
-def _add_adapters(model: PreTrainedModel, lora: Lora, seed: int) -> None:
+def add_adapters(model: PreTrainedModel, lora: Lora, seed: int) -> None:
     """Put adapters into the model itself: it keeps its class, so packing and saving need not know of them."""
     import torch
     from peft import LoraConfig, inject_adapter_in_model

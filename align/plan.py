@@ -6,6 +6,7 @@ No torch and no state: a resumed run computes the same plan again and goes on at
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 import random
 from collections import Counter, deque
@@ -54,8 +55,7 @@ def make_plan(rows: Rows, phase: Phase, seed: int) -> Plan:
     if not units:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(left_out.items())) or "there are none"
         raise DataError(f"phase {phase.name}: no row to train on ({reasons}); check the data and max_length")
-    each = max(1, phase.batch_size // len(units[0]))
-    per_epoch = math.ceil(len(units) / each)
+    per_epoch = _batches(units, phase.batch_size)
     total = phase.steps or max(1, math.ceil(phase.epochs * per_epoch))
     batches: list[Batch] = []
     for epoch in range(math.ceil(total / per_epoch)):
@@ -67,14 +67,18 @@ def make_plan(rows: Rows, phase: Phase, seed: int) -> Plan:
 
 
 def usable(rows: Rows, phase: Phase) -> tuple[list[Unit], dict[str, int]]:
-    """The units that an objective can learn from, and how many rows it cannot, by reason."""
+    """The units that an objective can learn from, and how many rows it cannot, by reason.
+
+    The two sides of a pair stay together for every objective that learns from both: their prompt is computed once then.
+    """
     units: list[Unit] = []
     left_out: Counter[str] = Counter()
+    together = bool({"paired", "unpaired"} & phase.objective.needs)
     for index, partner in enumerate(rows.pair):
-        if "paired" in phase.objective.needs:
-            if partner == -1:
-                left_out["without a pair"] += 1
-                continue
+        if "paired" in phase.objective.needs and partner == -1:
+            left_out["without a pair"] += 1
+            continue
+        if together and partner != -1:
             if not rows.desirable[index]:
                 continue  # counted with its chosen row
             if "safe_side" in phase.objective.needs and rows.unsafe is not None and rows.unsafe[index] and rows.unsafe[partner]:
@@ -96,21 +100,31 @@ def usable(rows: Rows, phase: Phase) -> tuple[list[Unit], dict[str, int]]:
 def deal(units: Sequence[Unit], desirable: Sequence[bool], batches: int, seed: str) -> list[list[Unit]]:
     """Shuffle an epoch's units and deal them into batches.
 
-    Sizes differ by one at most, so that no batch is a small left-over, and so do the counts of each class: KTO needs both
-    classes in every step. Every unit is dealt once.
+    Sizes differ by one unit at most, so that no batch is a small left-over, and so do the counts of pairs and of each class:
+    KTO needs both classes in every step. Every unit is dealt once.
     """
     draw = random.Random(f"deal:{seed}")  # a text seed hashes the same everywhere
     placed: list[tuple[float, Unit]] = []
-    for side in (True, False):
-        group = [unit for unit in units if desirable[unit[0]] is side]
+    for size, side in ((size, side) for size in sorted({len(unit) for unit in units}, reverse=True) for side in (True, False)):
+        group = [unit for unit in units if len(unit) == size and desirable[unit[0]] is side]
         draw.shuffle(group)
         offset = draw.random()
         placed += [((place + offset) / len(group), unit) for place, unit in enumerate(group)]
     order = [unit for _, unit in sorted(placed, key=lambda item: item[0])]
-    cuts = [len(order) * index // batches for index in range(batches + 1)]
-    dealt = [order[start:stop] for start, stop in zip(cuts, cuts[1:], strict=False)]
+    ends = list(itertools.accumulate(map(len, order)))
+    dealt: list[list[Unit]] = [[] for _ in range(batches)]
+    for unit, end in zip(order, ends, strict=True):
+        dealt[-(-end * batches // ends[-1]) - 1].append(unit)
     draw.shuffle(dealt)
     return dealt
+
+
+def _batches(units: Sequence[Unit], most: int) -> int:
+    """The fewest batches of an epoch for none to have more rows than asked; mixed sizes may put one row too many in one."""
+    sizes = {len(unit) for unit in units}
+    if len(sizes) == 1:
+        return math.ceil(len(units) / max(1, most // sizes.pop()))
+    return math.ceil(sum(map(len, units)) / max(1, most - 1))
 
 
 def partners(rows: Rows, members: Sequence[int], seed: str) -> tuple[int, ...]:

@@ -52,7 +52,7 @@ def run(recipe: Recipe, runs: Path, say: Callable[[str], None], *, cpu_since: fl
         clock = _Clock(folder / "cpu_seconds.json", cpu_since)
         phases, checkpoints, model = _checkpoints(recipe, dataset, folder, runs / "cache", clock, say)
         with clock("judging"):
-            judged = _judged(recipe, dataset)
+            belief = judged(recipe, dataset)
         results = {
             "format": FORMAT,
             "name": recipe.name,
@@ -61,7 +61,7 @@ def run(recipe: Recipe, runs: Path, say: Callable[[str], None], *, cpu_since: fl
             "data": {"folder": recipe.data, "name": dataset.manifest.get("name", "dataset"), "fingerprint": dataset.fingerprint},
             "phases": phases,
             "checkpoints": checkpoints,
-            **judged,
+            **belief,
             "warnings": warnings,
             "cpu_seconds": clock.parts,
             "key": key,
@@ -92,9 +92,10 @@ def _checkpoints(
         with clock(name):
             rows = phase_rows(dataset, phase.objective.needs, loaded.tokenizer)
             say(f"{name}: {len(rows):,} rows")
-            done = train(loaded.model, rows, phase, folder / name, recipe.seed, threads=recipe.threads)
-        for line in done.damaged:
-            say(f"{name}: {line}; an earlier checkpoint was used")
+            shared = cache / "reference"
+            done = train(loaded.model, rows, phase, folder / name, recipe.seed, threads=recipe.threads, cache=shared)
+        for line in [*(f"{line}; an earlier checkpoint was used" for line in done.damaged), *done.notes]:
+            say(f"{name}: {line}")
         phases.append(
             {
                 "folder": name,
@@ -143,7 +144,7 @@ def judge_warnings(recipe: Recipe, dataset: Dataset) -> list[str]:
     return [warning for warning in found if warning]
 
 
-def _judged(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
+def judged(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
     """Whether the judge, and the data's labels, can be believed."""
     judge, truth = recipe.eval.judge, recipe.eval.truth
     validity = judge_validity(judge, dataset)

@@ -45,6 +45,7 @@ class TrainResult:
         resumed_from: step of the checkpoint that this call went on from; 0 for a fresh start; `steps` when it was done already.
         model: path of the trained weights, `out/model.safetensors`.
         damaged: checkpoints that were passed over, and what was wrong with each.
+        notes: what was done otherwise than asked, a line each: rows padded, a smaller token budget.
     """
 
     metrics: dict[str, float]
@@ -55,6 +56,7 @@ class TrainResult:
     resumed_from: int
     model: Path
     damaged: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def train(
@@ -67,13 +69,15 @@ def train(
     *,
     threads: int | None = None,
     log_every: int = 10,
+    cache: Path | None = None,
 ) -> TrainResult:
     """Train `model` in place through one phase; the same call again resumes it, or, once it is done, loads its weights.
 
-    Packing needs no padding, so no pad token is asked for. The reference of an objective that has one is the model as it is
-    handed over; its log-probabilities are computed before the first step and kept in `out`, and no second model is held.
-    Dropout is off. On a CPU the result depends on the arguments alone: a run that was interrupted anywhere and resumed ends
-    in the same bits.
+    Rows are packed, or, where that is not exact for the model, padded. The reference of an objective that has one is the
+    model as it is handed over; its log-probabilities are computed before the first step and kept in `cache`, and no second
+    model is held. Dropout is off. The longest pass is tried out first; where it does not fit into memory, passes are halved.
+    On a CPU the result depends on the arguments alone: a run that was interrupted anywhere and resumed ends in the same bits.
+    (A log-probability that another run left in the cache may differ in its last bits from the one that would be computed.)
 
     Writes to `out`: `metrics.jsonl` (one line per optimizer step: step, loss, lr, grad_norm, rows, tokens, rows/s, tokens/s,
     logps/chosen and logps/rejected (per token, desirable and undesirable rows), and, where the objective has a reference,
@@ -90,13 +94,14 @@ def train(
         threads: CPU threads for torch; by default one for models under 20 M parameters (more only wait for each other), else
             torch's own choice. Changing it may change the last bits of the result.
         log_every: optimizer steps between two calls of `log`.
+        cache: folder where runs share the reference's log-probabilities; by default one in `out`.
 
     Returns:
         Figures of the finished phase.
 
     Raises:
         DataError: no row that the objective can use.
-        UserError: the model's architecture cannot be packed exactly.
+        UserError: the model is exact neither packed nor padded, or a single row does not fit into memory.
         NonFiniteError: NaN or infinity in the weights, log-probabilities, loss or gradient; the last good checkpoint is kept.
         Interrupted: SIGINT or SIGTERM came and a checkpoint was saved; the same call goes on from there (exit code 130 or 143).
         StorageError: `out` holds another phase's work, or cannot be written.
@@ -108,7 +113,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     with _threads(model, threads), _quiet(), held() as signals:
         try:
-            return _train(model, rows, phase, plan, out, seed, log, log_every, signals, started)
+            return _train(model, rows, phase, plan, out, seed, log, log_every, cache or out / "reference", signals, started)
         except OSError as error:
             raise storage_error(error, out) from error
         except (RuntimeError, SafetensorError) as error:  # how torch and safetensors report a disk that takes no more
@@ -126,15 +131,17 @@ def _train(
     seed: int,
     log: Callable[[dict[str, float]], None] | None,
     log_every: int,
+    cache: Path,
     signals: Signals,
     started: float,
 ) -> TrainResult:
-    from align.attention import packed, probe
     from align.journal import Journal
-    from align.reference import reference_for, weights_hash
+    from align.layout import layout_for
+    from align.reference import reference_for, reference_name, tensor_hashes
 
     steps = len(plan.batches)
-    key = _hash(plain(phase), seed, rows.fingerprint, weights_hash(model))
+    hashes = tensor_hashes(model)
+    key = _hash(plain(phase), seed, rows.fingerprint, sorted(hashes.items()))
     done = _done(out, key)
     if done is not None:
         _load(model, out)
@@ -149,13 +156,18 @@ def _train(
             raise signals.stop(f"phase {phase.name}: stopped before step 1")
 
     with Progress(f"{phase.name}: reference", None) as progress:
-        trainer = _shell(model, rows, plan, phase, out, seed, key, log, log_every, signals)
+        trainer = make_shell(model, rows, plan, phase, out, seed, key, log, log_every, signals)
         longest = max(rows.lengths[row] for batch in plan.batches for row in batch.rows)
-        probe(trainer.model, longest)  # on the device it will train on
+        trainer.step.layout = layout = layout_for(trainer.model, longest)  # on the device it will train on
+        if layout.why_padded is not None:
+            trainer.notes.append(f"rows are padded, not packed ({layout.why_padded}): slower, the same losses")
         if "reference" in phase.objective.needs:
-            trainer.reference = reference_for(trainer.model, rows, plan, key, out, phase.token_budget, stop_if_told)
+            name = reference_name(trainer.model, hashes)
+            trainer.step.reference = reference_for(
+                trainer.model, rows, plan, cache, phase.token_budget, stop_if_told, layout, name
+            )
     trainer.journal = Journal(out / "metrics.jsonl", first)
-    with Progress(phase.name, steps, "steps") as bar, packed(trainer.model):
+    with Progress(phase.name, steps, "steps") as bar, layout.attended(trainer.model):
         bar.add(first)
         trainer.tick = bar.add
         try:
@@ -167,17 +179,23 @@ def _train(
     if reached < steps:
         raise signals.stop(f"phase {phase.name}: stopped after step {reached:,} of {steps:,}, checkpoint saved")
     metrics = trainer.journal.summary()
-    if trainer.log_ratio_at_start is not None:
-        metrics["log_ratio_at_start"] = trainer.log_ratio_at_start
     _finish(model, out, key, metrics)
     if signals.received is not None:
         raise signals.stop(f"phase {phase.name}: finished, weights saved")
     return TrainResult(
-        metrics, steps, plan.rows, plan.left_out, time.perf_counter() - started, first, out / WEIGHTS, tuple(damaged)
+        metrics,
+        steps,
+        plan.rows,
+        plan.left_out,
+        time.perf_counter() - started,
+        first,
+        out / WEIGHTS,
+        tuple(damaged),
+        tuple(trainer.notes),
     )
 
 
-def _shell(
+def make_shell(
     model: PreTrainedModel,
     rows: Rows,
     plan: Plan,

@@ -15,6 +15,7 @@ FLOORS = [
     {"mining", "stages", "labelers", "pairing", "engines", "receipts", "tombstones"},
     {
         "ingest",
+        "generation",
         "compose",
         "formats",
         "card",
@@ -48,7 +49,8 @@ HEAVY = {
     "matplotlib",
     "detoxify",
 }
-TENSORS = {"pack", "attention", "score", "reference", "shell", "trainer", "checkpoints", "generate", "models"}
+TENSORS = {"pack", "padded", "attention", "probe", "layout", "step", "score", "reference", "shell", "trainer"}
+TENSORS |= {"checkpoints", "generate", "models"}
 """Rooms of `align` that are about tensors: whoever imports them wants torch."""
 FILES = sorted(path for package in ("curate", "align") for path in (ROOT / package).rglob("*.py"))
 

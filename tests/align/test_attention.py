@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from align import attention
-from align.attention import UnpackableError, packed, packed_attention, probe
+from align.attention import UnpackableError, packed, packed_attention
 from align.pack import lay, lay_after
+from align.probe import probe
 
 TinyLlama = Callable[..., Any]
 
@@ -59,7 +60,7 @@ def test_a_window_shorter_than_a_row_is_refused_and_a_longer_one_served() -> Non
     with pytest.raises(UnpackableError, match="sliding_window 8 for a row of 18 tokens"):
         probe(tiny("Mistral", sliding_window=8))
     assert probe(tiny("Mistral", sliding_window=18), longest=18) < 1e-4
-    with pytest.raises(UnpackableError, match="looks back 18 tokens, but a row has 40; set max_length: 18"):
+    with pytest.raises(UnpackableError, match="looks back 18 tokens, but a row has 40 .max_length: 18 packs."):
         probe(tiny("Mistral", sliding_window=18), longest=40)
 
 

@@ -21,7 +21,7 @@ from align.phase import Phase, parse
 from align.plan import Plan, make_plan
 from align.reference import reference_for
 from align.rows import Rows
-from align.trainer import _shell, train
+from align.trainer import make_shell, train
 
 TinyLlama = Callable[..., Any]
 MakeRows = Callable[..., Rows]
@@ -59,9 +59,9 @@ def step(policy: Any, reference: Any, rows: Rows, made: Phase, out: Path) -> tup
     from align.checkpoints import Signals
 
     plan = make_plan(rows, made, 0)
-    trainer = _shell(policy, rows, plan, made, out, 0, "key", None, 10, Signals())
+    trainer = make_shell(policy, rows, plan, made, out, 0, "key", None, 10, Signals())
     if "reference" in made.objective.needs:
-        trainer.reference = reference_for(reference, rows, plan, "key", out, made.token_budget, lambda rows: None)
+        trainer.step.reference = reference_for(reference, rows, plan, out, made.token_budget, lambda rows: None)
     policy.zero_grad()
     with packed(policy):
         loss = float(trainer.training_step(trainer.accelerator.prepare_model(policy), {"step": STEP}))
@@ -165,8 +165,7 @@ def test_the_number_of_passes_changes_nothing(
     policy = moved(reference, rows)
     one, _, whole, _ = step(policy, reference, rows, phase(word, **options), tmp_path / "one")
     many, _, split, trainer = step(policy, reference, rows, phase(word, token_budget=30, **options), tmp_path / "many")
-    units = [(index,) for index in range(8)]
-    assert len(trainer._mine(units, [12] * 8)) == 4
+    assert len(trainer.step._split(STEP)[0]) >= 4
     assert abs(one - many) <= 1e-12
     for a, b in zip(whole, split, strict=True):
         assert torch.allclose(a, b, rtol=0, atol=1e-12)
@@ -279,10 +278,10 @@ def examples(word: str, rows: Rows, plan: Plan, at: int) -> list[dict[str, Any]]
 
 def with_adapters(model: Any) -> Any:
     """LoRA whose update is not zero."""
-    from align.models import Lora, _add_adapters
+    from align.models import Lora, add_adapters
 
     kind = next(model.parameters()).dtype
-    _add_adapters(model, Lora(rank=4), seed=0)
+    add_adapters(model, Lora(rank=4), seed=0)
     torch.manual_seed(1)
     for name, value in model.named_parameters():
         if value.requires_grad:
@@ -321,8 +320,8 @@ def our_step(
     """Like `step`, for a model of which only some weights are trained."""
     from align.checkpoints import Signals
 
-    trainer = _shell(policy, rows, plan, made, out, 0, "key", None, 10, Signals())
-    trainer.reference = reference_for(reference, rows, plan, "key", out, made.token_budget, lambda rows: None)
+    trainer = make_shell(policy, rows, plan, made, out, 0, "key", None, 10, Signals())
+    trainer.step.reference = reference_for(reference, rows, plan, out, made.token_budget, lambda rows: None)
     with packed(policy):
         loss = float(trainer.training_step(trainer.accelerator.prepare_model(policy), {"step": STEP}))
     gradients = []

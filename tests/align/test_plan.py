@@ -13,6 +13,8 @@ from align.rows import Rows
 from curate.errors import DataError, RecipeError
 
 MakeRows = Callable[..., Rows]
+SINGLES = [(8, 17, 10, 13, 6, 5, 15), (19, 12, 14, 1, 3, 18, 9), (2, 7, 16, 11, 20, 0, 4)]
+PAIRS = [(4, 5, 0, 1, 2, 3, 8, 9), (10, 11, 12, 13, 6, 7)]
 
 
 def phase(word: str = "kto_s", **options: object) -> Phase:
@@ -167,9 +169,37 @@ def test_options_of_the_objective_and_of_the_phase_stand_side_by_side() -> None:
         ("sft", "learning_rate: field required"),
         ({"ktos": {"learning_rate": 1}}, "no objective 'ktos'; did you mean 'kto"),
         ({"sft": 3}, "expected options"),
-        ([], "expected a objective's name"),
+        ([], "expected the name of one objective"),
     ],
 )
 def test_a_phase_that_is_not_one_names_its_cure(entry: object, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         parse(entry, "r.yaml: phases[0]")
+
+
+def test_pairs_stay_together_beside_single_rows_and_every_batch_holds_its_share(make_rows: MakeRows) -> None:
+    pairs, singles = make_rows(40, paired=True), make_rows(60, seed=1, share=0.9)
+    rows = Rows(
+        pairs.prompts + singles.prompts,
+        pairs.completions + singles.completions,
+        pairs.desirable + singles.desirable,
+        pairs.pair + singles.pair,
+        pairs.ids + singles.ids,
+    )
+    plan = make_plan(rows, phase(epochs=2), seed=0)
+    half = len(plan.batches) // 2
+    for epoch in (plan.batches[:half], plan.batches[half:]):
+        assert sorted(row for batch in epoch for row in batch.rows) == list(range(100))
+    for batch in plan.batches:
+        assert 5 <= len(batch.rows) <= 8
+        paired = [row for row in batch.rows if rows.pair[row] != -1]
+        assert 2 <= len(paired) <= 4
+        for chosen, rejected in zip(paired[::2], paired[1::2], strict=True):
+            assert rows.pair[chosen] == rejected and batch.rows.index(rejected) == batch.rows.index(chosen) + 1
+    assert make_plan(rows, phase("dpo", epochs=1), seed=0).left_out == {"without a pair": 60}
+
+
+def test_the_order_of_rows_of_one_kind_is_what_it_was(make_rows: MakeRows) -> None:
+    """A run that is resumed or repeated by a later version meets the same batches."""
+    assert [batch.rows for batch in make_plan(make_rows(21, share=0.6), phase(epochs=1), seed=4).batches] == SINGLES
+    assert [batch.rows for batch in make_plan(make_rows(14, paired=True), phase("dpo", epochs=1), seed=4).batches] == PAIRS

@@ -74,6 +74,19 @@ def test_a_signal_saves_and_the_resumed_run_ends_in_the_same_bits(
     result = train(tiny_llama(), rows, phase(word), tmp_path, seed=3)
     assert result.resumed_from == at + 1 and result.damaged == ()
     assert same(tmp_path, whole[word])
+    assert ("log_ratio_at_start" in result.metrics) == (word == "kto_s")
+
+
+def test_a_tied_weight_is_not_reported_missing(
+    stopped: Path, tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers.utils import logging
+
+    out, said = tmp_path / "run", []
+    shutil.copytree(stopped, out)
+    monkeypatch.setattr(logging.get_logger("transformers.trainer"), "warning", said.append)
+    assert train(tiny_llama(), make_rows(), phase("kto_s"), out, seed=3).resumed_from == 10
+    assert said == []
 
 
 @pytest.mark.parametrize("moment", ["during a step", "during a save"])

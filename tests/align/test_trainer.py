@@ -140,11 +140,11 @@ class Planted(torch.autograd.Function):
 def test_nan_stops_training_within_a_step_and_the_last_good_checkpoint_stays(
     where: str, named: str, tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from align import shell
+    from align import step as stepping
     from align.objectives.kto_s import KTOS
 
     model, step = tiny_llama(), 0
-    whole_loss, whole_score = KTOS.__call__, shell.log_probs
+    whole_loss, whole_score = KTOS.__call__, stepping.log_probs
 
     def count(line: dict[str, float]) -> None:
         nonlocal step
@@ -164,7 +164,7 @@ def test_nan_stops_training_within_a_step_and_the_last_good_checkpoint_stays(
         return found * float("inf") if step == 5 and where == "log_prob" and found.requires_grad else found
 
     monkeypatch.setattr(KTOS, "__call__", loss)
-    monkeypatch.setattr(shell, "log_probs", score)
+    monkeypatch.setattr(stepping, "log_probs", score)
     with pytest.raises(NonFiniteError, match=named) as caught:
         train(model, make_rows(), phase("kto_s", save_steps=2), tmp_path, seed=0, log=count, log_every=1)
     assert caught.value.exit_code == 65
