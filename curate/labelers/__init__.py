@@ -9,6 +9,7 @@ from curate.labelers.detoxify import Detoxify
 from curate.labelers.head import Head
 from curate.labelers.hf import Hf
 from curate.labelers.lexicon import Lexicon
+from curate.labelers.lionguard import Lionguard
 from curate.labelers.llm import Llm
 from curate.labelers.ngram import Ngram
 
@@ -20,6 +21,7 @@ LABELERS: dict[str, type[RowStage]] = {
     "ngram": Ngram,
     "lexicon": Lexicon,
     "detoxify": Detoxify,
+    "lionguard": Lionguard,
     "hf": Hf,
     "llm": Llm,
     "consensus": Consensus,

@@ -64,7 +64,9 @@ def score_rows(rows: pl.DataFrame, writes: Schema, only: Only | None, scores: Ca
     return pl.DataFrame(found, schema=writes).fill_nan(None)
 
 
-def by_category(probabilities: Scores, labels: Sequence[str], categories: Mapping[str, Sequence[str]]) -> Scores:
+def by_category(
+    probabilities: NDArray[np.floating], labels: Sequence[str], categories: Mapping[str, Sequence[str]]
+) -> NDArray[np.floating]:
     """The largest probability among the labels of each category, shape (n, categories).
 
     Args:
@@ -74,7 +76,7 @@ def by_category(probabilities: Scores, labels: Sequence[str], categories: Mappin
     """
     place = {label: at for at, label in enumerate(labels)}
     picked = [probabilities[:, [place[label] for label in named]].max(axis=1) for named in categories.values()]
-    return np.stack(picked, axis=1) if picked else np.zeros((len(probabilities), 0), np.float32)
+    return np.stack(picked, axis=1)
 
 
 def policy_categories(found: Sequence[str]) -> tuple[str, ...]:
