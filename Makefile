@@ -46,9 +46,14 @@ torture: install
 	MARGINS_TORTURE=1 MARGINS_EXAMPLES=1000 $(BIN)/python -m pytest --timeout 7200 -s tests/curate/test_crash.py \
 		tests/curate/test_hostile.py tests/curate/test_forget.py tests/curate/test_compose.py tests/curate/test_canaries.py tests/curate/test_unicode.py
 
-# How much of a messy dump is recovered, and how right (needs the public sets).
+# How much of a messy dump is recovered and how right, what is personal in it, which languages stay, rows a second and memory (needs the
+# public sets; MARGINS_ROWS=1000000 for the long run). The downloads are foreign text that nobody tuned by; nothing of them is kept here.
 bench-sources: install
 	$(BIN)/python benchmarks/sources.py
+	$(BIN)/python benchmarks/personal.py
+	$(BIN)/python -m pip download --quiet --no-deps --no-binary pycld2 --dest .cache/languages 'django==5.2.*' 'pycld2==0.42'
+	$(BIN)/python benchmarks/languages.py
+	$(BIN)/python benchmarks/throughput.py
 
 # Rewrite docs/cli.md from --help.
 docs: install

@@ -3,7 +3,17 @@
     python benchmarks/sources.py ../shared/data/messy_dump_dev
 
 The folder is read as `curate build` reads it, with no recipe. Prints each figure with its denominator, and which files and
-records differ, by their ids in the manifest: no text. Ends with 1 when a figure is below what this project asks of itself.
+records differ, by their ids in the manifest: no text. Two figures are counted more than one way, side by side, because what is
+asked of them contradicts itself:
+
+- texts: where a text had nothing to be spoilt, the dump added words of its own to it; no repair can know them from the
+  writer's. Strictly such a text differs; otherwise it is compared with those words put back.
+- labels: one file's labels are bare -1, 0 and 1 in a column `y`, with no word beside them in any cell: its other columns are a
+  number and the text. Bare answers whose side nothing proves must abstain and be shown. Strictly an abstention is not right;
+  otherwise it counts where `curate inspect` names the file and prints the line to pin it by; and with just the lines that
+  `curate inspect` prints, taken from its output, as the recipe.
+
+Ends with 1 when a figure is below what this project asks of itself.
 """
 
 from __future__ import annotations
@@ -15,13 +25,18 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from curate.inspect import inspect
 from curate.mining import flat
 from curate.mining.tables import Tables
 from curate.policy import load_policy
 from curate.readers import READERS, Broken, Record, Stream, recognise
+from curate.recipe import build
 from curate.sources import Source, SourceFile, discover
 from curate.stages.repair import repaired
 
@@ -35,9 +50,16 @@ ADDED = {"double_html_escape": " & co", "mojibake": " …"}
 """Words that came with the dirt where a text had nothing to be spoilt: no repair can know them from the writer's own."""
 
 LINKED = re.compile(r"@\w|https?:|www\.|\b[\w-]+\.(?:com|co|org|net|ly|sg)\b", re.IGNORECASE)
-WANTED = {"records recovered": 0.99, "texts equal": 0.98, "labels right": None, "labels right, told": 0.99, "pairs right": 0.99}
-TOLD = (Source(match="table.parquet", labels={"1": True, "0": False}),)
-"""What `curate inspect` asks for: nothing in that file says what 1 means under `y`, so without a recipe it abstains."""
+WANTED = {
+    "records recovered": 0.99,
+    "texts equal, strictly": None,
+    "texts equal, added words put back": 0.98,
+    "labels right, strictly": None,
+    "labels right or shown as unproven": 0.99,
+    "labels right with inspect's lines": 0.99,
+    "pairs right": 0.99,
+}
+"""Figure -> the share that is asked for; null where a note in the head of this file says why it is counted otherwise too."""
 
 IDS = {
     "forum_export.csv": "post_id",
@@ -84,7 +106,7 @@ class Figure:
         reached = self.good >= (wanted or 0) * self.all
         share = self.good / self.all if self.all else float("nan")
         asked = "" if wanted is None else f" (asked: {wanted}){'' if reached else '  BELOW'}"
-        print(f"{self.name}: {self.good} of {self.all} = {share:.4f}{asked}")
+        print(f"{self.name:34} {self.good} of {self.all} = {share:.4f}{asked}")
         for file, uids in sorted(self.bad.items()):
             print(f"  not so in {file}: {', '.join(uids)}")
         return reached
@@ -133,6 +155,7 @@ def main(folder: Path) -> int:
     for record in gold:
         by_file[record["file"]].append(record)
     figures = {name: Figure(name) for name in WANTED}
+    shown = inspected(folder)
     counts: Counter[str] = Counter()
     extra = 0
     print(f"{'file':26}{'format':9}{'records':>8}{'gold':>6}{'mined':>7}{'broken':>7}  skipped; why broken")
@@ -145,19 +168,27 @@ def main(folder: Path) -> int:
         count = sum(fate.values()) + len(broken)
         print(f"{source.name:26}{form:9}{count:8}{len(by_file[source.name]):6}{fate['mined']:7}{len(broken):7}  {skipped}; {why}")
         extra += sum(fate.values()) - len(by_file[source.name])
-        told = read(source, TOLD)[1]
+        told = read(source, shown)[1]
         for record in by_file[source.name]:
             at = place(source.name, record["locator"])
             compare(record, found.get(at), figures, counts)
             if labelled(record):
-                figures["labels right, told"].count(
-                    source.name, record["uid"], side(told.get(at)) is (record["gold_label"] == "toxic")
-                )
+                right, said = record["gold_label"] == "toxic", side(found.get(at))
+                unproven = said is None and any(one.match == source.name for one in shown)
+                figures["labels right or shown as unproven"].count(source.name, record["uid"], said is right or unproven)
+                figures["labels right with inspect's lines"].count(source.name, record["uid"], side(told.get(at)) is right)
     print(f"records read that the manifest does not list: {extra}")
     for name, count in sorted(counts.items()):
         print(f"{name}: {count}")
     reached = [figures[name].say() for name in WANTED]
     return 0 if all(reached) else 1
+
+
+def inspected(folder: Path) -> tuple[Source, ...]:
+    """The sources that `curate inspect` asks for, as it prints them."""
+    printed = inspect(folder).split("\nsources:\n")[1:]
+    lines = [line for block in printed for line in takewhile(lambda line: line.startswith("  - "), block.split("\n"))]
+    return tuple(build(Source, entry, "inspect") for entry in yaml.safe_load("\n".join(lines)) or ())
 
 
 def compare(gold: dict[str, Any], found: Found | None, figures: dict[str, Figure], counts: Counter[str]) -> None:
@@ -177,12 +208,13 @@ def compare(gold: dict[str, Any], found: Found | None, figures: dict[str, Figure
     if set(gold["injected"]) <= HARMLESS and not LINKED.search(gold["clean_text"]):
         wanted, dirty = repaired(gold["clean_text"]), repaired(gold["raw_text"])
         more = "".join(word for dirt, word in ADDED.items() if dirt in gold["injected"] and dirty.endswith(word))
-        same = found is not None and repaired(found.text) == wanted.rstrip() + more
-        figures["texts equal"].count(file, uid, same)
+        text = repaired(found.text) if found is not None else None
+        figures["texts equal, strictly"].count(file, uid, text == wanted)
+        figures["texts equal, added words put back"].count(file, uid, text == wanted.rstrip() + more)
         counts["words added"] += bool(more)
     if labelled(gold):
         said = side(found)
-        figures["labels right"].count(file, uid, said is (gold["gold_label"] == "toxic"))
+        figures["labels right, strictly"].count(file, uid, said is (gold["gold_label"] == "toxic"))
         counts["labels abstained"] += said is None
         counts["labels wrong"] += said is not None and said is not (gold["gold_label"] == "toxic")
     elif gold["gold_label"] is None:
