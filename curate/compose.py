@@ -16,6 +16,7 @@ import xxhash
 from pydantic import Field
 
 from curate.errors import DataError
+from curate.labelers import LABELERS
 from curate.pairing import INDEX, PAIRERS, Context, Limits, Pairer
 from curate.pairing.counts import count, warnings
 from curate.pairing.outputs import Form, paired_output, sft_output, unpaired_output
@@ -255,7 +256,7 @@ def _index(rows: pl.DataFrame, fates: pl.DataFrame) -> pl.DataFrame:
         pl.col("why").is_null() | pl.col("why").is_in(["abstained", "conflict"]), pl.col("split") != BACKGROUND
     )
     sure = pl.col("why").is_null()
-    scores = [pl.col(name) for name in rows.columns if name.startswith("score_")]
+    scores = [pl.col(name) for name in rows.columns if name.removeprefix("score_") in LABELERS]
     agreed = (
         pl.when("toxic").then(pl.min_horizontal(scores) >= 0.5).otherwise(pl.max_horizontal(scores) <= 0.5).fill_null(value=True)
         if scores

@@ -10,7 +10,7 @@ The order makes it safe to kill, and the same command completes:
    receipt of every part written before is void.
 2. Parts in the work folder lose the marked rows, unused columns what those records and other copies of the text say there,
    quarantined records their bytes (a broken record may hold any piece of a text), and each receipt says how many records
-   were forgotten. Source files are neither needed nor touched.
+   were forgotten. What was generated from a marked record goes with it. Source files are neither needed nor touched.
 3. The dataset is made again of the parts by its own recipe, from its manifest. Caches are keyed by the content they were made
    of, so what did not change costs nothing; the new folder takes the old one's place at once.
 4. Whatever the new dataset does not rest on is deleted from the work folder: earlier parts, column files, leftovers, and what
@@ -33,6 +33,7 @@ from curate.cache import keep_only
 from curate.engines.local import Conservation
 from curate.errors import DataError, StorageError
 from curate.formats import OUTPUTS, read_manifest, read_output
+from curate.generation.answers import forget_answers
 from curate.ingest import Ingested
 from curate.pipeline import CACHE, keys_of, rebuild, resolve
 from curate.receipts import ROOMS, FileReport, believed, paths_of, read_receipt, write_receipt
@@ -87,6 +88,7 @@ def forget(folder: Path, ids: Sequence[str], work: Path | None = None) -> Forgot
         tombstones.write(work)
         for receipt in sorted((work / "parts").glob("*.json")):
             _purge(work, receipt, tombstones)
+        forget_answers(work, tombstones)
         before, rows = _counts(manifest), _corpus(out, manifest)
         made, used = _remade(out, work, keys, manifest, tombstones)
         _sweep(out, work, keys, used)

@@ -24,6 +24,8 @@ from curate.engines.local import Outcome, run, stage_key
 from curate.errors import DataError, RecipeError
 from curate.figures import project, sample
 from curate.formats import write_dataset
+from curate.generation import GENERATORS
+from curate.generation.parts import with_generated
 from curate.ingest import Ingested, ingest
 from curate.labelers import LABELERS
 from curate.licences import obligations
@@ -70,6 +72,7 @@ class Recipe:
         seed: keys every random choice: splits, shares, orders.
         sources: how files are to be understood where their own names and content do not say; the first match wins.
         stages: stages and labelers in order, each a name or `name: {options}`.
+        generate: generators, each a name or `name: {options}`; what they make of the kept rows goes through all stages too.
         pairing: pairers, in order of preference.
         dataset: splits, shares and formats of the output.
         quarantine_limit: share of records that may be malformed before the build refuses its input.
@@ -80,6 +83,7 @@ class Recipe:
     seed: Annotated[int, Field(ge=0)] = 0
     sources: tuple[Source, ...] = ()
     stages: tuple[Any, ...]
+    generate: tuple[Any, ...] = ()
     pairing: tuple[Any, ...]
     dataset: Dataset = Dataset()
     quarantine_limit: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -106,6 +110,10 @@ def resolve(tree: dict[str, Any], path: Path) -> Recipe:
         if not isinstance(entries, list) or not entries:
             raise RecipeError(f"{path}: {section}: expected a list of {kind}s, found {type(entries).__name__}")
         tree[section] = tuple(choose(table, entry, f"{path}: {section}[{at}]", kind) for at, entry in enumerate(entries))
+    made = tree.get("generate") or []
+    if not isinstance(made, (list, tuple)):
+        raise RecipeError(f"{path}: generate: expected a list of generators, found {type(made).__name__}")
+    tree["generate"] = tuple(choose(GENERATORS, entry, f"{path}: generate[{at}]", "generator") for at, entry in enumerate(made))
     recipe = build_config(Recipe, tree, str(path))
     _check_order(recipe, path)
     return recipe
@@ -145,6 +153,17 @@ def build(source: Path, out: Path, recipe: Recipe, *, work: Path | None = None, 
             limit=limit,
         )
         log.note("ingest", rows=sum(stored.rows for stored in ingested.parts))
+        if recipe.generate:
+            ingested = with_generated(
+                ingested,
+                _run_stages(recipe, ingested, work, log),
+                recipe.generate,
+                work=work,
+                author_key=_author_key(work / "author.key"),
+                seed=recipe.seed,
+                never_train=recipe.dataset.splits.never_train,
+            )
+            log.note("generate", rows=sum(stored.rows for stored in ingested.parts))
         inputs = digest(canonical(_inputs(recipe, ingested)), size=16)
         _remember(work, out, inputs, ingested)
         if (standing := _standing(out, inputs)) is not None:
@@ -258,7 +277,8 @@ def _write(
             {"stage": one.stage, "key": one.key, "rows_in": one.rows_in, "kept": one.kept, "dropped": one.dropped}
             for one in outcomes
         ],
-        "models": {chosen_name(TABLE, stage): list(stage.models) for stage in recipe.stages if stage.models},
+        "models": {chosen_name(TABLE, stage): list(stage.models) for stage in recipe.stages if stage.models}
+        | {f"generate: {chosen_name(GENERATORS, one)}": list(one.models) for one in recipe.generate},
         "dataset": composed.counts | {"suspect": suspect},
         "warnings": [*composed.warnings, *(f"licences: {line}" for line in conflicts)],
         "licences": ingested.licences(),
@@ -373,6 +393,7 @@ def _resolved(recipe: Recipe) -> dict[str, Any]:
     """The recipe with every default written out."""
     tree: dict[str, Any] = plain(recipe)
     tree["stages"] = [{chosen_name(TABLE, stage): plain(stage)} for stage in recipe.stages]
+    tree["generate"] = [{chosen_name(GENERATORS, generator): plain(generator)} for generator in recipe.generate]
     tree["pairing"] = [{chosen_name(PAIRERS, pairer): plain(pairer)} for pairer in recipe.pairing]
     return tree
 

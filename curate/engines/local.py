@@ -141,7 +141,7 @@ def _compare(
 def _known(part: Part) -> tuple[str, ...]:
     """Columns that say how good a row's evidence is and, once a labeler ran, whether it is toxic."""
     written = {name for layer in part.layers for name in layer.writes}
-    return ("evidence", "given", "votes", *(name for name in ("toxic", "score_column") if name in written))
+    return ("evidence", "given", "votes", "derived_from", *(name for name in ("toxic", "score_column") if name in written))
 
 
 def _evidence(rows: pl.DataFrame, reads: Sequence[str]) -> pl.DataFrame:
@@ -154,14 +154,18 @@ def _evidence(rows: pl.DataFrame, reads: Sequence[str]) -> pl.DataFrame:
         toxic = pl.col("toxic")
     kind = pl.col("evidence").replace_strict({kind: rank for rank, kind in enumerate(EVIDENCE)}, default=len(EVIDENCE))
     scores = [name for name in reads if name.startswith("score_")]
-    return rows.select("id", toxic.alias("toxic"), kind.cast(pl.UInt8).alias("kind"), "given", "votes", *scores)
+    generated = pl.col("derived_from").is_not_null() & pl.col("given").is_null()
+    return rows.select(
+        "id", toxic.alias("toxic"), kind.cast(pl.UInt8).alias("kind"), "given", "votes", *scores, generated=generated
+    )
 
 
 def _ranked(facts: pl.DataFrame) -> pl.DataFrame:
-    """Visiting order: best evidence, then most votes, then id; independent of parts and files."""
-    order = facts.select(pl.arg_sort_by("kind", "votes", "id", descending=[False, True, False])).to_series()
+    """Visiting order: best evidence, most votes, found before generated, then id; independent of parts and files."""
+    keys = ("kind", "votes", "generated", "id")
+    order = facts.select(pl.arg_sort_by(*keys, descending=[False, True, False, False])).to_series()
     rank = pl.DataFrame({"at": order, "rank": pl.Series(range(facts.height), dtype=pl.UInt32)}).sort("at")["rank"]
-    return facts.with_columns(rank)
+    return facts.drop("generated").with_columns(rank)
 
 
 def _commit(name: str, path: Path, ids: pl.Series, said: pl.DataFrame, writes: Schema) -> Stored:
