@@ -8,8 +8,16 @@ from __future__ import annotations
 from typing import ClassVar, Protocol
 
 from align.suites.heldout import Heldout
+from align.suites.lm_eval import LmEval
+from align.suites.parallel import Parallel
+from align.suites.prefill import Prefill
+from align.suites.realtoxicityprompts import RealToxicityPrompts
 from align.suites.retention import Retention
+from align.suites.sghatecheck import SgHateCheck
+from align.suites.sgtoxicguard import SgToxicGuard
 from align.suites.subject import Measured, Subject
+from align.suites.toxigen import ToxiGen
+from align.suites.xstest import XsTest
 
 __all__ = ["SUITES", "Measured", "Subject", "Suite"]
 
@@ -26,5 +34,13 @@ class Suite(Protocol):
 
 SUITES: dict[str, type] = {
     "heldout": Heldout,
+    "prefill": Prefill,
     "retention": Retention,
+    "parallel": Parallel,
+    "sghatecheck": SgHateCheck,
+    "sgtoxicguard": SgToxicGuard,
+    "toxigen": ToxiGen,
+    "xstest": XsTest,
+    "realtoxicityprompts": RealToxicityPrompts,
+    "lm_eval": LmEval,
 }

@@ -37,6 +37,7 @@ class Prompt:
         cluster: what it shares with its like (thread, template): the unit that the bootstrap draws. Its id where it is alone.
         benign: whether a good model answers it; a refusal is then an over-refusal.
         prefill: how the completion is made to begin; it is not judged.
+        stop: the completion ends before the first of these; none where empty.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Prompt:
     cluster: str
     benign: bool = False
     prefill: str = ""
+    stop: str = ""
 
 
 def unseen(prompts: Sequence[Prompt], dataset: Dataset) -> list[Prompt]:
@@ -77,7 +79,7 @@ def ask(subject: Subject, suite: str, prompts: Sequence[Prompt]) -> tuple[dict[s
     asked = [(prompt, sample) for sample in range(subject.sampling.samples) for prompt in fresh]
     sampled = _sampled(subject, suite, asked)
     decoded = subject.tokenizer.batch_decode([one.tokens for one in sampled], skip_special_tokens=True)
-    texts = [str(text) for text in decoded]
+    texts = [_until(str(text), prompt.stop) for text, (prompt, _) in zip(decoded, asked, strict=True)]
     verdicts = {role: _judged(judge, texts) for role, judge in subject.judges.items()}
     items = [
         {
@@ -133,6 +135,11 @@ def tally(items: Sequence[Mapping[str, Any]], roles: Sequence[str]) -> dict[str,
     values["agreement"] = {f"{a} and {b}": _agreement(items, a, b) for a, b in combinations(roles, 2)}
     values["crashed"] = {role: crash for role in roles if (crash := _crash(items, role))}
     return values
+
+
+def _until(text: str, stop: str) -> str:
+    """A completion up to the first stop that follows some of it."""
+    return text.lstrip().split(stop, 1)[0] if stop else text
 
 
 def _share(items: Sequence[Mapping[str, Any]], hit: Any) -> dict[str, Any]:  # noqa: ANN401 - a predicate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import polars as pl
@@ -50,7 +51,8 @@ class Retention:
         items: list[dict[str, Any]] = []
         for kind, rows in kinds.items():
             taken = rows.head(self.max_rows) if self.max_rows else rows
-            prompts, completions = tokens(taken["prompt"].to_list(), taken["completion"].to_list(), subject.tokenizer)
+            name = f"retention {split} {kind} {taken.height} {id(subject.tokenizer)}"
+            prompts, completions = dataset.once(name, partial(_tokens, taken, subject))
             sums = log_probs(subject.model, prompts, completions)
             count = sum(map(len, completions))
             perplexity = math.exp(-sum(sums) / count) if count else None
@@ -72,16 +74,22 @@ def _kinds(dataset: Dataset, split: str) -> dict[str, pl.DataFrame]:
     clean, neutral = table.filter(~pl.col("never") & ~pl.col("benign")), table.filter("never")
     if split == "validation":
         rows = dataset.corpus(["id", "prompt", "completion", "toxic", "split", "reason"])
-        rows = rows.filter((pl.col("split") == "background") & ~pl.col("toxic") & pl.col("reason").is_null()).sort("id")
+        asked = (pl.col("prompt").list.len() > 0) & (pl.col("reason") == "background")
+        rows = rows.filter((pl.col("split") == "background") & ~pl.col("toxic") & asked).sort("id")
         said = [[{"role": "assistant", "content": text}] for text in rows["completion"].to_list()]
         neutral = rows.with_columns(completion=pl.Series(said, dtype=pl.List(MESSAGE)))
     return {kind: rows.select("id", "prompt", "completion") for kind, rows in (("neutral", neutral), ("clean", clean))}
 
 
+def _tokens(rows: pl.DataFrame, subject: Subject) -> tuple[list[list[int]], list[list[int]]]:
+    return tokens(rows["prompt"].to_list(), rows["completion"].to_list(), subject.tokenizer)
+
+
 def log_probs(model: PreTrainedModel, prompts: list[list[int]], completions: list[list[int]]) -> list[float]:
     """Log-probability of each completion given its prompt, summed over its tokens, in nats.
 
-    Uses the model's own attention and padding on the right, so it works for every architecture and needs no packing.
+    Uses the model's own attention and padding, so it works for every architecture and needs no packing. Rows are aligned at
+    the end of their prompts, so that the output layer is asked for completions alone.
     """
     import torch
     from torch.nn.functional import cross_entropy
@@ -95,15 +103,24 @@ def log_probs(model: PreTrainedModel, prompts: list[list[int]], completions: lis
             longest = len(prompts[order[-1]]) + len(completions[order[-1]])
             size = max(1, LOGITS // (longest * model.config.vocab_size))
             batch, order = order[-size:], order[:-size]
-            rows = [prompts[index] + completions[index] for index in batch]
-            ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=model.device)
-            real = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=model.device)
-            targets = torch.full_like(ids, -100)
-            for line, (index, row) in enumerate(zip(batch, rows, strict=True)):
-                start = len(prompts[index])
-                targets[line, start : len(row)] = ids[line, start : len(row)]
-            logits = model(input_ids=ids, attention_mask=real, use_cache=False).logits[:, :-1]
-            losses = cross_entropy(logits.flatten(0, 1).float(), targets[:, 1:].flatten(), ignore_index=-100, reduction="none")
+            before = max(len(prompts[index]) for index in batch)
+            after = max(len(completions[index]) for index in batch)
+            ids = torch.zeros((len(batch), before + after), dtype=torch.long)
+            real, targets = torch.zeros_like(ids), torch.full((len(batch), after), -100)
+            for line, index in enumerate(batch):
+                prompt, completion = prompts[index], completions[index]
+                start, end = before - len(prompt), before + len(completion)
+                ids[line, start:end] = torch.tensor(prompt + completion)
+                real[line, start:end] = 1
+                targets[line, : len(completion)] = ids[line, before:end]
+            positions = (real.cumsum(1) - 1).clamp(min=0)
+            given = [one.to(model.device) for one in (ids, real, positions)]
+            logits = model(
+                input_ids=given[0], attention_mask=given[1], position_ids=given[2], use_cache=False, logits_to_keep=after + 1
+            ).logits[:, :-1]
+            losses = cross_entropy(
+                logits.flatten(0, 1).float(), targets.to(model.device).flatten(), ignore_index=-100, reduction="none"
+            )
             for index, value in zip(batch, (-losses.view(len(batch), -1).sum(1, dtype=torch.float64)).tolist(), strict=True):
                 sums[index] = value
     model.train(training)

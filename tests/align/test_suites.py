@@ -14,7 +14,7 @@ import torch
 
 from align.data import Dataset, open_dataset
 from align.generate import Sampling
-from align.suites import SUITES, Subject
+from align.suites import Subject
 from align.suites.heldout import Heldout, heldout_prompts
 from align.suites.retention import Retention, log_probs
 from align.tiny import Tiny
@@ -34,11 +34,6 @@ def subject(dataset: Dataset, terms: Path, tmp_path_factory: pytest.TempPathFact
     loaded = tiny.load(dataset, tmp_path_factory.mktemp("cache"), seed=0)
     lexicon = Lexicon(terms=terms)
     return Subject(loaded.model, loaded.tokenizer, dataset, {"judge": lexicon, "truth": lexicon}, Sampling(max_new_tokens=24), 0)
-
-
-@pytest.mark.parametrize("name", SUITES)
-def test_a_suite_says_the_same_twice(name: str, subject: Subject) -> None:
-    assert SUITES[name]()(subject) == SUITES[name]()(subject)
 
 
 def test_every_distinct_test_prompt_is_asked_once_and_none_of_a_source_that_may_not_be_trained_on(dataset: Dataset) -> None:
