@@ -1,9 +1,11 @@
 """Drop rows in a language that the recipe does not keep, without taking Singlish for one of them.
 
 Order of decision: (1) a variety that recognises the text settles it; (2) scripts settle Chinese, Tamil and mixtures with
-English; (3) a general detector names the language; (4) where it says "foreign" of a text whose words are mostly English, it is
-wrong: message spelling ("wat time r u reaching") looks like anything to it; (5) Malay and Indonesian, which detectors confuse,
-are told apart by words that only one of them uses. A text too short to trust, or that nobody knows, is "und" and kept.
+English; (3) what is mostly in a script that nobody here writes, or full of the function words of Tagalog or Hindi as people
+type them, is foreign; (4) a general detector names the language; (5) where it says "foreign" of a text whose words are mostly
+English, it is wrong: message spelling ("wat time r u reaching") looks like anything to it; (6) Malay and Indonesian, which
+detectors confuse, are told apart by words that only one of them uses. A text too short to trust, or that nobody knows, is
+"und" and kept.
 
 Codes are BCP 47 (`en-SG-x-singlish`, en, ms, zh, ta, und, whatever the detector names) and `mixed` for English mixed with
 another kept script.
@@ -60,7 +62,7 @@ class Language:
     confidence: Annotated[float, Field(gt=0, le=1)] = 0.3
     min_frame: Annotated[float, Field(ge=0, le=1)] = 0.35
     min_words: Annotated[int, Field(ge=1)] = 4
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -121,6 +123,8 @@ class Language:
                 return ("zh" if scripts.han else "ta"), 1.0
         if reading.words + (scripts.han + scripts.tamil + scripts.other) // 3 < self.min_words:
             return "und", 0.0
+        if (foreign := self._foreign(clean, scripts)) is not None:
+            return foreign
         if reading.frame >= _PLAINLY_ENGLISH:
             return "en", reading.frame
         language, confidence = detect(clean, self.detector)
@@ -131,6 +135,15 @@ class Language:
         if reading.frame >= self.min_frame:
             return "en", reading.frame
         return (language, confidence) if confidence >= self.confidence else ("und", confidence)
+
+    def _foreign(self, clean: str, scripts: _Scripts) -> tuple[str, float] | None:
+        """What no detector has to be believed for, because an English word or two mislead it."""
+        if scripts.other > scripts.han + scripts.tamil + len(_LATIN.findall(clean)) and (written := _by_script(clean)):
+            language, confidence = detect(clean, self.detector)
+            misled = language in _OURS or confidence < self.confidence
+            return (written, 1.0) if misled and written not in self.keep else (language, confidence)
+        told = _by_function_words(clean)
+        return None if told is None or told in self.keep else (told, 1.0)
 
     def _evidence(self, completion: str, user: str) -> str:
         if user and len(completion) < _LONG_ENOUGH and len(_WORD.findall(_without_codes(completion))) < self.min_words:
@@ -173,16 +186,62 @@ _HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _TAMIL = re.compile("[\u0b80-\u0bff]")
 _OTHER = re.compile("[\u0370-\u0b7f\u0c00-\u1cff\u1f00-\u1fff\u3041-\u30ff\uac00-\ud7af]")
 
+_LATIN = re.compile("[A-Za-z]")
+_WRITTEN = {
+    "th": re.compile("[\u0e00-\u0e7f]"),
+    "hi": re.compile("[\u0900-\u097f]"),
+    "ja": re.compile("[\u3041-\u30ff]"),
+    "ko": re.compile("[\uac00-\ud7af]"),
+    "ru": re.compile("[\u0400-\u052f]"),
+}
+"""The commonest language of scripts that nobody here writes; Arabic is not among them, for Malay has been written in it."""
+
+
+def _by_script(text: str) -> str | None:
+    """The language that most letters of such a script stand for; None without any."""
+    counts = {code: len(letters.findall(text)) for code, letters in _WRITTEN.items()}
+    best = max(counts, key=lambda code: counts[code])
+    return best if counts[best] else None
+
+
+_OURS = ("en", "ms", "zh", "ta", "und")
+_FUNCTION_WORDS = {
+    "tl": frozenset(
+        "ang ng mga sa na ko mo ako ikaw siya kami tayo sila natin namin nila niya hindi ito iyan yan yun yung iyon naman lang "
+        "nang po opo kasi pala rin din kung kapag para wala walang meron mayroon ba pa si ni kay dito diyan doon".split()
+    ),
+    "hi": frozenset(
+        "hai hain hoon hun tha thi nahi nahin kya kyun kyon kaise kab kahan kaun mein mai mujhe tum tumhe tumhara aap aapka hum "
+        "humko mera meri mere tera teri uska uski usne unke iska yeh woh aur lekin bhi toh phir ko ka ki ke kar karo raha rahi "
+        "rahe gaya gayi gaye hua hui kuch bahut abhi aaj kal ho hota hoti liye saath wala wali".split()
+    ),
+}
+_FUNCTION_SHARE, _FUNCTION_LEAST = 0.3, 3  # of the words; fewer are a name, or Malay that shares one ("sa", "kalau")
+
+
+def _by_function_words(text: str) -> str | None:
+    """Tagalog or romanised Hindi, where so many of a text's words are their function words; None else."""
+    words = re.findall(r"[a-z]+", text.lower())
+    hits = {code: sum(word in table for word in words) for code, table in _FUNCTION_WORDS.items()}
+    best = max(hits, key=lambda code: hits[code])
+    return best if hits[best] >= max(_FUNCTION_LEAST, _FUNCTION_SHARE * len(words)) else None
+
+
 # Words that one of the two uses and the other does not, or seldom.
 _MALAY = frozenset(
     "awak korang kitorang diorang boleh nak tak takde taknak dah je tu ni pulak lah kat dekat macam camne camner sebab sbb "
     "esok semalam petang pejabat kereta duit cakap sedap bas wayang rosak penat jom kejap sekejap sikit wang telefon bandar "
-    "tengok jumpa mak akak cikgu budak pukul pasal lepas".split()
+    "tengok jumpa mak akak cikgu budak pukul pasal lepas "
+    "kerana bahawa berbeza cuba mula nombor rasmi sahaja akaun kerajaan berjaya padam sila maklumat syarikat ialah polis kualiti "
+    "universiti fasiliti bilangan cuti bahagian berasaskan ubat percuma peti".split()
 )
 _INDONESIAN = frozenset(
     "nggak ngga enggak gak ga kamu aku bisa kantor mobil uang karena kalian gue gua lo lu banget dong sih kok besok kemarin "
     "sore gimana sepeda kuliah macet nih deh aja udah cuma cuman teman temen bilang pengen kayak gitu begitu bagus sekali "
-    "ayo enak apalagi cowok cewek pacar mereka".split()
+    "ayo enak apalagi cowok cewek pacar mereka "
+    "bahwa berbeda coba mulai nomor resmi saja akun pemerintah berhasil hapus silakan unduh unggah berkas surel situs sandi "
+    "butuh membutuhkan polisi kualitas universitas fasilitas kecuali perusahaan setidaknya sebuah kesalahan yaitu sejumlah "
+    "bahkan terhadap merupakan menghapus menampilkan masing-masing".split()
 )
 
 

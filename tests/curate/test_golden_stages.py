@@ -15,11 +15,11 @@ from curate.stages import STAGES
 GOLDEN: dict[str, tuple[int, str]] = {
     "repair": (1, "f97445610a06090a"),
     "pii": (2, "87bb79512f92621d"),
-    "language": (1, "8287577c34db5b6c"),
+    "language": (2, "8287577c34db5b6c"),
     "length": (1, "a205049b8b822b5f"),
     "exact_duplicates": (2, "b46b27b6782acce6"),
     "repeated_completions": (1, "81fbeb40e9660da5"),
-    "near_duplicates": (1, "71d437632269a02b"),
+    "near_duplicates": (2, "71d437632269a02b"),
     "undecided": (1, "3532c323866a2dcf"),
 }
 

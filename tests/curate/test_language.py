@@ -72,6 +72,18 @@ def test_a_short_completion_is_read_with_what_the_user_said_last() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("code", "text"), [("th", "เราจะไปกินข้าวกันที่ bus station นะครับ"), ("hi", "कल हम office से सीधे घर जाएंगे okay")]
+)
+def test_an_english_word_or_two_do_not_make_another_script_english(code: str, text: str) -> None:
+    assert (one(text)["language"], one(text)["reason"]) == (code, "language")
+
+
+def test_formal_indonesian_is_told_from_formal_malay() -> None:
+    assert one("Silakan coba lagi karena nomor akun ini berbeda")["language"] == "id"
+    assert one("Sila cuba lagi kerana nombor akaun ini berbeza")["reason"] is None
+
+
 def test_singlish_has_its_code_and_its_score() -> None:
     result = one("wah lau why you so like that one")
     assert (result["language"], result["variety"]) == ("en-SG-x-singlish", "singlish")
