@@ -1,4 +1,9 @@
-"""Who answers whom: posts of a file by id, on disk, so that a thread dump of any size needs little memory."""
+"""Who answers whom: posts of a file by id, on disk, so that a thread dump of any size needs little memory.
+
+A parent that stands in another file is not looked for: a file's rows are made of its own bytes alone, so that one more file
+reads no other again. Such replies are skipped as `parent_missing`, unless they quote the parent or carry a title; a dump whose
+posts and comments are two files is best joined into one before.
+"""
 
 from __future__ import annotations
 

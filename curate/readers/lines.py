@@ -5,10 +5,11 @@ Only "\n", "\r\n" and, in files without any "\n", "\r" end a line: U+2028, U+008
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from curate.readers.container import Stream
+from curate.readers.container import Stream, Undecodable
+from curate.readers.records import Broken, Record
 
 MAX_RECORD = 4 << 20  # bytes of one record; longer ones are quarantined, not held in memory
 KEPT = 1 << 16  # bytes of a broken record that the quarantine keeps
@@ -57,6 +58,24 @@ def lines(stream: Stream, blank: bool = False) -> Iterator[Line]:
         yield Line(bytes(held[:KEPT]), number + 1, stream.trouble)
     elif held:
         yield from _line(held, size, number + 1, blank)
+
+
+def each_line(stream: Stream, record: Callable[[str, bytes, str], Record | Broken]) -> Iterator[Record | Broken]:
+    """What each line that is not blank is, by itself.
+
+    Args:
+        stream: the file.
+        record: makes a record of a line's text, bytes and place; may raise `Undecodable`.
+    """
+    for line in lines(stream):
+        locator = f"line {line.number}"
+        if line.fault is not None:
+            yield Broken(line.raw, locator, line.fault)
+            continue
+        try:
+            yield record(stream.decode(line.raw), line.raw, locator)
+        except Undecodable as error:
+            yield Broken(line.raw[:KEPT], locator, str(error))
 
 
 def _line(held: bytearray, size: int, number: int, blank: bool) -> Iterator[Line]:
