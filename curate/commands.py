@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -18,7 +19,16 @@ SHOW_TEXT = click.option("--show-text", is_flag=True, help="Print texts too; the
 @click.option("--set", "sets", multiple=True, metavar="a.b=c", help="Change one setting of the recipe; repeatable.")
 @click.option("--limit", type=click.IntRange(min=1), help="Read at most this many records.")
 @click.option("--work", type=FOLDER, help="Where raw parts, caches and quarantine live; private.  [default: OUT.work]")
-def build(source: Path, out: Path, recipe: Path | None, sets: tuple[str, ...], limit: int | None, work: Path | None) -> None:
+@click.option("--verdicts", type=FOLDER, help="What people said of single rows, as JSON lines; outranks every labeler.")
+def build(
+    source: Path,
+    out: Path,
+    recipe: Path | None,
+    sets: tuple[str, ...],
+    limit: int | None,
+    work: Path | None,
+    verdicts: Path | None,
+) -> None:
     """Turn a folder of raw text into preference data.
 
     Reads every file under --source, cleans, deduplicates, labels and pairs its rows, and leaves a folder that
@@ -28,8 +38,9 @@ def build(source: Path, out: Path, recipe: Path | None, sets: tuple[str, ...], l
     from curate.recipe import bundled
     from curate.summary import summary
 
-    path = recipe or bundled("curate/singlish.yaml")
-    manifest = pipeline.build(source, out, pipeline.read_recipe(path, sets), work=work, limit=limit)
+    read = pipeline.read_recipe(recipe or bundled("curate/singlish.yaml"), sets)
+    read = replace(read, verdicts=str(verdicts)) if verdicts is not None else read
+    manifest = pipeline.build(source, out, read, work=work, limit=limit)
     click.echo(summary(manifest, out))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from curate.errors import DataError
+from curate.errors import DataError, StorageError
 from curate.schema import canonical, digest
 from curate.store import write_text
 
@@ -56,7 +56,7 @@ def keep_verdicts(work: Path, said: str | None) -> str | None:
     Raises:
         DataError: no such file and no such copy, or not verdicts.
     """
-    if said is None or (work / FOLDER / said).is_file():
+    if said is None or (Path(said).name == said and (work / FOLDER / said).is_file()):
         return said
     verdicts = read_verdicts(Path(said))
     words = {value: word for word, value in WORDS.items()}
@@ -67,8 +67,17 @@ def keep_verdicts(work: Path, said: str | None) -> str | None:
 
 
 def kept_verdicts(work: Path, name: str | None) -> dict[str, bool | None]:
-    """What a kept copy says; nothing where there is none to read."""
-    return {} if name is None else read_verdicts(work / FOLDER / name)
+    """What a kept copy says; nothing where nothing was said.
+
+    Raises:
+        StorageError: the copy is gone.
+    """
+    if name is None:
+        return {}
+    path = work / FOLDER / name
+    if not path.is_file():
+        raise StorageError(f"{path}: these verdicts are gone; build again with --verdicts FILE")
+    return read_verdicts(path)
 
 
 def overrule(rows: pl.DataFrame, verdicts: Mapping[str, bool | None]) -> tuple[pl.DataFrame, dict[str, Any]]:

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,14 @@ from curate.pairing.splits import Splits
 
 Rows = Callable[..., pl.DataFrame]
 ALL = [make() for make in PAIRERS.values() if not make.reads]
+EVERY = [make() for make in PAIRERS.values()]
+
+
+def vectors(ids: pl.Series) -> Any:
+    """A vector in three dimensions for each id, so that some are near each other."""
+    draws = [np.random.default_rng(int(str(name)[:8], 16)).normal(size=3) for name in ids]
+    made = np.stack(draws) if draws else np.zeros((0, 3))
+    return np.asarray(made / np.linalg.norm(made, axis=1, keepdims=True), np.float16).astype(np.float32)
 
 
 def everywhere(frames: dict[str, pl.DataFrame]) -> pl.DataFrame:
@@ -169,21 +178,25 @@ def test_rows_dropped_before_pii_stay_in_the_corpus_without_text(rows: Rows) -> 
 
 LINE = st.fixed_dictionaries(
     {
-        "text": st.sampled_from(["ok", "OK ", "can", "cannot", "fool", "go away", "later", "never"]),
+        "text": st.sampled_from(
+            ["ok", "OK ", "can", "cannot", "fool", "go away", "later", "never", "I cannot help", "so long " * 9]
+        ),
         "prompt": st.sampled_from([None, "a", "A", "b", "c"]),
         "toxicity": st.sampled_from([None, 0.0, 0.1, 0.45, 0.55, 0.9, 1.0]),
         "thread": st.sampled_from([None, None, "t1", "t2", "t3"]),
         "record": st.sampled_from(["r1", "r2", "r3", "r4", "r5", "r6"]),
-        "side": st.sampled_from([None, None, "chosen", "rejected"]),
+        "side": st.sampled_from([None, None, "chosen", "rejected", "original", "rewrite", "sample"]),
+        "origin": st.sampled_from([None, 0, 1, 2]),
+        "variety": st.sampled_from([None, None, "singlish"]),
         "source": st.sampled_from(["a.jsonl", "held_out/b.jsonl"]),
         "near_cluster": st.sampled_from([None, None, None, "n1", "n2"]),
-        "reason": st.sampled_from([None, None, None, None, "short"]),
+        "reason": st.sampled_from([None, None, None, None, "short", "exact_duplicate"]),
         "evidence": st.sampled_from(["human", "votes", "machine"]),
     }
 )
 
 
-def check(built: pl.DataFrame, made: Composed, dataset: Dataset) -> None:
+def check(built: pl.DataFrame, made: Composed, dataset: Dataset) -> None:  # noqa: C901 - one law after another
     """What must hold, said again in plain Python from the input rows alone."""
     told = {line["id"]: line for line in built.iter_rows(named=True)}
     split = dict(made.corpus.select("id", "split").iter_rows())
@@ -193,7 +206,13 @@ def check(built: pl.DataFrame, made: Composed, dataset: Dataset) -> None:
         return line["prompt"][0]["content"].lower() if line["prompt"] else None
 
     assert sorted(made.corpus["id"]) == sorted(told), "the corpus holds every row once"
-    used = set(everywhere(made.unpaired)["id"]) | set(everywhere(made.sft)["id"])
+    paired = everywhere(made.paired)
+    used = (
+        set(everywhere(made.unpaired)["id"])
+        | set(everywhere(made.sft)["id"])
+        | set(paired["chosen_id"])
+        | set(paired["rejected_id"])
+    )
     fate = dict(made.corpus.select("id", "reason").iter_rows())
     for name, line in told.items():
         if line["reason"]:
@@ -217,19 +236,42 @@ def check(built: pl.DataFrame, made: Composed, dataset: Dataset) -> None:
     assert set(everywhere(made.sft)["id"]) <= {name for name, line in told.items() if (line["toxicity"] or 0) < 0.5}
 
     per_prompt: Counter[Any] = Counter()
-    for pair in everywhere(made.paired).iter_rows(named=True):
+    refusals: dict[str, list[bool]] = defaultdict(list)
+    for pair in paired.iter_rows(named=True):
         chosen, rejected = told[pair["chosen_id"]], told[pair["rejected_id"]]
-        assert chosen["toxicity"] < 0.5 < rejected["toxicity"]
-        assert rejected["toxicity"] - chosen["toxicity"] >= dataset.min_margin - 1e-6
+        assert chosen["toxicity"] < 0.5
+        if pair["relation"] == "preferred":
+            assert pair["strategy"] == "given" and rejected["toxicity"] < 0.5
+            assert not {pair["chosen_id"], pair["rejected_id"]} & set(everywhere(made.unpaired)["id"])
+        else:
+            assert pair["relation"] == "toxicity" and rejected["toxicity"] > 0.5
+            assert rejected["toxicity"] - chosen["toxicity"] >= dataset.min_margin - 1e-6
+        assert pair["margin"] == pytest.approx(rejected["toxicity"] - chosen["toxicity"], abs=1e-6)
         assert same[chosen["completion"]] != same[rejected["completion"]]
-        assert key(chosen) == key(rejected)
+        sizes = sorted(len(side["completion"]) for side in (chosen, rejected))
+        assert sizes[1] <= dataset.max_length_ratio * sizes[0]
+        assert pair["strategy"] == "nearest_neighbour" or key(chosen) == key(rejected)
+        assert pair["prompt"][0]["content"] == (
+            rejected["prompt"][0]["content"] if rejected["prompt"] else dataset.prompt_template
+        )
         assert split[pair["chosen_id"]] == split[pair["rejected_id"]] == pair["split"]
         assert pair["chosen"][0]["content"] == chosen["completion"] and pair["rejected"][0]["content"] == rejected["completion"]
+        refusals[pair["split"]].append("cannot help" in chosen["completion"])
+        if pair["strategy"] in ("rewrite", "nearest_neighbour"):
+            cosine = float((vectors(pl.Series([chosen["id"]])) @ vectors(pl.Series([rejected["id"]])).T).item())
+            assert pair["similarity"] == pytest.approx(cosine, abs=2e-3) and cosine >= 0.5 - 2e-3
         if pair["strategy"] == "same_prompt":
             assert key(chosen) is not None
             per_prompt[key(chosen), pair["split"]] += 1
-        else:
-            assert chosen["record"] == rejected["record"] and (chosen["side"], rejected["side"]) == ("chosen", "rejected")
+        if pair["strategy"] == "nearest_neighbour":
+            assert chosen["variety"] == rejected["variety"]
+    assert all(sum(some) <= dataset.refusal_share * len(some) for some in refusals.values())
+    assert (
+        not set(paired["chosen_id"]) & set(paired["rejected_id"])
+        and not paired.select("chosen_id", "rejected_id").is_duplicated().any()
+    )
+    for frames in (made.paired, made.unpaired, made.sft):
+        assert all(sorted(frame["subset_rank"]) == list(range(frame.height)) for frame in frames.values())
     assert max(per_prompt.values(), default=0) <= 4
 
     shown: dict[str, set[Any]] = {"train": set(), "test": set()}
@@ -246,10 +288,15 @@ def check(built: pl.DataFrame, made: Composed, dataset: Dataset) -> None:
 @settings(max_examples=int(os.environ.get("MARGINS_EXAMPLES", "25")), deadline=None)
 @given(st.lists(LINE, min_size=1, max_size=25), st.integers(0, 5), st.sampled_from([0.0, 0.25, 1.0]))
 def test_what_must_hold_holds_on_random_corpora(rows: Rows, lines: list[dict[str, Any]], seed: int, share: float) -> None:
-    built = rows(*lines)
+    names = rows(*lines)["id"]
+    origins = [line["origin"] for line in lines]
+    built = rows(*({name: value for name, value in line.items() if name != "origin"} for line in lines)).with_columns(
+        derived_from=pl.Series([names[at] if at is not None and at < len(names) else None for at in origins], dtype=pl.String),
+        twin=pl.Series([names[0] if line["reason"] == "exact_duplicate" else None for line in lines], dtype=pl.String),
+    )
     dataset = Dataset(splits=Splits(validation=0.2, test=0.3), benign_share=share)
     try:
-        made = compose(built, dataset, ALL, seed)
+        made = compose(built, dataset, EVERY, seed, vectors=vectors)
     except DataError:
         labelled = {line["text"].strip().lower() for line in lines if line["toxicity"] is not None and not line["reason"]}
         assert all(
@@ -270,7 +317,7 @@ def test_what_must_hold_holds_on_random_corpora(rows: Rows, lines: list[dict[str
         )
         return
     check(built, made, dataset)
-    again = compose(built.sample(fraction=1, shuffle=True, seed=seed), dataset, ALL, seed)
+    again = compose(built.sample(fraction=1, shuffle=True, seed=seed), dataset, EVERY, seed, vectors=vectors)
     for output in ("paired", "unpaired", "sft"):
         for split, frame in getattr(made, output).items():
             assert frame.equals(getattr(again, output)[split]), "the order of the rows changes nothing"
