@@ -61,7 +61,8 @@ class CorpusStage(Protocol):
     """Compares rows across parts.
 
     `edges` gets any number of *whole* buckets at once (its answer must not depend on how they are grouped) and the
-    payload that `buckets.row` points into; it returns `a`, `b` (UInt32 rows, a < b, each pair once) and `score` (Float32).
+    payload that `buckets.row` points into, with `rank` and `toxic` of each row, which a stage may need to leave out pairs that
+    decide nothing; it returns `a`, `b` (UInt32 rows, a < b, each pair once) and `score` (Float32).
     `decide` gets all edges and one line per row: `id`, `rank` (visiting order: evidence, votes, then id; 0 first), `toxic`
     (Boolean, null when unknown), the label that came with it: `kind` (place in EVIDENCE; its length without a label), `given`,
     `votes`; and the `score_*` columns among `reads`. It returns one line per row, same order: `reason` (null: kept), `score`,

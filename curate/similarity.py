@@ -1,4 +1,4 @@
-"""How alike two rows are: shingle sets, MinHash, exact Jaccard, exact cosine.
+"""How alike two rows are: shingle sets, exact Jaccard, exact cosine.
 
 Arrays in, arrays out. Ragged sets are held as `Sets`; pairs as two arrays of rows.
 """
@@ -16,7 +16,7 @@ SHINGLE = 5  # characters; words-5, the common default, loses a fifth of near co
 HASH_BITS = 48  # of a shingle: two sets of 40 hold an accidental match once in 10^11 pairs
 PAIRS = 1 << 20  # pairs in memory at a time
 TEXTS = 1 << 10  # texts cut into shingles at a time: their working memory stays in cache
-CACHED = 1 << 14  # numbers that stay in a core's cache while they are hashed over and over
+CACHED = 1 << 16  # numbers that stay in a core's cache while they are worked on
 ELEMENTS = 1 << 22  # shingles in memory at a time, while sets are intersected
 
 U64 = NDArray[np.uint64]
@@ -50,6 +50,11 @@ class Sets:
         """Members of each row's set."""
         return np.diff(self.starts)
 
+    def cut(self, piece: slice) -> Sets:
+        """The sets of consecutive rows, without a copy."""
+        starts = self.starts[piece.start : piece.stop + 1]
+        return Sets(self.values[starts[0] : starts[-1]], starts - starts[0])
+
     def take(self, rows: Rows) -> Sets:
         """The sets of some rows, in their order; a row may come several times."""
         sizes = self.sizes[rows]
@@ -79,29 +84,44 @@ def shingles(texts: Sequence[str]) -> Sets:
     return Sets(np.concatenate([block.values for block in blocks]), np.concatenate([[0], np.cumsum(sizes)]))
 
 
+PAD = "\x1e"  # counts as white space, so that no normalised text holds it
+WEIGHTS = tuple(int(odd) for odd in mix(np.arange(1, SHINGLE + 1, dtype=np.uint64)) | np.uint64(1))
+
+
 def _shingles(texts: Sequence[str]) -> Sets:
     """A few texts (at most 2^16): a row and a hash share one number, so that one sort makes all the sets."""
-    code = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
-    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    counts = np.where(lengths == 0, 0, np.maximum(lengths - SHINGLE + 1, 1))
-    row = np.repeat(np.arange(len(texts)), counts)
-    inner = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    first = np.repeat(np.cumsum(lengths) - lengths, counts) + inner
-    width = np.minimum(lengths, SHINGLE)[row]
-    hashed = width.astype(np.uint64)
-    for step in range(SHINGLE):
-        inside = step < width
-        letter = np.where(inside, code[np.where(inside, first + step, 0)] + np.uint64(1), np.uint64(0))
-        hashed = mix(hashed * np.uint64(0x9E3779B97F4A7C15) + letter)
-    packed = np.sort((row.astype(np.uint64) << np.uint64(HASH_BITS)) | (hashed >> np.uint64(64 - HASH_BITS)))
-    packed = packed[np.concatenate([[True], packed[1:] != packed[:-1]])] if len(packed) else packed
-    sizes = np.bincount((packed >> np.uint64(HASH_BITS)).astype(np.int64), minlength=len(texts))
-    return Sets(packed & np.uint64((1 << HASH_BITS) - 1), np.concatenate([[0], np.cumsum(sizes)]))
+    padded = [text if len(text) >= SHINGLE or not text else text.ljust(SHINGLE, PAD) for text in texts]
+    lengths = np.fromiter(map(len, padded), np.int64, len(padded))
+    whole = "".join(padded)
+    if not whole:
+        return Sets(np.zeros(0, np.uint64), np.zeros(len(texts) + 1, np.int64))
+    narrow = whole.isascii()
+    raw = whole.encode() if narrow else whole.encode("utf-32-le", "surrogatepass")
+    letters = np.frombuffer(raw, np.uint8 if narrow else np.uint32).astype(np.uint64) + np.uint64(1)
+    windows = len(letters) - SHINGLE + 1
+    hashed = letters[:windows] * np.uint64(WEIGHTS[0])
+    for step in range(1, SHINGLE):
+        hashed += letters[step : step + windows] * np.uint64(WEIGHTS[step])
+    inside = np.ones(len(letters), np.bool_)  # no window begins in the last letters of a text
+    ends = np.cumsum(lengths)[lengths > 0]
+    for back in range(1, SHINGLE):
+        inside[ends - back] = False
+    hashed = mix(hashed[inside[:windows]]) >> np.uint64(64 - HASH_BITS)
+    row = np.repeat(np.arange(len(texts), dtype=np.uint64) << np.uint64(HASH_BITS), np.maximum(lengths - SHINGLE + 1, 0))
+    packed = hashed | row
+    packed.sort()
+    packed = packed[np.concatenate([[True], packed[1:] != packed[:-1]])]
+    starts = np.searchsorted(packed, np.arange(len(texts), dtype=np.uint64) << np.uint64(HASH_BITS))
+    return Sets(packed & np.uint64((1 << HASH_BITS) - 1), np.append(starts, len(packed)))
 
 
 def set_hashes(sets: Sets) -> U64:
     """One number per set, whatever the order of its members; 0 for the empty set."""
-    return _reduce(np.add, mix(sets.values + np.uint64(1)), sets)
+    out = np.empty(len(sets.starts) - 1, np.uint64)
+    for piece in pieces(sets.sizes, CACHED, len(out)):
+        block = sets.cut(piece)
+        out[piece] = _reduce(np.add, mix(block.values + np.uint64(1)), block)
+    return out
 
 
 def bitmaps(sets: Sets, words: int = 4) -> U64:
@@ -111,33 +131,20 @@ def bitmaps(sets: Sets, words: int = 4) -> U64:
 
     Source: Sandes, Teodoro & Melo (2020), Bitmap filter.
     """
-    bit = np.uint64(1) << (sets.values & np.uint64(63))
-    word = (sets.values >> np.uint64(6)) % np.uint64(words)
-    columns = [_reduce(np.bitwise_or, np.where(word == index, bit, np.uint64(0)), sets) for index in range(words)]
-    return np.stack(columns, axis=1)
+    out = np.empty((len(sets.starts) - 1, words), np.uint64)
+    bits = 64 * words
+    for piece in pieces(sets.sizes, CACHED, TEXTS):
+        block = sets.cut(piece)
+        rows = piece.stop - piece.start
+        place = np.repeat(np.arange(rows) * bits, block.sizes) + (block.values % np.uint64(bits)).astype(np.int64)
+        seen = np.zeros(rows * bits, np.bool_)
+        seen[place] = True
+        out[piece] = np.packbits(seen).view(np.uint64).reshape(rows, words)
+    return out
 
 
-def minhashes(sets: Sets, count: int, seed: int) -> U64:
-    """The least member of each set under `count` random orders, shape (n, count); all ones for the empty set.
-
-    Two sets agree in a column with a probability that is their Jaccard similarity.
-
-    Source: Broder (1997), On the resemblance and containment of documents.
-    """
-    constants = mix(np.arange(1, 2 * count + 1, dtype=np.uint64) + (np.uint64(seed) << np.uint64(32)))
-    columns = np.empty((len(sets.starts) - 1, count), np.uint64)
-    for piece in _pieces(sets.sizes, CACHED, len(columns)):
-        starts = sets.starts[piece.start : piece.stop + 1]
-        block = Sets(mix(sets.values[starts[0] : starts[-1]]), starts - starts[0])
-        for index in range(count):
-            flip, scale = constants[2 * index], constants[2 * index + 1] | np.uint64(1)
-            order = ((block.values ^ flip) * scale) ^ (block.values >> np.uint64(32))
-            columns[piece, index] = _reduce(np.minimum, order, block, empty=~np.uint64(0))
-    return columns
-
-
-def _reduce(how: np.ufunc, values: U64, sets: Sets, empty: np.uint64 = np.uint64(0)) -> U64:  # noqa: B008 - a constant
-    out = np.full(len(sets.starts) - 1, empty)
+def _reduce(how: np.ufunc, values: U64, sets: Sets) -> U64:
+    out = np.zeros(len(sets.starts) - 1, np.uint64)
     full = sets.sizes > 0
     if full.any():
         out[full] = how.reduceat(values, sets.starts[:-1][full])
@@ -156,7 +163,7 @@ def jaccard(sets: Sets, a: Rows, b: Rows) -> Floats:
     total = sizes[a] + sizes[b]
     common = np.zeros(len(a), np.int64)
     most = min(1 << (64 - HASH_BITS), PAIRS)  # a pair's number shares 64 bits with a hash
-    for piece in _pieces(total, ELEMENTS, most):
+    for piece in pieces(total, ELEMENTS, most):
         left, right = sets.take(a[piece]), sets.take(b[piece])
         number = np.arange(piece.stop - piece.start, dtype=np.uint64) << np.uint64(HASH_BITS)
         both = np.concatenate([np.repeat(number, s.sizes) | s.values for s in (left, right)])
@@ -193,7 +200,7 @@ def pairs_within(groups: U64 | Rows) -> Iterator[tuple[Rows, Rows]]:
     opens = np.concatenate([[True], groups[1:] != groups[:-1]])
     start = np.maximum.accumulate(np.where(opens, np.arange(n), 0))
     earlier = np.arange(n) - start  # how many of its group stand before it
-    for piece in _pieces(earlier, PAIRS, n):
+    for piece in pieces(earlier, PAIRS, n):
         count = earlier[piece]
         second = np.repeat(np.arange(piece.start, piece.stop), count)
         first = np.arange(len(second)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(start[piece], count)
@@ -201,7 +208,7 @@ def pairs_within(groups: U64 | Rows) -> Iterator[tuple[Rows, Rows]]:
             yield first, second
 
 
-def _pieces(weights: Rows, weight: int, count: int) -> Iterator[slice]:
+def pieces(weights: Rows, weight: int, count: int) -> Iterator[slice]:
     """Slices of consecutive items whose weights add up to about `weight` (one item at least), at most `count` items."""
     ends = np.cumsum(weights)
     start = 0
@@ -225,7 +232,7 @@ def cosine(vectors: NDArray[np.float32], a: Rows, b: Rows) -> Floats:
         b: second rows, same shape.
     """
     out = np.empty(len(a))
-    for piece in _pieces(np.full(len(a), vectors.shape[1]), ELEMENTS, PAIRS):
+    for piece in pieces(np.full(len(a), vectors.shape[1]), ELEMENTS, PAIRS):
         left, right = vectors[a[piece]].astype(np.float64), vectors[b[piece]].astype(np.float64)
         product, left_square, right_square = (
             np.einsum("ij,ij->i", x, y) for x, y in ((left, right), (left, left), (right, right))
@@ -234,7 +241,3 @@ def cosine(vectors: NDArray[np.float32], a: Rows, b: Rows) -> Floats:
         both_zero = (left_square == 0) & (right_square == 0)
         out[piece] = np.where(both_zero, 1.0, np.divide(product, length, out=np.zeros(len(length)), where=length > 0))
     return out
-
-
-def _dot(left: Floats, right: Floats) -> Floats:
-    return np.asarray(np.einsum("ij,ij->i", left, right), np.float64)

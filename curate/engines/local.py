@@ -118,7 +118,7 @@ def _compare(
             progress.add(part.base.rows)
     heights = [frame.height for frame in facts]
     rows = _ranked(pl.concat(facts))
-    edges = stage.edges(pl.concat(buckets), pl.concat(payloads))
+    edges = stage.edges(pl.concat(buckets), pl.concat(payloads).with_columns(rows["rank"], rows["toxic"]))
     said = stage.decide(edges, rows)
     if said.height != rows.height:
         raise Conservation(f"{name}: decide() gave {said.height} verdicts for {rows.height} rows")

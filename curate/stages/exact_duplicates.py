@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 import polars as pl
 import xxhash
+from numpy.typing import NDArray
 
 from curate.contracts import Keys, Schema
 from curate.recipe import config
 from curate.schema import EVIDENCE
 from curate.similarity import normalise
-from curate.stages.leaders import edge_frame, keep_leaders, stars
+from curate.stages.leaders import edge_frame, keep_first, stars
 from curate.stages.prompts import flatten
 
 CLUSTER = "exact_cluster"
@@ -53,24 +55,19 @@ class ExactDuplicates:
 
     def keys(self, rows: pl.DataFrame) -> Keys:
         """The two halves of a 128-bit hash of the key; the lower one is the bucket."""
-        state = np.empty((rows.height, 2), np.uint64)
-        for place, text in enumerate(key_texts(rows)):
-            number = xxhash.xxh3_128_intdigest(text.encode("utf-8", "surrogatepass"))
-            state[place] = number & 0xFFFFFFFFFFFFFFFF, number >> 64
-        buckets = pl.DataFrame({"row": np.arange(rows.height, dtype=np.uint32), "bucket": state[:, 0]})
-        return Keys(buckets, pl.DataFrame({"low": state[:, 0], "high": state[:, 1]}))
+        low, high = halves(key_texts(rows))
+        buckets = pl.DataFrame({"row": np.arange(rows.height, dtype=np.uint32), "bucket": low})
+        return Keys(buckets, pl.DataFrame({"low": low, "high": high}))
 
     def edges(self, buckets: pl.DataFrame, payload: pl.DataFrame) -> pl.DataFrame:
         """The first row of each set of equals with each of the others."""
         rows = buckets["row"].to_numpy().astype(np.int64)
-        low, high = payload["low"].to_numpy()[rows], payload["high"].to_numpy()[rows]
-        a, b, _ = stars(np.unique(np.stack([low, high], axis=1), axis=0, return_inverse=True)[1].astype(np.uint64), rows)
-        return edge_frame(a, b, np.ones(len(a)))
+        a, b, _ = stars(payload["low"].to_numpy()[rows], rows, payload["high"].to_numpy()[rows])
+        return edge_frame(a, b, np.ones(len(a), np.float32))
 
     def decide(self, edges: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         """Keep the first of each set of equals; it speaks for all of them."""
-        unlabelled = rows.with_columns(toxic=pl.lit(None, pl.Boolean))
-        verdicts = keep_leaders(edges, unlabelled, 1.0, REASON, CLUSTER)
+        verdicts = keep_first(edges, rows, REASON, CLUSTER)
         return verdicts.hstack(_pooled(rows, verdicts["twin"]))
 
 
@@ -99,17 +96,27 @@ def _pooled(rows: pl.DataFrame, twin: pl.Series) -> pl.DataFrame:
     )
 
 
+def halves(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Two numbers of 64 bits for each text; equal for equal texts, and for no others that anyone will meet."""
+    digests = b"".join(xxhash.xxh3_128_digest(text.encode("utf-8", "surrogatepass")) for text in texts)
+    both = np.frombuffer(digests, ">u8").astype(np.uint64).reshape(-1, 2)
+    return both[:, 1].copy(), both[:, 0].copy()
+
+
 def key_texts(rows: pl.DataFrame) -> list[str]:
     """Everything that makes a row what it is, in one text; different keys never give the same text.
 
     The separator counts as white space, so no normalised text contains it; the completion comes last, and every message
     before it gives two fields.
     """
-    fields: list[list[str]] = [[] for _ in range(rows.height)]
     flat = flatten(rows.select("prompt"))
+    completions = [normalise(text) for text in rows["completion"].fill_null("")]
+    if not flat.height:
+        return completions
+    fields: list[list[str]] = [[] for _ in range(rows.height)]
     known = {text: normalise(text) for text in {*flat["content"], *flat["role"]}}
     for row, role, content in zip(flat["row"], flat["role"], flat["content"], strict=True):
         fields[row] += (known[role], known[content])
-    for before, completion in zip(fields, rows["completion"].fill_null(""), strict=True):
-        before.append(normalise(completion))
+    for before, completion in zip(fields, completions, strict=True):
+        before.append(completion)
     return ["\x1f".join(parts) for parts in fields]

@@ -10,23 +10,29 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from curate.set_join import components
+
 Rows = NDArray[np.int64]
 
 
-def stars(classes: NDArray[np.uint64], rows: Rows) -> tuple[Rows, Rows, Rows]:
+def stars(classes: NDArray[np.uint64], rows: Rows, finer: NDArray[np.uint64] | None = None) -> tuple[Rows, Rows, Rows]:
     """Tie equal rows to the first of them.
 
     Args:
         classes: equal numbers mean equal payload.
         rows: the rows they belong to, each once.
+        finer: further numbers; where given, only rows equal in both are equal.
 
     Returns:
         `a`, `b`: the first row of a class and each of its others; and the first rows of all classes, ascending.
     """
-    order = np.lexsort((rows, classes))
-    opens = np.concatenate([[True], classes[order][1:] != classes[order][:-1]]) if len(rows) else np.zeros(0, bool)
-    first = rows[order][opens][np.cumsum(opens) - 1]
-    return first[~opens], rows[order][~opens], np.sort(first[opens])
+    names = ["class"] if finer is None else ["class", "finer"]
+    table = pl.DataFrame([rows, classes] if finer is None else [rows, classes, finer], schema=["row", *names])
+    first = table.select(pl.col("row").min().over(names)).to_series().to_numpy()
+    opens = first == rows
+    a, b = first[~opens], rows[~opens]
+    order = np.lexsort((b, a))
+    return a[order], b[order], np.sort(rows[opens])
 
 
 def edge_frame(a: Rows, b: Rows, score: NDArray[np.floating]) -> pl.DataFrame:
@@ -39,6 +45,35 @@ def edge_frame(a: Rows, b: Rows, score: NDArray[np.floating]) -> pl.DataFrame:
 def below_one(score: NDArray[np.float64]) -> NDArray[np.float32]:
     """Scores of rows that are not equal, kept below 1 in float32."""
     return np.minimum(score.astype(np.float32), np.nextafter(np.float32(1), np.float32(0)))
+
+
+def keep_first(edges: pl.DataFrame, rows: pl.DataFrame, reason: str, cluster: str) -> pl.DataFrame:
+    """Of rows that are tied keep the first by rank, whatever their labels: `keep_leaders` for equal rows alone.
+
+    Args:
+        edges: `a`, `b`: the first row of a class and each of its others.
+        rows: as for `keep_leaders`; labels do not count.
+        reason: what to call the drop.
+        cluster: name of the cluster column.
+
+    Returns:
+        As `keep_leaders` does.
+    """
+    centre = np.arange(rows.height)
+    centre[edges["b"].to_numpy()] = edges["a"].to_numpy()
+    rank = rows["rank"].to_numpy().astype(np.int64)
+    least = rank.copy()
+    np.minimum.at(least, centre, rank)
+    by_rank = np.empty(rows.height, np.int64)
+    by_rank[rank] = np.arange(rows.height)
+    leader = by_rank[least[centre]]
+    dropped = pl.Series(leader != np.arange(rows.height))
+    return pl.DataFrame({"twin": leader}).select(
+        reason=pl.when(dropped).then(pl.lit(reason)),
+        score=pl.when(dropped).then(pl.lit(1.0, pl.Float32)),
+        twin=pl.when(dropped).then("twin").cast(pl.UInt32),
+        **{cluster: rows["id"].gather(leader)},
+    )
 
 
 def keep_leaders(edges: pl.DataFrame, rows: pl.DataFrame, threshold: float, reason: str, cluster: str) -> pl.DataFrame:
@@ -60,7 +95,8 @@ def keep_leaders(edges: pl.DataFrame, rows: pl.DataFrame, threshold: float, reas
     """
     count = rows.height
     near = edges.filter(pl.col("score") >= pl.lit(threshold, pl.Float32)).unique(["a", "b"])
-    classes = _classes(near.filter(pl.col("score") == 1.0), count)
+    equal = near.filter(pl.col("score") == 1.0)
+    classes = components(equal["a"].to_numpy(), equal["b"].to_numpy(), count)
     neighbours = _neighbours(near.filter(pl.col("score") < 1), classes)
     touched = np.zeros(count, bool)
     touched[near["a"].to_numpy()] = touched[near["b"].to_numpy()] = True
@@ -95,27 +131,11 @@ def keep_leaders(edges: pl.DataFrame, rows: pl.DataFrame, threshold: float, reas
     )
 
 
-def _classes(equal: pl.DataFrame, count: int) -> Rows:
-    """The least row of each row's class of equals."""
-    least = np.arange(count)
-    a, b = equal["a"].to_numpy(), equal["b"].to_numpy()
-    while len(a):
-        low = np.minimum(least[a], least[b])
-        before = least.copy()
-        np.minimum.at(least, a, low)
-        np.minimum.at(least, b, low)
-        least = least[least]
-        if (before == least).all():
-            break
-    return least
-
-
 def _neighbours(edges: pl.DataFrame, classes: Rows) -> dict[int, list[tuple[float, int]]]:
     """For each class, the classes near it and their scores."""
     a, b = classes[edges["a"].to_numpy()], classes[edges["b"].to_numpy()]
-    pairs = np.unique(np.stack([np.concatenate([a, b]), np.concatenate([b, a])], axis=1), axis=0, return_index=True)
-    scores = np.tile(edges["score"].to_numpy(), 2)[pairs[1]]
+    both = pl.DataFrame({"one": np.concatenate([a, b]), "other": np.concatenate([b, a]), "score": np.tile(edges["score"], 2)})
     near: dict[int, list[tuple[float, int]]] = {}
-    for (one, other), score in zip(pairs[0].tolist(), scores.tolist(), strict=True):
+    for one, other, score in both.unique(["one", "other"], keep="first").sort("one", "other").iter_rows():
         near.setdefault(one, []).append((score, other))
     return near

@@ -6,12 +6,12 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 import polars as pl
-import xxhash
 from pydantic import Field
 
 from curate.contracts import Keys, Schema
 from curate.recipe import config
 from curate.similarity import normalise
+from curate.stages.exact_duplicates import halves
 from curate.stages.leaders import edge_frame, stars
 
 REASON = "repeated_completion"
@@ -50,21 +50,17 @@ class RepeatedCompletions:
     def keys(self, rows: pl.DataFrame) -> Keys:
         """The two halves of a 128-bit hash of the completion; the lower one is the bucket. Empty completions have none."""
         texts = [normalise(text) for text in rows["completion"].fill_null("")]
-        state = np.zeros((rows.height, 2), np.uint64)
-        for place, text in enumerate(texts):
-            number = xxhash.xxh3_128_intdigest(text.encode("utf-8", "surrogatepass"))
-            state[place] = number & 0xFFFFFFFFFFFFFFFF, number >> 64
+        low, high = halves(texts)
         compared = np.fromiter(map(bool, texts), np.bool_, rows.height) & rows["side"].is_null().to_numpy()
         row = np.flatnonzero(compared)
-        buckets = pl.DataFrame({"row": row.astype(np.uint32), "bucket": state[row, 0]})
-        return Keys(buckets, pl.DataFrame({"low": state[:, 0], "high": state[:, 1]}))
+        buckets = pl.DataFrame({"row": row.astype(np.uint32), "bucket": low[row]})
+        return Keys(buckets, pl.DataFrame({"low": low, "high": high}))
 
     def edges(self, buckets: pl.DataFrame, payload: pl.DataFrame) -> pl.DataFrame:
         """The first row of each completion with each of its others."""
         rows = buckets["row"].to_numpy().astype(np.int64)
-        halves = np.stack([payload[name].to_numpy()[rows] for name in ("low", "high")], axis=1)
-        a, b, _ = stars(np.unique(halves, axis=0, return_inverse=True)[1].astype(np.uint64), rows)
-        return edge_frame(a, b, np.ones(len(a)))
+        a, b, _ = stars(payload["low"].to_numpy()[rows], rows, payload["high"].to_numpy()[rows])
+        return edge_frame(a, b, np.ones(len(a), np.float32))
 
     def decide(self, edges: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         """Count by rank within each completion."""

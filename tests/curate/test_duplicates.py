@@ -17,7 +17,7 @@ from curate.pairing.suspects import suspects
 from curate.schema import MESSAGE
 from curate.similarity import normalise
 from curate.stages.exact_duplicates import ExactDuplicates
-from curate.stages.near_duplicates import NearDuplicates, bands_for
+from curate.stages.near_duplicates import NearDuplicates
 from curate.stages.repeated_completions import RepeatedCompletions
 from curate.stages.semantic_duplicates import SemanticDuplicates
 
@@ -63,7 +63,7 @@ def run(
         buckets.append(keys.buckets.with_columns(pl.col("row") + pl.lit(start, pl.UInt32)))
         payload.append(keys.payload)
         start += piece.height
-    everything, load = pl.concat(buckets), pl.concat(payload)
+    everything, load = pl.concat(buckets), pl.concat(payload).with_columns(rows["rank"], rows["toxic"])
     call = pl.col("bucket").hash(seed) % calls
     edges = pl.concat([stage.edges(everything.filter(call == index), load) for index in range(calls)]).unique()
     verdicts = stage.decide(edges.sample(fraction=1, shuffle=True, seed=seed), rows.select(FACTS))
@@ -377,7 +377,36 @@ def test_another_order_of_rows_changes_nothing_but_the_order(stage: CorpusStage,
     assert by_id(rows.sample(fraction=1, shuffle=True, seed=1)).equals(by_id(rows))
 
 
-def test_enough_bands_for_the_promise() -> None:
-    for threshold in (0.3, 0.5, 0.65, 0.8, 0.95, 1.0):
-        bands, width = bands_for(threshold, 1e-4)
-        assert (1 - threshold**width) ** bands <= 1e-4
+def crowded(seed: int) -> pl.DataFrame:
+    """Families of different near copies, with prompts, labels and equal rows among them."""
+    dice = random.Random(seed)
+    stems = [" ".join(dice.choices(["code", "please", "share", "nobody", "today", "later", "number"], k=7)) for _ in range(6)]
+    rows: list[Row] = []
+    for _ in range(400):
+        prompt = dice.choice(("", "what is my code for the bank today", "what is my code for the bank now", "who is it"))
+        rows.append((prompt, f"{dice.choice(stems)} {dice.randrange(300):03d} ok", dice.choice((True, False, None, None))))
+    return table(*rows).with_columns(rank=pl.Series(dice.sample(range(400), 400), dtype=pl.UInt32))
+
+
+@pytest.mark.parametrize("seed", [1, 5])
+def test_a_crowd_whose_pairs_are_too_many_loses_the_same_rows(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = crowded(seed)
+    edges, verdicts = run(NearDuplicates(threshold=0.7), rows)
+    for size, many in ((7, 0), (50, 300)):
+        monkeypatch.setattr("curate.stages.crowds.many", lambda *_, many=many: many)
+        monkeypatch.setattr("curate.stages.crowds.FIRST", size)
+        monkeypatch.setattr("curate.stages.crowds.LEAST", 4)
+        few, again = run(NearDuplicates(threshold=0.7), rows)
+        assert again["reason"].equals(verdicts["reason"]) and few.height < edges.height
+        assert verdicts["reason"].gather(again["twin"].drop_nulls()).null_count() == verdicts["twin"].count()
+    assert 100 < verdicts["reason"].count() < 400
+
+
+def test_twenty_thousand_different_near_copies_cost_no_more_than_their_rows() -> None:
+    rows = alone(
+        *(f"your parcel {index:06d} waits for you at the counter near the lift, bring your pass" for index in range(20_000))
+    )
+    started = time.process_time()
+    edges, verdicts = run(NearDuplicates(threshold=0.7), rows)
+    assert time.process_time() - started < 20  # two hundred million pairs would take minutes
+    assert verdicts["reason"].count() == 19_999 and edges.height < 5 * rows.height
