@@ -1,13 +1,11 @@
-"""Read words that were written so as not to be read: look-alike letters, digits for letters, stretched, spaced and masked words."""
+"""Read words that were written so as not to be read: look-alikes, digits for letters, stretched, spaced and masked words."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
-_LEET = str.maketrans(
-    {"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b", "@": "a", "$": "s", "!": "i", "|": "l"}
-)
+_LEET = str.maketrans("0134578@$!|", "oieastbasil")
 _LOOK_ALIKES = str.maketrans(
     "абвгдезикмнорстухѕіјԁԛԝһӏαβεζηικμνορτυχωϲɑɡıł",  # letters of Cyrillic, Greek and Latin's edge that look like these:
     "abbrde3ukmhopctyxsijdqwhlabezhikmvoptuxwcagil",
