@@ -12,6 +12,8 @@ LAZY = {
     "run": ("align.commands:run", "Train and evaluate what a recipe says."),
     "plan": ("align.commands:plan", "What a recipe would do: rows, lengths, steps, memory. Trains nothing."),
     "bench": ("align.commands:bench", "Our training step against TRL's: speed, memory, losses."),
+    "ablate": ("align.commands:ablate", "A grid of data sizes, objectives and seeds, and its report."),
+    "export": ("align.commands:export", "The model of a finished run, as a folder that from_pretrained opens."),
     "compare": ("align.commands:compare", "Finished runs side by side."),
 }
 

@@ -73,12 +73,52 @@ def run(recipe: Path, sets: tuple[str, ...], seed: int | None, seeds: tuple[int,
 @SETS
 @click.option("--runs", type=FILE, default=Path("runs"), show_default=True, help="Folder whose cache may hold the tokenizer.")
 @click.option("--show-text", is_flag=True, help="Print the example row's text too; it may be toxic or personal.")
-def plan(recipe: Path, sets: tuple[str, ...], runs: Path, show_text: bool) -> None:
-    """What a recipe would do: rows per class, lengths, steps, one example with its mask, memory. Trains nothing."""
+@click.option("--probe-kl", is_flag=True, help="Train briefly in several settings: does z rise, so that KTO-S is not KTO?")
+def plan(recipe: Path, sets: tuple[str, ...], runs: Path, show_text: bool, probe_kl: bool) -> None:
+    """What a recipe would do: rows per class, lengths, steps, one example with its mask, memory.
+
+    Trains nothing, but with --probe-kl, which loads the model and keeps no weights.
+    """
     from align.preview import preview
     from align.recipe import read_recipe
 
-    click.echo(preview(read_recipe(recipe, sets), runs / "cache", show_text=show_text))
+    made = read_recipe(recipe, sets)
+    click.echo(preview(made, runs / "cache", show_text=show_text))
+    if probe_kl:
+        from align.kl_probe import preview_drift
+
+        click.echo("\n" + preview_drift(made, runs / "cache", _say))
+
+
+@click.command()
+@RECIPE
+@SETS
+@RUNS
+@click.option("--plan", "only_plan", is_flag=True, help="Say what the grid is and what it will cost; train nothing.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that train side by side.")
+def ablate(recipe: Path, sets: tuple[str, ...], runs: Path, only_plan: bool, workers: int) -> None:
+    """Data size x objective x with and without SFT x seed: how many labels does each need?
+
+    Stop it at any time: the same command fills what is missing or failed, and ends in the same report.
+    """
+    from align.ablation.ablate import ablate as run_grid
+    from align.ablation.ablate import conclude
+    from align.ablation.grid import read_grid
+    from align.ablation.outcome import headline
+    from align.ablation.price import price
+
+    grid = read_grid(recipe, sets)
+    if only_plan:
+        click.echo(price(grid, runs, workers))
+        return
+    click.echo(price(grid, runs, workers), err=True)
+    finished = run_grid(grid, runs, _say, workers=workers)
+    result = conclude(grid, finished)
+    for line in headline(result):
+        click.echo(line)
+    for line in [*(f"failed: {one}" for one in result["failures"]), *(f"missing: {one}" for one in result["missing"])]:
+        click.echo(line)
+    click.echo(f"\nreport: {finished.folder / 'report.html'}")
 
 
 @click.command()
@@ -111,3 +151,16 @@ def bench(scenarios: tuple[str, ...], model: Path | None, device: str | None, as
             raise RecipeError(f"--scenario {name}: found no such scenario; one of {', '.join(racing.SCENARIOS)} will do")
     results = racing.bench(scenarios or tuple(racing.SCENARIOS), _say, model=model, device=device)
     click.echo(json.dumps(results, indent=1) if as_json else racing.table(results))
+
+
+@click.command()
+@click.argument("run", metavar="RUN", type=FILE)
+@click.option("--to", required=True, type=FILE, help="Folder to make.")
+@click.option("--phase", help="Which phase's model, such as kto_s or 2-kto_s; the last one by default.")
+@click.option("--merge", is_flag=True, help="Fold adapters into the weights.")
+def export(run: Path, to: Path, phase: str | None, merge: bool) -> None:
+    """Write the model of a finished run as a folder that `from_pretrained` opens, with its tokenizer and chat template."""
+    from align.export import export as write
+
+    for line in write(run, to, phase=phase, merge=merge):
+        click.echo(line)

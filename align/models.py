@@ -16,6 +16,7 @@ from curate.schema import digest
 
 if TYPE_CHECKING:
     import torch
+    from peft import LoraConfig
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -144,15 +145,21 @@ MODELS: dict[str, type] = {
 def add_adapters(model: PreTrainedModel, lora: Lora, seed: int) -> None:
     """Put adapters into the model itself: it keeps its class, so packing and saving need not know of them."""
     import torch
-    from peft import LoraConfig, inject_adapter_in_model
+    from peft import inject_adapter_in_model
 
     torch.manual_seed(seed)
-    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
-    settings = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets, lora_dropout=0.0, task_type="CAUSAL_LM")
-    inject_adapter_in_model(settings, model)
+    inject_adapter_in_model(lora_config(lora), model)
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
+
+
+def lora_config(lora: Lora) -> LoraConfig:
+    """Adapters as peft has them."""
+    from peft import LoraConfig
+
+    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    return LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets, lora_dropout=0.0, task_type="CAUSAL_LM")
 
 
 def _unloadable(path: str, error: Exception) -> DataError:

@@ -1,0 +1,101 @@
+"""`align export`: what a phase left, as a folder that `from_pretrained` opens: whole weights, or adapters by themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from align.data import open_dataset
+from align.models import Pretrained
+from align.recipe import phase_names, read_recipe
+from align.results import RESULTS
+from align.trainer import WEIGHTS
+from curate.errors import DataError, RecipeError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def export(run: Path, to: Path, *, phase: str | None = None, merge: bool = False) -> list[str]:
+    """Write the model that a phase of a finished run left, with its tokenizer and chat template.
+
+    Args:
+        run: the run's folder.
+        to: folder to make; must be empty or absent.
+        phase: which one, by its folder's name ("2-kto_s") or its objective; the last by default.
+        merge: fold adapters into the weights; without it they are written as PEFT has them, to be loaded over the base model.
+
+    Returns:
+        What was written, one line each.
+
+    Raises:
+        DataError: no such run, or its weights are gone.
+        RecipeError: no such phase, `to` holds something, or `merge` of a run without adapters.
+    """
+    if not (run / RESULTS).is_file():
+        raise DataError(f"{run}: found no {RESULTS}, so no finished run; run its recipe, the same command resumes")
+    recipe = read_recipe(run / "recipe.yaml")
+    name = _phase(phase_names(recipe), phase, run)
+    weights = run / name / WEIGHTS
+    if not weights.is_file():
+        raise DataError(f"{weights}: is missing; delete {run / RESULTS} and run the recipe again")
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise RecipeError(f"--to {to}: holds something already; choose an empty or new folder")
+    adapters = isinstance(recipe.model, Pretrained) and recipe.model.lora is not None
+    if merge and not adapters:
+        raise RecipeError(f"--merge: {run} trained every weight, so there is nothing to fold in; leave it out")
+    from safetensors.torch import load_model
+
+    loaded = recipe.model.load(open_dataset(Path(recipe.data)), run.parent / "cache", recipe.seed)
+    load_model(loaded.model, weights, device=str(loaded.model.device))
+    if adapters and not merge:
+        _save_adapters(loaded.model, recipe.model, to)
+        said = f"adapters over {loaded.name}; load them with peft's PeftModel.from_pretrained(base, {str(to)!r})"
+    else:
+        if adapters:
+            fold(loaded.model)
+        loaded.model.save_pretrained(to)
+        said = f"whole weights; load them with AutoModelForCausalLM.from_pretrained({str(to)!r})"
+    loaded.tokenizer.save_pretrained(to)
+    return [f"{to}: {name} of {run.name}", said]
+
+
+def fold(model: PreTrainedModel) -> None:
+    """Add every adapter's product to the weight it stands beside, and put the plain layer back in its place."""
+    import torch
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for name, module in list(model.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            layer: Any = module
+            with torch.no_grad():
+                layer.merge(safe_merge=True)  # refuses a product that is not finite
+            parent, _, own = name.rpartition(".")
+            setattr(model.get_submodule(parent), own, layer.get_base_layer())
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+    model.__dict__.pop("peft_config", None)
+    model._hf_peft_config_loaded = False
+
+
+def _save_adapters(model: PreTrainedModel, settings: Pretrained, to: Path) -> None:
+    from peft import LoraConfig, get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    from align.models import lora_config
+
+    assert settings.lora is not None
+    told: LoraConfig = lora_config(settings.lora)
+    told.base_model_name_or_path, told.revision, told.inference_mode = settings.path, settings.revision, True
+    model.peft_config = {"default": told}
+    tensors = {f"base_model.model.{name}": value.contiguous().cpu() for name, value in get_peft_model_state_dict(model).items()}
+    to.mkdir(parents=True, exist_ok=True)
+    told.save_pretrained(str(to))
+    save_file(tensors, to / "adapter_model.safetensors", metadata={"format": "pt"})
+
+
+def _phase(names: list[str], wanted: str | None, run: Path) -> str:
+    found = names if wanted is None else [name for name in names if wanted in (name, name.split("-", 1)[1])]
+    if not found:
+        raise RecipeError(f"--phase {wanted}: {run.name} has none of that name; it has {', '.join(names)}")
+    return found[-1]
