@@ -8,7 +8,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: install demo demo-seeds test check torture bench-sources docs weights examples clean
+.PHONY: install demo demo-seeds test check torture bench-sources docs weights examples clean bench-pairs
 
 install: $(VENV)/.installed
 
@@ -54,6 +54,10 @@ bench-sources: install
 	$(BIN)/python -m pip download --quiet --no-deps --no-binary pycld2 --dest .cache/languages 'django==5.2.*' 'pycld2==0.42'
 	$(BIN)/python benchmarks/languages.py
 	$(BIN)/python benchmarks/throughput.py
+
+# Pairs by strategy of five public sets together, and what stopped the others (needs the public sets; BENCH_WORK=DIR keeps caches).
+bench-pairs: install
+	$(BIN)/python benchmarks/pairs.py $(if $(BENCH_WORK),--work $(BENCH_WORK))
 
 # Rewrite docs/cli.md from --help.
 docs: install
