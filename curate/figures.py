@@ -16,6 +16,7 @@ import polars as pl
 from curate.charts import curve, histogram, scatter, standalone
 from curate.formats import read_output
 from curate.html import Html, bars
+from curate.policy import load_policy
 from curate.show import GRID, entered, used_threshold, would_drop
 from curate.store import read_parquet, write_text
 
@@ -84,6 +85,7 @@ def figures(folder: Path, manifest: Manifest, points: pl.DataFrame | None = None
         _funnel(manifest),
         *_scores(labelled, manifest),
         _agreement(labelled),
+        _categories(labelled),
         _lengths(corpus, pairs),
         _language(corpus, pairs),
         _clusters(corpus),
@@ -145,7 +147,7 @@ def _funnel(manifest: Manifest) -> Figure:
 def _scores(corpus: pl.DataFrame, manifest: Manifest) -> Iterator[Figure]:
     """How the scores of each labeler, and of the consensus, are spread over the labels."""
     chosen: list[dict[str, Any]] = [entry["consensus"] for entry in manifest["recipe"]["stages"] if "consensus" in entry]
-    names = ["toxicity", *sorted(name for name in corpus.columns if name.startswith("score_"))]
+    names = ["toxicity", *sorted(load_policy().labeler_scores(corpus.columns))]
     edges = [at / BINS for at in range(BINS + 1)]
     for name in names:
         known = corpus.filter(pl.col(name).is_not_null())
@@ -173,7 +175,7 @@ def _scores(corpus: pl.DataFrame, manifest: Manifest) -> Iterator[Figure]:
 
 def _agreement(corpus: pl.DataFrame) -> Figure:
     """How often two labelers are on the same side of one half, and how far beyond chance (Cohen's kappa)."""
-    scores = sorted(name for name in corpus.columns if name.startswith("score_"))
+    scores = sorted(load_policy().labeler_scores(corpus.columns))
     rows: list[tuple[Cell, ...]] = []
     for one, other in combinations(scores, 2):
         both = corpus.filter(pl.col(one).is_not_null() & pl.col(other).is_not_null())
@@ -187,6 +189,21 @@ def _agreement(corpus: pl.DataFrame) -> Figure:
         rows.append((*names, both.height, round(agree, 4), round(kappa, 4)))
     caption = "Share of rows that two labelers put on the same side of one half, and Cohen's kappa: agreement beyond chance."
     return Figure("agreement", "Agreement of labelers", caption, ("labeler", "other", "rows", "agree", "kappa"), rows)
+
+
+def _categories(corpus: pl.DataFrame) -> Figure | None:
+    """What kinds of toxicity the labelers that tell them apart found."""
+    labelers = load_policy().labeler_scores(corpus.columns)
+    rows: list[tuple[Cell, ...]] = []
+    for category in load_policy().categories:
+        for name in sorted(f"{labeler}_{category}" for labeler in labelers if f"{labeler}_{category}" in corpus.columns):
+            known = corpus[name].drop_nulls()
+            labeler = name.removeprefix("score_").removesuffix(f"_{category}")
+            rows.append((category, labeler, len(known), int((known > 0.5).sum())))
+    caption = (
+        "Rows that each labeler scored for a category, and those that it puts above one half; the policy says what each means."
+    )
+    return Figure("categories", "Kinds of toxicity", caption, ("category", "labeler", "rows", "above"), rows) if rows else None
 
 
 def _lengths(corpus: pl.DataFrame, pairs: pl.DataFrame) -> Figure | None:

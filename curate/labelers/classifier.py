@@ -17,7 +17,7 @@ from curate.labelers.scoring import say
 from curate.progress import Progress
 
 Precision = Literal["fp32", "bf16"]
-"""No int8: dynamic quantisation scales by the largest value of a batch: logits moved by .06 with a text's neighbours (measured)."""
+"""No int8: dynamic quantisation scales by a batch's largest value: logits moved by .06 with a text's neighbours (measured)."""
 
 
 @dataclass(frozen=True)

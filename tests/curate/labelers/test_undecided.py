@@ -68,7 +68,7 @@ stages:
   - column
   - ngram
   - undecided: {labelers: [ngram], band: [0.0, 1.0], max_rows: 7}
-  - hf: {model: MODEL, labels: {rude: toxic, calm: non_toxic}, only: undecided}
+  - hf: {model: MODEL, labels: {rude: insults, calm: non_toxic}, only: undecided}
   - consensus: {labelers: [column, hf, ngram]}
 pairing: [same_prompt]
 """
@@ -87,6 +87,10 @@ def test_a_build_asks_the_expensive_labeler_within_its_budget(tiny_bert: Any, tm
     assert corpus["score_hf"].is_not_null().sum() == 7
     assert corpus.filter(pl.col("given").is_not_null())["score_hf"].null_count() == 6
     assert manifest["models"]["hf"]
+    assert corpus["score_hf_insults"].is_not_null().sum() == 7
+    (line,) = (tmp_path / "out" / "figures" / "categories.csv").read_text().splitlines()[1:]
+    assert line.startswith("insults,hf,7,")
+    assert "hf_insults" not in (tmp_path / "out" / "figures" / "agreement.csv").read_text()
     before = (corpus["score_ngram"] - 0.5).abs()
     asked = corpus["given"].is_null() & corpus["score_hf"].is_not_null()
     passed_over = corpus["given"].is_null() & corpus["score_hf"].is_null()
