@@ -106,6 +106,39 @@ def test_a_pair_that_two_pairers_propose_is_the_first_ones(rows: Rows) -> None:
     assert made.counts["strategies"]["same_prompt"]["refused"] == {"proposed_before": 1}
 
 
+def test_sides_that_labels_do_not_separate_are_a_preferred_pair_and_no_unpaired_rows(rows: Rows) -> None:
+    asked = {"record": "r", "prompt": "how to go"}
+    built = rows(
+        asked | {"side": "chosen", "text": "take the bus", "toxicity": 0.05},
+        asked | {"side": "rejected", "text": "walk there lah", "toxicity": 0.1},
+        {"prompt": "why", "text": "you fool", "toxicity": 0.9},
+    )
+    made = compose(built, one_split(benign_share=1), ALL, 0)
+    chosen, rejected, toxic = built["id"]
+    assert made.paired["train"].select("chosen_id", "rejected_id", "relation").rows() == [(chosen, rejected, "preferred")]
+    assert made.unpaired["train"]["id"].to_list() == [toxic]
+    assert made.sft["train"]["id"].to_list() == [chosen], "what people chose may be learnt; what they rejected may not"
+    assert made.counts["dropped"] == {} and made.counts["relations"] == {"preferred": 1}
+    alone = compose(built, one_split(benign_share=1), [PAIRERS["given"](preferred=False)], 0)
+    assert alone.counts["dropped"] == {"preferred": 1} and alone.paired["train"].height == 0
+
+
+def test_personal_data_that_pii_left_keeps_a_row_out(rows: Rows) -> None:
+    built = rows(
+        {"prompt": "a", "text": "mail tan.ah.kow@example.com lah", "toxicity": 0.1},
+        {"prompt": "a", "text": "you fool", "toxicity": 0.9},
+        {"prompt": "ask tan.ah.kow@example.com", "text": "can", "toxicity": 0.1},
+    )
+    made = compose(built, one_split(), ALL, 0)
+    assert made.counts["dropped"] == {"personal_data": 2} and made.paired["train"].height == 0
+
+
+def test_refused_candidates_say_why(rows: Rows) -> None:
+    built = rows({"prompt": "a", "text": "x", "toxicity": 0.9}, {"prompt": "a", "text": "y" * 40, "toxicity": 0.1})
+    refused = compose(built, one_split(), ALL, 0).refused
+    assert refused.select("chosen_id", "rejected_id", "reason").rows() == [(built["id"][1], built["id"][0], "length_ratio")]
+
+
 def test_benign_rows_are_held_to_their_share_in_train_only(rows: Rows) -> None:
     lines = [{"prompt": f"bad {n}", "text": f"fool {n}", "toxicity": 0.9} for n in range(30)]
     lines += [{"prompt": f"bad {n}", "text": f"calm {n}", "toxicity": 0.1} for n in range(30)]

@@ -18,6 +18,7 @@ from curate.forget import forget
 from curate.generation.generator import Ask
 from curate.generation.local import sample
 from curate.pipeline import build, read_recipe
+from curate.recipe import bundled
 from curate.verify import verify
 
 RUDE = ("idiot", "stupid", "moron", "loser")
@@ -290,3 +291,9 @@ def test_a_generator_s_slips_are_named_before_any_work(place: Path, options: dic
     recipe(place, {"rewrite": options}, "rewrite")
     with pytest.raises(RecipeError, match=problem):
         read_recipe(place / "recipe.yaml")
+
+
+@pytest.mark.parametrize("name", ["singlish", "rewrites", "on_policy", "toxicity_only"])
+def test_every_recipe_that_ships_is_read(name: str) -> None:
+    made = read_recipe(bundled(f"curate/{name}.yaml"))
+    assert made.pairing and (name not in ("rewrites", "on_policy") or made.generate)

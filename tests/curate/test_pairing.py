@@ -89,6 +89,24 @@ def test_a_given_pair_that_does_not_hold_says_why(rows: pl.DataFrame, reason: st
     assert Given().pair(rows, ANY)["reason"].to_list() == [reason]
 
 
+def test_two_mild_sides_are_merely_preferred_or_left_out_on_request() -> None:
+    pairs = Given().pair(sides(0.1, 0.2), ANY)
+    assert names(pairs) == [("row0", "row1")] and pairs["relation"].to_list() == ["preferred"]
+    assert Given(preferred=False).pair(sides(0.1, 0.2), ANY)["reason"].to_list() == ["not_separated"]
+
+
+def test_an_exact_copy_stands_in_for_a_side_that_was_dropped() -> None:
+    copy = {"id": "kept", "stands_for": "gone", "toxicity": 0.1, "record": "r", "side": "chosen"}
+    rows = index({"toxicity": 0.9, "record": "r", "side": "rejected"}, copy, {"id": "kept", "toxicity": 0.1})
+    assert names(Given().pair(rows, ANY)) == [("kept", "row0")]
+    assert names(SamePrompt().pair(rows, ANY)) == [("kept", "row0")], "once, for itself"
+
+
+def test_a_side_whose_label_contradicts_what_people_said_is_in_no_other_pair() -> None:
+    rows = index({"toxicity": 0.1, "side": "rejected"}, {"toxicity": 0.9}, {"toxicity": 0.95, "side": "chosen"})
+    assert names(SamePrompt().pair(rows, ANY)) == []
+
+
 def test_a_given_pair_without_a_prompt_is_taken() -> None:
     assert names(Given().pair(sides(0.1, 0.9).with_columns(prompt_key=pl.lit(None, pl.UInt64)), ANY)) == [("row0", "row1")]
 
@@ -191,6 +209,20 @@ def test_rows_let_in_under_a_small_share_are_let_in_under_a_larger_one() -> None
     assert few < many
     assert rows.filter(limit_benign(rows, 0.5))["benign"].sum() == 25
     assert limit_benign(rows.filter("benign"), 0.2).all(), "where all are benign, all stay"
+
+
+def test_benign_rows_fill_up_what_mild_rows_there_are_to_the_balance_asked_for() -> None:
+    rows = pl.DataFrame(
+        {
+            "id": [f"{at:02}" for at in range(40)],
+            "benign": [False] * 10 + [True] * 30,
+            "toxic": [True] * 8 + [False] * 32,
+        }
+    )
+    assert rows.filter(limit_benign(rows, 0.2))["benign"].sum() == 2
+    assert rows.filter(limit_benign(rows, 0.2, balance=10))["benign"].sum() == 8, "with the two others ten desirable rows"
+    assert rows.filter(limit_benign(rows, 0.5, balance=5))["benign"].sum() == 10, "the share lets in more"
+    assert rows.filter(limit_benign(rows, 0.2, balance=99))["benign"].sum() == 30
 
 
 @pytest.mark.parametrize(("desirable", "undesirable"), [(1, 1), (100, 7), (3, 1000), (4, 3), (5, 3), (12345, 999)])
