@@ -17,6 +17,7 @@ SHOW_TEXT = click.option("--show-text", is_flag=True, help="Print texts too; the
 @click.option("--out", required=True, type=FOLDER, help="Dataset folder to make; safe to share.")
 @click.option("--recipe", type=FOLDER, help="YAML recipe.  [default: recipes/curate/singlish.yaml]")
 @click.option("--set", "sets", multiple=True, metavar="a.b=c", help="Change one setting of the recipe; repeatable.")
+@click.option("--against", multiple=True, metavar="FOLDER", help="Evaluation data that training must not show; repeatable.")
 @click.option("--limit", type=click.IntRange(min=1), help="Read at most this many records.")
 @click.option("--work", type=FOLDER, help="Where raw parts, caches and quarantine live; private.  [default: OUT.work]")
 @click.option("--verdicts", type=FOLDER, help="What people said of single rows, as JSON lines; outranks every labeler.")
@@ -25,6 +26,7 @@ def build(
     out: Path,
     recipe: Path | None,
     sets: tuple[str, ...],
+    against: tuple[str, ...],
     limit: int | None,
     work: Path | None,
     verdicts: Path | None,
@@ -40,6 +42,7 @@ def build(
 
     read = pipeline.read_recipe(recipe or bundled("curate/singlish.yaml"), sets)
     read = replace(read, verdicts=str(verdicts)) if verdicts is not None else read
+    read = replace(read, against=(*read.against, *against))
     manifest = pipeline.build(source, out, read, work=work, limit=limit)
     click.echo(summary(manifest, out))
 

@@ -18,6 +18,8 @@ from pydantic import Field
 from curate.errors import DataError
 from curate.labelers import LABELERS
 from curate.pairing import INDEX, PAIRERS, Context, Limits, Pairer
+from curate.pairing.contamination import REASON as CONTAMINATED
+from curate.pairing.contamination import Contamination, EvaluationSet, contamination
 from curate.pairing.counts import count, warnings
 from curate.pairing.outputs import Form, paired_output, sft_output, unpaired_output
 from curate.pairing.pairer import Vectors, no_vectors
@@ -34,10 +36,10 @@ from curate.stages.pii_patterns import find
 COMPOSE = "compose"
 """What the corpus names as `stage` for a row that is dropped here."""
 
-REASONS = ("empty", "abstained", "conflict", BACKGROUND, "personal_data", "purged", "preferred", "benign_share")
+REASONS = ("empty", "abstained", "conflict", BACKGROUND, "personal_data", "purged", CONTAMINATED, "preferred", "benign_share")
 """Why a row that every stage kept is in no output: no completion text; no label; its text is toxic in one row and
 non_toxic in another; it may be read but not trained on; personal data shows in it in spite of `pii`; training shows it already;
-people compared it with another and the labels do not bear them out; there are enough benign rows."""
+an evaluation set would be measured against it; people compared it with another and the labels do not bear them out; there are enough benign rows."""
 
 COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     **ROW,
@@ -64,6 +66,7 @@ class Dataset:
 
     Args:
         splits: shares of the splits.
+        contamination: what counts as overlap of training with evaluation sets.
         benign_share: most benign rows in train, as a share of unpaired and of sft rows, in [0, 1]; a row is benign when
             no completion of its prompt is toxic. Fewer are taken as they are, and the real share is counted.
         balance: desirable rows for each undesirable one of train up to which benign rows are let in whatever their share, so
@@ -77,6 +80,7 @@ class Dataset:
     """
 
     splits: Splits = Splits()
+    contamination: Contamination = Contamination()
     benign_share: Annotated[float, Field(ge=0, le=1)] = 0.25
     balance: Annotated[float, Field(ge=0)] = BALANCE
     prompt_template: Annotated[str, Field(min_length=1)] = "Write one short message, as you would in a chat."
@@ -96,6 +100,7 @@ class Composed:
         unpaired: split -> rows with `label` (true: desirable, that is non_toxic).
         sft: split -> desirable rows.
         refused: candidates that became no pair, and why: `pairing.PAIR`.
+        overlaps: training rows that overlap evaluation sets, with the evidence: `contamination.HIT`.
         corpus: every row of the build, kept or dropped.
         counts: what the manifest holds under `dataset`.
         warnings: one line each.
@@ -105,6 +110,7 @@ class Composed:
     unpaired: dict[str, pl.DataFrame]
     sft: dict[str, pl.DataFrame]
     refused: pl.DataFrame
+    overlaps: pl.DataFrame
     corpus: pl.DataFrame
     counts: dict[str, Any]
     warnings: list[str]
@@ -118,6 +124,7 @@ def compose(
     *,
     vectors: Callable[[pl.Series], Vectors] = no_vectors,
     verdicts: Mapping[str, bool | None] | None = None,
+    against: Sequence[EvaluationSet] = (),
 ) -> Composed:
     """Make the outputs of a build.
 
@@ -129,6 +136,7 @@ def compose(
         seed: key of the splits and of the order within each.
         vectors: ids of kept rows -> vectors of their completions.
         verdicts: row id -> what a person said of it (toxic, not, or null: cannot tell); outranks every labeler.
+        against: evaluation sets, beside the held-out split, that training must not show.
 
     Raises:
         DataError: no kept row has a label.
@@ -143,6 +151,15 @@ def compose(
         )
     purged = purge(rows.join(fates.filter(pl.col("why").is_null()), on="id", how="semi"))
     fates = _overrule(fates, purged.select("id", why=pl.lit("purged"), twin="twin"))
+    overlaps, sets = contamination(
+        rows.join(fates.filter(pl.col("why").is_null()), on="id", how="semi"),
+        against,
+        dataset.contamination,
+        None if vectors is no_vectors else vectors,
+    )
+    if dataset.contamination.remove:
+        gone = overlaps.select("id").unique()
+        fates = _overrule(fates, gone.select("id", why=pl.lit(CONTAMINATED), twin=pl.lit(None, pl.String)))
 
     index = _index(rows, fates)
     context = Context(Limits(dataset.min_margin, dataset.max_length_ratio), vectors)
@@ -154,11 +171,13 @@ def compose(
 
     names = [chosen_name(PAIRERS, pairer) for pairer in pairers]
     counts = count(rows, fates, purged, pairs, refused, unpaired, sft, dataset.benign_share, names) | {"verdicts": reviewed}
+    counts |= {"contamination": sets}
     return Composed(
         paired=_by_split(paired_output(pairs, rows, dataset.prompt_template, dataset.form, seed)),
         unpaired=_by_split(unpaired_output(unpaired, dataset.prompt_template, dataset.form, seed)),
         sft=_by_split(sft_output(sft, dataset.prompt_template, dataset.form, seed)),
         refused=refused,
+        overlaps=overlaps,
         corpus=_corpus(rows, fates),
         counts=counts,
         warnings=warnings(counts, dataset.splits.purge_warn),

@@ -12,6 +12,7 @@ import polars as pl
 from curate.compose import COMPOSE
 from curate.errors import DataError
 from curate.formats import read_manifest, read_output
+from curate.pairing.contamination import HIT
 from curate.pairing.splits import CLUSTERS, SPLITS
 from curate.store import read_parquet
 
@@ -34,6 +35,7 @@ def explain(folder: Path, row: str, show_text: bool = False) -> str:
     name = _find(folder, manifest, row)
     fact = _row(folder, manifest, name)
     lines = [f"row {name}", *_origin(fact), *_stages(manifest, fact), *_clusters(folder, manifest, fact), *_label(fact)]
+    lines += _overlaps(folder, manifest, name)
     lines += [_line("split", fact["split"]), *_outputs(folder, manifest, name)]
     if show_text:
         lines += [_line(str(message["role"]), str(message["content"])) for message in fact["prompt"] or []]
@@ -97,6 +99,14 @@ def _clusters(folder: Path, manifest: Mapping[str, Any], fact: Mapping[str, Any]
         if len(mates):
             more = f" and {len(mates) - MATES:,} more" if len(mates) > MATES else ""
             yield _line(column.replace("_", " "), f"{fact[column]}, with {', '.join(mates.head(MATES))}{more}")
+
+
+def _overlaps(folder: Path, manifest: Mapping[str, Any], name: str) -> Iterator[str]:
+    hits = read_output(folder, manifest, "contamination/", list(HIT)).filter(pl.col("id") == name)
+    for hit in hits.iter_rows(named=True):
+        measure = {"grams": "of the word 8-grams", "near": "Jaccard", "semantic": "cosine"}[hit["kind"]]
+        place = f"{hit['source']}, {hit['locator']}" if hit["locator"] else hit["source"]
+        yield _line("overlaps", f"evaluation set {hit['set']}: {hit['score']:.3f} {measure}, with {hit['item']} ({place})")
 
 
 def _label(fact: Mapping[str, Any]) -> Iterator[str]:

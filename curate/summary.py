@@ -32,6 +32,8 @@ def summary(manifest: Mapping[str, Any], out: Path) -> str:
         ),
         "",
         *_outputs(manifest["dataset"]),
+        "",
+        *_overlaps(manifest),
     ]
     lines += [f"warning: {text}" for text in manifest["warnings"]]
     return "\n".join([*lines, "", f"next: open {out / 'report.html'}, or `curate show {out}`, or `align run recipes/kto_s.yaml`"])
@@ -58,6 +60,20 @@ def _outputs(counts: Mapping[str, Any]) -> list[str]:
         sizes = counts.get(name, {})
         rows.append((name, *(_size(sizes.get(split, 0)) for split in splits), ""))
     return table(("output", *splits, ""), rows)
+
+
+def _overlaps(manifest: Mapping[str, Any]) -> list[str]:
+    """What the purge took from the held-out side, and which training rows overlap which evaluation set."""
+    purged = manifest["dataset"]["purged"]
+    gone = [(f"{split}: {why}", size) for split in ("validation", "test") for why, size in purged[split].items()]
+    said = ", ".join(f"{name} {size:,}" for name, size in gone) or "none"
+    lines = [f"purged from the {purged['held_out']:,} held-out rows, because training shows them: {said}"]
+    sets = manifest["dataset"]["contamination"]
+    keys = ("items", "rows", "grams", "near", "semantic")
+    rows = [(name, *(f"{fact[key]:,}" for key in keys), "") for name, fact in sets.items()]
+    header = ("evaluation set", "items", "training rows that overlap", "8-grams", "near", "semantic", "")
+    fate = "removed from training" if manifest["recipe"]["dataset"]["contamination"]["remove"] else "reported only"
+    return [*lines, *table(header, rows), f"rows that overlap were {fate}"]
 
 
 def _size(value: Any) -> str:  # noqa: ANN401 - a count, or counts by class

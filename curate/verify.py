@@ -13,6 +13,8 @@ from curate.compose import COLUMNS, COMPOSE
 from curate.contracts import Schema
 from curate.errors import StorageError
 from curate.formats import OUTPUTS, read_manifest, read_output
+from curate.pairing.contamination import HIT, Contamination, contamination
+from curate.pairing.contamination import REASON as CONTAMINATED
 from curate.pairing.outputs import PAIRED, schema_of, transcript
 from curate.pairing.pairer import PAIR
 from curate.pairing.splits import CLUSTERS, SPLITS
@@ -21,12 +23,16 @@ from curate.similarity import normalise
 from curate.stages.pii_patterns import find
 from curate.store import read_parquet, sha256
 
+AFTER_CONTAMINATION = (CONTAMINATED, "preferred", "benign_share")
+"""Why rows that were compared with evaluation sets are in no output."""
+
 Manifest = Mapping[str, Any]
 Problems = Iterator[str]
 
 SCHEMAS: dict[str, Schema] = {
     "corpus": COLUMNS,
     "refused": PAIR,
+    "contamination": HIT,
     "similarity": {"a": pl.String, "b": pl.String, "score": pl.Float32},
 }
 TOLERANCE = 1e-6  # of a margin: one rounding of float32 in [0, 1]
@@ -56,6 +62,7 @@ def verify(folder: Path) -> list[str]:
         *_pairs(folder, manifest, kept),
         *_orders(folder, manifest),
         *_splits(manifest, kept),
+        *_contamination(folder, manifest),
     ]
 
 
@@ -257,6 +264,28 @@ def _says(manifest: Manifest, messages: str, text: str) -> pl.Expr:
         return pl.col(messages) == pl.col(text)
     first = pl.col(messages).list.first().struct
     return (pl.col(messages).list.len() == 1) & (first.field("role") == "assistant") & (first.field("content") == pl.col(text))
+
+
+def _contamination(folder: Path, manifest: Manifest) -> Problems:
+    """No training row overlaps the held-out split by 8-grams or near copies; what the evidence names is out of training."""
+    options = Contamination(**manifest["recipe"]["dataset"]["contamination"])
+    hits = read_output(folder, manifest, "contamination/", list(HIT))
+    said = manifest["dataset"]["contamination"]
+    for name, fact in said.items():
+        if hits.filter(pl.col("set") == name)["id"].n_unique() != fact["rows"]:
+            yield f"contamination: set {name}: the evidence names other rows than the manifest counts"
+    columns = ["id", "split", "source", "locator", "prompt", "completion", "stage", "reason"]
+    rows = read_output(folder, manifest, "corpus/", columns)
+    if not options.remove:
+        return
+    out = rows.filter(pl.col("reason") == CONTAMINATED)["id"]
+    if set(out) != set(hits["id"]):
+        yield f"contamination: {len(set(out) ^ set(hits['id'])):,} rows are dropped without evidence, or kept in spite of it"
+    compared = pl.col("reason").is_null() | ((pl.col("stage") == COMPOSE) & pl.col("reason").is_in(AFTER_CONTAMINATION))
+    found, _ = contamination(rows.filter(compared), (), options, None)
+    left = sorted(set(found["id"]) - set(out))
+    if left:
+        yield f"train: {len(left):,} rows overlap the held-out split, first {left[0]}"
 
 
 def _broken(where: str, rows: pl.DataFrame, laws: Mapping[str, pl.Expr]) -> Problems:

@@ -11,10 +11,11 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     {"errors", "schema"},
     {"recipe", "store", "progress", "cache", "contracts", "command", "exports", "html", "charts", "policy"},
-    {"sources", "readers", "encoders", "batches", "similarity", "set_join", "varieties", "parts"},
+    {"sources", "readers", "encoders", "batches", "similarity", "overlap", "set_join", "varieties", "parts"},
     {"mining", "stages", "labelers", "pairing", "engines", "receipts", "tombstones"},
     {
         "ingest",
+        "evaluation",
         "generation",
         "compose",
         "formats",

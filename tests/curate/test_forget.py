@@ -139,7 +139,7 @@ def test_copies_answers_and_the_other_side_of_a_pair_go_and_nothing_else(place: 
     assert told.rows["locator"].to_list() == before.filter(~pl.col("id").is_in(left["id"].implode()))["locator"].to_list()
     assert before.height - left.height == 6  # two twins, one copy, one answer, both sides of the pair
     assert told.before["corpus"] - told.after["corpus"] == 6
-    assert told.before["paired"] == 51 and told.after["paired"] == 50
+    assert told.before["paired"] - told.after["paired"] == 1
     assert left["completion"].str.contains("turquoise umbrella").any()
     assert places_of(place / "out.work", "violet walrus") == []  # the other side stood in the record of a forgotten text
 
