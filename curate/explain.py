@@ -69,6 +69,8 @@ def _row(folder: Path, manifest: Mapping[str, Any], name: str) -> dict[str, Any]
 
 
 def _origin(fact: Mapping[str, Any]) -> Iterator[str]:
+    if fact["derived_from"]:
+        yield _line("derived from", f"{fact['derived_from']} ({fact['side']})")
     yield _line("source", f"{fact['source']}, {fact['locator']}" if fact["locator"] else fact["source"])
     yield _line("record", fact["record"])
     yield _line("licence", fact["licence"] or "not stated")
@@ -146,6 +148,13 @@ def _outputs(folder: Path, manifest: Mapping[str, Any], name: str) -> Iterator[s
         ):
             place = f"chosen over {pair['rejected_id']}" if pair["chosen_id"] == name else f"rejected for {pair['chosen_id']}"
             yield _line("pair", f"{pair['id']}: {split}, {place} ({pair['strategy']}, margin {pair['margin']:.4g})")
+
+
+    refused = read_output(folder, manifest, "refused/", ["chosen_id", "rejected_id", "strategy", "reason"])
+    refused = refused.filter((pl.col("chosen_id") == name) | (pl.col("rejected_id") == name))
+    for one in refused.sort("strategy", "reason", "chosen_id", "rejected_id").head(MATES).iter_rows(named=True):
+        other = one["rejected_id"] if one["chosen_id"] == name else one["chosen_id"]
+        yield _line("no pair", f"{one['strategy']}{f' with {other}' if other else ''}: {one['reason']}")
 
 
 def _line(name: str, value: str) -> str:

@@ -13,6 +13,7 @@ from curate.compose import COLUMNS, Composed
 from curate.errors import DataError, StorageError
 from curate.exports import WRITERS
 from curate.pairing.outputs import schema_of
+from curate.pairing.pairer import PAIR
 from curate.store import PARQUET_ROWS, read_parquet, write_parquet
 
 OUTPUTS = ("paired", "unpaired", "sft")
@@ -97,7 +98,7 @@ def read_output(folder: Path, manifest: Mapping[str, Any], stem: str, columns: S
     if parts:
         return pl.concat(parts)
     room = stem.split("/")[0]
-    known = schema_of(room, manifest["recipe"]["dataset"]["form"]) if room in OUTPUTS else COLUMNS
+    known = schema_of(room, manifest["recipe"]["dataset"]["form"]) if room in OUTPUTS else COLUMNS | PAIR
     return pl.DataFrame(schema={name: known.get(name, pl.Null) for name in columns})
 
 

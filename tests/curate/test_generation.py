@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from curate.errors import RecipeError
+from curate.explain import explain
 from curate.forget import forget
 from curate.generation.generator import Ask
 from curate.generation.local import sample
@@ -260,6 +261,9 @@ def test_an_endpoint_rewrites_and_what_is_still_toxic_is_no_pair(place: Path, ed
     assert sorted(made["completion"]) == ["the bus is late lah", "the food here is nice idiot stupid moron loser"]
     assert text_of(output(place, "paired")["chosen"]) == ["the bus is late lah"]
     assert set(output(place, "refused")["reason"]) == {"not_separated"}
+    (worse,) = made.filter(pl.col("completion").str.contains("food"))["id"]
+    life = explain(place / "out", worse)
+    assert "no pair         rewrite with" in life and "not_separated" in life and "derived from" in life
     run(place)
     assert len(Editor.asked) == 3, "a second build asks nothing twice"
 
