@@ -1,110 +1,175 @@
-"""Planted copies among short texts: how many are found, how many rows are wrongly dropped, CPU seconds and memory.
+"""Near duplicates side by side with the peers: the same corpus, fresh processes, whole-process CPU, peak memory, what is found.
 
-    python benchmarks/duplicates.py 50000
+    python benchmarks/duplicates.py --peers .cache/peers 50000 200000
 
-The texts are made up: about 15 words (log-normal, 3 to 4 % under 5), words by Zipf's law, particles at the end. Three rows in
-ten copy an earlier one: word for word, with cosmetic changes, or with 3 to 40 % of their characters edited. Truth is the exact
-Jaccard similarity of character 5-gram sets, worked out with plain Python sets, of each copy with its source.
+Ours runs first from a fresh copy with nothing compiled (cold), then as any later run (warm). It has no kernel to compile. The
+slow peers run on the smallest corpus only.
 """
 
 from __future__ import annotations
 
+import argparse
+import importlib.metadata
+import json
+import os
 import random
-import resource
+import shutil
+import subprocess
 import sys
-import time
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-import polars as pl
+import numpy as np
+from duplicates_corpus import corpus, likeness, shingle_set
 
-from curate.schema import MESSAGE
-from curate.similarity import normalise
-from curate.stages.exact_duplicates import ExactDuplicates
-from curate.stages.near_duplicates import NearDuplicates
+import curate
+from curate.set_join import index, pairs
+from curate.similarity import bitmaps, normalise, shingles
 
-PARTICLES = ("lah", "leh", "lor", "sia", "meh", "hor", "one", "")
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
-
-
-def corpus(count: int, seed: int = 0) -> tuple[list[str], dict[int, int]]:
-    """Texts, and for each copy the row it copies."""
-    dice = random.Random(seed)
-    vocabulary = ["".join(dice.choices(LETTERS, k=min(12, 1 + int(dice.lognormvariate(1.5, 0.4))))) for _ in range(20_000)]
-    weights = [1 / (rank + 2.7) for rank in range(len(vocabulary))]
-    words = iter(dice.choices(vocabulary, weights, k=count * 30))
-    texts: list[str] = []
-    source: dict[int, int] = {}
-    for row in range(count):
-        if row and dice.random() < 0.3:
-            source[row] = dice.randrange(row)
-            texts.append(copy(texts[source[row]], dice))
-        else:
-            length = min(100, max(1, round(dice.lognormvariate(2.55, 0.6))))
-            texts.append(" ".join([*(next(words) for _ in range(length)), dice.choice(PARTICLES)]).strip())
-    return texts, source
+HERE = Path(__file__).resolve().parent
+FAST = ("rensa", "rensa-batch")
+SLOW = ("datasketch", "semhash", "text-dedup", "datatrove")
+THRESHOLD = 0.8
+CHECKED = 1000  # rows whose likeness to every other is worked out with plain sets, to check what is held for true
 
 
-def copy(text: str, dice: random.Random) -> str:
-    """A copy: identical, cosmetic or edited, a third each."""
-    kind = dice.randrange(3)
-    if kind == 0:
-        return text
-    if kind == 1:
-        return dice.choice((text.upper(), text.capitalize(), text + "!", text.replace(" ", "  "), text + " "))
-    letters = list(text)
-    for _ in range(max(1, round(len(letters) * dice.uniform(0.03, 0.4)))):
-        letters[dice.randrange(len(letters))] = dice.choice(LETTERS)
-    return "".join(letters)
+@dataclass(frozen=True)
+class Run:
+    """One tool, one run, in processes of its own."""
+
+    name: str
+    seconds: float
+    peak: float
+    dropped: list[tuple[int, int | None]]
 
 
-def likeness(one: str, other: str) -> float:
-    """Exact Jaccard similarity of character 5-gram sets."""
-    a, b = ({text[i : i + 5] for i in range(max(1, len(text) - 4))} for text in map(normalise, (one, other)))
-    return len(a & b) / len(a | b)
+@dataclass(frozen=True)
+class Truth:
+    """What a tool should find.
+
+    Attributes:
+        texts: the corpus.
+        planted: copies and their sources, from the threshold on.
+        like: rows that reach the threshold with some other row.
+    """
+
+    texts: list[str]
+    planted: list[tuple[int, int]]
+    like: frozenset[int]
 
 
-def main(count: int) -> None:
-    """Make the corpus, run both stages, print what came out."""
+LAUNCHER = """
+import json, os, subprocess, sys
+child = subprocess.Popen(sys.argv[2:], stdout=2)
+_, status, usage = os.wait4(child.pid, 0)
+json.dump([status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024], open(sys.argv[1], "w"))
+"""  # a process of its own: what starts a child lends it its own peak of memory
+
+
+def measured(name: str, command: Sequence[str], target: Path, environment: dict[str, str] | None = None) -> Run:
+    """Run a command; CPU of it and all its children, peak of the largest of them."""
+    told = target.with_name("told.json")
+    launched = [sys.executable, "-S", "-c", LAUNCHER, str(told), *command]
+    folder = tempfile.gettempdir()
+    done = subprocess.run(launched, env=os.environ | (environment or {}), capture_output=True, cwd=folder, check=True)
+    status, seconds, peak = json.loads(told.read_text())
+    if status:
+        raise SystemExit(f"{name}: ended with {status}\n{done.stderr[-2000:].decode(errors='replace')}")
+    return Run(name, seconds, peak, [tuple(each) for each in json.loads(target.read_text())])
+
+
+def truth(count: int) -> Truth:
+    """A corpus, and the exact likenesses in it."""
     texts, source = corpus(count)
-    rows = pl.DataFrame(
-        {
-            "id": [f"{row:08d}" for row in range(count)],
-            "prompt": pl.Series([[]] * count, dtype=pl.List(MESSAGE)),
-            "completion": texts,
-            "rank": pl.Series(range(count), dtype=pl.UInt32),
-            "toxic": pl.Series([None] * count, dtype=pl.Boolean),
-            "kind": pl.Series([3] * count, dtype=pl.UInt8),
-            "given": pl.Series([None] * count, dtype=pl.Float32),
-            "votes": pl.Series([0] * count, dtype=pl.UInt16),
-        }
-    ).with_row_index("row")
-    started = time.process_time()
-    twin: dict[int, int] = {}
-    pairs: set[tuple[int, int]] = set()
-    kept = rows
-    for stage in (ExactDuplicates(), NearDuplicates()):
-        keys = stage.keys(kept)
-        edges = stage.edges(keys.buckets, keys.payload)
-        verdicts = stage.decide(edges, kept)
-        place = kept["row"].to_list()
-        dropped = verdicts.with_row_index("place").drop_nulls("reason").select("place", "twin")
-        twin |= {place[row]: place[other] for row, other in dropped.iter_rows()}
-        pairs |= {
-            (place[a], place[b]) for a, b in edges.filter(pl.col("score") >= pl.lit(0.8, pl.Float32)).select("a", "b").iter_rows()
-        }
-        kept = kept.filter(verdicts["reason"].is_null())
-    seconds = time.process_time() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    planted = [(row, other) for row, other in source.items() if likeness(texts[row], texts[other]) >= THRESHOLD]
+    first = {text: row for row, text in reversed(list(enumerate(map(normalise, texts))))}
+    sets = shingles(list(first))
+    a, b, _ = pairs(index(sets, np.arange(len(first)), np.zeros(len(first), np.uint64), THRESHOLD, bitmaps(sets))) or ()
+    several = {at for at in {*a.tolist(), *b.tolist()}}
+    alike = {text for at, text in enumerate(first) if at in several}
+    normal = [normalise(text) for text in texts]
+    sizes: dict[str, int] = {}
+    for text in normal:
+        sizes[text] = sizes.get(text, 0) + 1
+    like = frozenset(row for row, text in enumerate(normal) if sizes[text] > 1 or text in alike)
+    _check(texts, like)
+    return Truth(texts, planted, like)
 
-    def first(row: int) -> int:  # an exact copy stands for its first
-        return twin[row] if row in twin and normalise(texts[row]) == normalise(texts[twin[row]]) else row
 
-    planted = [(row, other) for row, other in source.items() if likeness(texts[row], texts[other]) >= 0.8]
-    ends = [tuple(sorted((first(row), first(other)))) for row, other in planted]
-    found = sum(a == b or (a, b) in pairs for a, b in ends)
-    wrong = sum(likeness(texts[row], texts[other]) < 0.8 for row, other in twin.items())
-    print(f"{count:,} rows, {len(planted):,} planted copies with Jaccard >= .8: recall {found / len(planted):.5f} as pairs")
-    print(f"dropped {len(twin):,}, wrongly {wrong}; {seconds:.2f} CPU-s for both stages, peak {peak:.0f} MB with the corpus")
+def _check(texts: Sequence[str], like: frozenset[int]) -> None:
+    """Some rows against all others, with plain sets."""
+    every = [shingle_set(text) for text in texts]
+    holders: dict[str, list[int]] = {}
+    for row, grams in enumerate(every):
+        for gram in grams:
+            holders.setdefault(gram, []).append(row)
+    for row in random.Random(0).sample(range(len(texts)), min(CHECKED, len(texts))):
+        common: dict[int, int] = {}
+        for gram in every[row]:
+            for other in holders[gram]:
+                common[other] = common.get(other, 0) + 1
+        found = any(
+            other != row and size >= THRESHOLD * (len(every[row]) + len(every[other]) - size) for other, size in common.items()
+        )
+        if found != (row in like):
+            raise SystemExit(f"row {row}: plain sets say {found}, the join says {row in like}")
+
+
+def judged(run: Run, known: Truth) -> tuple[float, int]:
+    """Recall of planted copies (one of the two rows went); how many rows went that are like no other, or not like their twin."""
+    gone = {row for row, _ in run.dropped}
+    found = sum(row in gone or other in gone for row, other in known.planted)
+    wrong = sum(
+        row not in known.like if twin is None else likeness(known.texts[row], known.texts[twin]) < THRESHOLD
+        for row, twin in run.dropped
+    )
+    return found / len(known.planted), wrong
+
+
+def _fresh(folder: Path) -> Path:
+    """A copy of the package with nothing compiled."""
+    shutil.copytree(Path(curate.__file__).parent, folder / "curate", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def compare(count: int, peers: Path, with_slow: bool, folder: Path) -> None:
+    """One corpus: a table of all tools."""
+    known = truth(count)
+    source, target = folder / f"{count}.json", folder / "dropped.json"
+    source.write_text(json.dumps(known.texts))
+    ours = [sys.executable, str(HERE / "duplicates_ours.py"), str(source), str(target)]
+    runs = [
+        measured("ours, cold", ours, target, {"PYTHONPATH": str(_fresh(folder / f"cold{count}"))}),
+        measured("ours, warm", ours, target),
+    ]
+    for name in (*FAST, *(SLOW if with_slow else ())):
+        command = [str(peers / "bin/python"), str(HERE / "duplicates_peers.py"), name, str(source), str(target)]
+        try:
+            runs.append(measured(name, command, target))
+        except SystemExit as error:
+            print(error, file=sys.stderr)
+    warm = runs[1]
+    print(f"\n{count:,} rows, {len(known.planted):,} planted copies with Jaccard >= {THRESHOLD}; {CHECKED:,} checked")
+    print(f"{'':14}{'CPU-s':>8}{'ours/it':>9}{'peak MB':>9}{'dropped':>9}{'recall':>9}{'wrongly':>9}")
+    for run in runs:
+        recall, wrong = judged(run, known)
+        cost = f"{run.name:14}{run.seconds:8.2f}{warm.seconds / run.seconds:9.2f}{run.peak:9.0f}"
+        print(f"{cost}{len(run.dropped):9,}{recall:9.4f}{wrong:9,}", flush=True)
+
+
+def main() -> None:
+    """Every size in turn."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peers", type=Path, required=True, help="virtual environment that holds the peers")
+    parser.add_argument("counts", type=int, nargs="+", help="rows of each corpus")
+    given = parser.parse_args()
+    print("numpy", importlib.metadata.version("numpy"), "polars", importlib.metadata.version("polars"))
+    with tempfile.TemporaryDirectory() as name:
+        for count in given.counts:
+            compare(count, given.peers.absolute(), count == min(given.counts), Path(name))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 50_000)
+    main()

@@ -23,7 +23,7 @@ CELLS = 1 << 22  # counters for them, at most
 BLOCK = 1 << 10  # sets put in order at a time: their working memory stays in cache, and a row fits 10 bits
 COUNT_BITS = 16  # of a count; 10 + 16 bits leave 38 for the member
 PLACE_BITS = 8
-ENTRIES = 1 << 22  # index entries looked at together
+ENTRIES = 1 << 17  # index entries looked at together: their working memory stays in cache
 SLACK = 1e-9  # of a bound in floating point: rather one pair too many
 
 Found = tuple[Rows, Rows, Floats]
@@ -42,6 +42,7 @@ class Index:
         sets: what is compared.
         floor: Jaccard similarity from which on pairs are looked for.
         rows: rows of `sets`, smallest set first; `entries` name them by their place here.
+        sizes: of the sets, by place in `rows`.
         entries: ascending; member (high bits), place in `rows`, place in the prefix (low 8 bits).
         maps: bitmaps of the sets, by row.
     """
@@ -49,6 +50,7 @@ class Index:
     sets: Sets
     floor: float
     rows: Rows
+    sizes: Rows
     entries: U64
     maps: U64
 
@@ -80,7 +82,7 @@ def index(sets: Sets, rows: Rows, kinds: U64, floor: float, maps: U64) -> Index:
     entries = np.concatenate(blocks)
     del blocks
     entries.sort()
-    return Index(sets, floor, rows, entries, maps)
+    return Index(sets, floor, rows, sizes, entries, maps)
 
 
 def _counts(sets: Sets, rows: Rows) -> NDArray[np.uint16]:
@@ -123,9 +125,12 @@ def pairs(index: Index, old: NDArray[np.bool_] | None = None, limit: int | None 
     found = [np.zeros(0, np.uint64)]
     every = np.ones(len(index.rows), np.bool_)
     ways = [(every, every)] if old is None else [(old[index.rows], ~old[index.rows]), (~old[index.rows], old[index.rows])]
+    shows = prefix(index.sizes, 2 * index.floor / (1 + index.floor))  # of a set that is not the larger of two
+    least = np.searchsorted(index.sizes, np.ceil(index.floor * index.sizes - SLACK)).astype(np.uint64)
     for indexed, probing in ways:
+        shown = np.where(indexed, shows, 0)
         for entries in _groups(index):
-            spans = _spans(index, entries, indexed, probing)
+            spans = _spans(index, entries, shown, probing, least)
             seen += int(spans.sizes.sum())
             if limit is not None and seen > limit:
                 return None
@@ -159,22 +164,26 @@ def _groups(index: Index) -> Iterator[U64]:
         start = stop
 
 
-def _spans(index: Index, entries: U64, indexed: NDArray[np.bool_], probing: NDArray[np.bool_]) -> _Spans:
-    """Look every entry up among those that a smaller set shows; a smaller set needs to show fewer still."""
-    sizes = index.sets.sizes[index.rows]
-    shows = prefix(sizes, 2 * index.floor / (1 + index.floor))
+def _spans(index: Index, entries: U64, shows: Rows, probing: NDArray[np.bool_], least: U64) -> _Spans:
+    """Look every entry up among those that a smaller set shows; a smaller set needs to show fewer still.
+
+    Args:
+        index: whose entries they are.
+        entries: some groups.
+        shows: how many members of its prefix each row shows.
+        probing: which rows look up.
+        least: for each row, the first row that is not too small for it.
+    """
     row, place = _row(index, entries), (entries & np.uint64((1 << PLACE_BITS) - 1)).astype(np.int64)
     member = entries >> np.uint64(index.row_bits + PLACE_BITS)
     opens = np.concatenate([[True], member[1:] != member[:-1]])
-    shown = (place < shows[row]) & indexed[row]
+    shown = place < shows[row]
     before: Rows = np.cumsum(shown) - shown
     start = np.maximum.accumulate(np.where(opens, before, 0))
     probes = np.flatnonzero((before > start) & probing[row])
     pool, before, start = entries[shown], before[probes], start[probes]
-    least = np.searchsorted(sizes, np.ceil(index.floor * sizes - SLACK))[row[probes]].astype(np.uint64)
-    shift = np.uint64(PLACE_BITS)
-    low = np.searchsorted(pool, (member[probes] << np.uint64(index.row_bits) | least) << shift)
-    first = np.maximum(low, start)
+    wanted = (member[probes] << np.uint64(index.row_bits) | least[row[probes]]) << np.uint64(PLACE_BITS)
+    first = np.maximum(np.searchsorted(pool, wanted), start)
     count = np.maximum(before - first, 0)
     some = count > 0
     return _Spans(pool, entries[probes[some]], first[some], count[some])
@@ -182,8 +191,7 @@ def _spans(index: Index, entries: U64, indexed: NDArray[np.bool_], probing: NDAr
 
 def _maybe(index: Index, spans: _Spans) -> Iterator[U64]:
     """Pairs that may reach the floor by the places of the member they share, and by bitmap; each packed in one number."""
-    sizes = index.sets.sizes[index.rows]
-    share = index.floor / (1 + index.floor)
+    sizes, share = index.sizes, index.floor / (1 + index.floor)
     for piece in pieces(spans.sizes, PAIRS, len(spans.sizes)):
         count = spans.sizes[piece]
         entry = np.repeat(spans.entries[piece], count)

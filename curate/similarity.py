@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 SHINGLE = 5  # characters; words-5, the common default, loses a fifth of near copies of chat-length text
 HASH_BITS = 48  # of a shingle: two sets of 40 hold an accidental match once in 10^11 pairs
-PAIRS = 1 << 20  # pairs in memory at a time
+PAIRS = 1 << 17  # pairs in memory at a time
 TEXTS = 1 << 10  # texts cut into shingles at a time: their working memory stays in cache
 CACHED = 1 << 16  # numbers that stay in a core's cache while they are worked on
-ELEMENTS = 1 << 22  # shingles in memory at a time, while sets are intersected
+ELEMENTS = 1 << 18  # shingles in memory at a time, while sets are intersected
 
 U64 = NDArray[np.uint64]
 Rows = NDArray[np.int64]
@@ -33,7 +33,7 @@ def normalise(text: str) -> str:
     Source: Unicode, D146 (compatibility caseless matching).
     """
     if text.isascii():
-        return " ".join(text.casefold().split())
+        return " ".join(text.lower().split())
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFD", text).casefold())
     return " ".join(unicodedata.normalize("NFKC", folded.casefold()).split())
 
