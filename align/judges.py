@@ -66,8 +66,11 @@ def labeler_name(labeler: object) -> str:
 
 
 def same_as_builder(judge: TextLabeler, dataset: Dataset) -> str | None:
-    """The labeler of the dataset's build that a judge shares its name or a model with, or None."""
-    name = labeler_name(judge)
+    """The labeler of the dataset's build that a judge shares its name or a model with, or None.
+
+    The name of a labeler whose model the recipe chooses (`hf`, `llm`) says nothing: only its models count.
+    """
+    name = None if hasattr(judge, "model") else labeler_name(judge)
     models = dataset.manifest.get("models", {})
     builders = [next(iter(stage)) if isinstance(stage, dict) else stage for stage in dataset.manifest["recipe"]["stages"]]
     for builder in builders:

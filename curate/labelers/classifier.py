@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -80,10 +81,11 @@ def load_classifier(folder: Path, precision: Precision, max_tokens: int) -> Clas
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     kind = torch.float32 if precision == "fp32" else torch.bfloat16
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **local)
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            folder, use_safetensors=True, dtype=kind, output_loading_info=True, **local
-        )
+        with quietly():
+            tokenizer = AutoTokenizer.from_pretrained(folder, **local)
+            model, info = AutoModelForSequenceClassification.from_pretrained(
+                folder, use_safetensors=True, dtype=kind, output_loading_info=True, **local
+            )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise StorageError(f"{folder}: not a sequence classifier that transformers reads ({type(error).__name__})") from None
     lacking = sorted({*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])})
@@ -104,6 +106,20 @@ def load_classifier(folder: Path, precision: Precision, max_tokens: int) -> Clas
 
     names = tuple(str(model.config.id2label[at]) for at in range(model.config.num_labels))
     return Classifier(names, model.config.problem_type == "multi_label_classification", limit, count, run)
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """No bar of transformers' own while a model loads: ours are the only ones."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _multiplies_bf16() -> bool:

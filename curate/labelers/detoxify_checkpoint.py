@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from curate.batches import by_length
 from curate.errors import RecipeError, StorageError
+from curate.labelers.classifier import quietly
 from curate.labelers.scoring import say
 from curate.progress import Progress
 from curate.store import sha256
@@ -136,7 +137,7 @@ def load_checkpoint(path: Path, expected: str, base: Path | None) -> Checkpoint:
                 f"detoxify: base: {base}: holds no config.json; save the base model's configuration and tokenizer there"
             )
         plain["config"]["arch"]["args"]["model_type"] = str(base)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), quietly():
         warnings.simplefilter("ignore")
         copy = Path(folder) / "checkpoint.ckpt"
         torch.save(plain, copy)

@@ -80,13 +80,14 @@ class Llm:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Hash of (model, prompt, schema, parameters, length): the weights are the server's.
+        """Hash of (model, prompt, schema, parameters, length), and the model's name: the weights are the server's.
 
         Raises:
             RecipeError: `key` is not the name of an environment variable.
         """
         check_variable(self.key)
-        return (digest("llm", self.model, prompt(), canonical(schema()), canonical(self.parameters), str(self.max_chars)),)
+        asked = digest("llm", self.model, prompt(), canonical(schema()), canonical(self.parameters), str(self.max_chars))
+        return (asked, f"llm: {self.model}")
 
     @property
     def trained_on(self) -> tuple[str, ...]:

@@ -229,6 +229,7 @@ def test_answers_are_kept_by_model_prompt_schema_and_parameters(server: Server, 
         labeler(server, parameters={"temperature": 1}).score(TEXTS[:1])
         assert len(server.bodies) == asked + 2
     assert len({labeler(server).models, labeler(server, model="other").models, labeler(server, max_chars=9).models}) == 3
+    assert set(labeler(server).models) & set(labeler(server, max_chars=9).models) == {"llm: tiny"}
 
 
 def test_as_a_stage_it_asks_only_about_what_is_undecided(server: Server) -> None:

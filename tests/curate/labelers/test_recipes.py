@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -56,6 +56,17 @@ def test_a_labeler_may_judge(name: str, tmp_path: Path) -> None:
     )
     judge = read_run(tmp_path / "run.yaml").eval.judge
     assert type(judge) is LABELERS[name] and judge.trained_on is not None and callable(judge.score)
+
+
+def test_a_judge_with_a_model_of_its_own_may_share_the_builders_word() -> None:
+    from align.judges import same_as_builder
+
+    class Built:
+        manifest: ClassVar[dict[str, Any]] = {"recipe": {"stages": ["pii", {"llm": {}}]}, "models": {"llm": ["llm: m", "0123"]}}
+
+    judge = {"url": "http://localhost/v1", "parameters": {"temperature": 1}}
+    assert same_as_builder(choose(LABELERS, {"llm": judge | {"model": "m"}}, "test", "labeler"), Built()) == "llm"  # type: ignore[arg-type]
+    assert same_as_builder(choose(LABELERS, {"llm": judge | {"model": "n"}}, "test", "labeler"), Built()) is None  # type: ignore[arg-type]
 
 
 def _flow(options: dict[str, Any]) -> str:
