@@ -98,7 +98,14 @@ def make_phase(settings: Settings) -> Phase:
     """KTO, once over the rows."""
     from align.phase import parse
 
-    options = {"learning_rate": RATE, "beta": BETA, "batch_size": settings.batch, "epochs": 1, "warmup_share": 0.0}
+    options = {
+        "learning_rate": RATE,
+        "beta": BETA,
+        "batch_size": settings.batch,
+        "epochs": 1,
+        "warmup_share": 0.0,
+        "together": True,
+    }
     return parse({"kto": options}, "bench")
 
 

@@ -137,7 +137,22 @@ def phase_rows(dataset: Dataset, needs: frozenset[str], tokenizer: PreTrainedTok
         found = "desirable" if desirable[0] else "undesirable"
         raise DataError(f"{where}: found only {found} rows; this objective needs both, build from input that has both")
     prompts, completions = tokens(table["prompt"].to_list(), table["completion"].to_list(), tokenizer)
-    return Rows(prompts, completions, desirable, [-1] * table.height, table["id"].to_list())
+    ids = table["id"].to_list()
+    pair = _links(dataset, split, ids, prompts) if output == "unpaired" else [-1] * len(ids)
+    return Rows(prompts, completions, desirable, pair, ids)
+
+
+def _links(dataset: Dataset, split: str, ids: list[str], prompts: list[list[int]]) -> list[int]:
+    """For each unpaired row the other side of its pair, -1 where it has none; of several pairs the first counts."""
+    pair, place = [-1] * len(ids), {name: at for at, name in enumerate(ids)}
+    paired = dataset.split("paired", split)
+    if paired.is_empty():
+        return pair
+    for chosen, rejected in paired.select("chosen_id", "rejected_id").iter_rows():
+        a, b = place.get(chosen, -1), place.get(rejected, -1)
+        if -1 not in (a, b) and pair[a] == pair[b] == -1 and prompts[a] == prompts[b]:
+            pair[a], pair[b] = b, a
+    return pair
 
 
 def tokens(
@@ -166,7 +181,7 @@ def tokens(
 
 def render(dialogues: list[list[dict[str, str]]], tokenizer: PreTrainedTokenizerBase, *, generation: bool) -> list[str]:
     """Dialogues as the chat template writes them; with `generation`, up to where the assistant starts to speak."""
-    texts = tokenizer.apply_chat_template(dialogues, tokenize=False, add_generation_prompt=generation)
+    texts = tokenizer.apply_chat_template(dialogues, tokenize=False, add_generation_prompt=generation) if dialogues else []
     return [str(text) for text in texts]
 
 

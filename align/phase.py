@@ -44,6 +44,8 @@ class Phase:
             is a small left-over. A pair is two rows. 32: KTO paper.
         token_budget: most tokens in one forward pass of one process; an optimizer batch takes as many passes as it needs, and
             their number changes no result. A single longer row is a pass of its own. 16,384: our choice.
+        together: the two sides of a pair share an optimizer batch, so that their prompt is computed once, for objectives that
+            learn from single rows too; those that need pairs always have them so.
         max_length: rows with more tokens than this, prompt and completion together, are left out and counted (cutting them
             would train on replies that never end). 1,000: huggingface/trl#2268.
         kl_scope: over which rows an objective with a z measures it. batch: the whole optimizer batch over all processes, as the
@@ -64,6 +66,7 @@ class Phase:
     steps: Count | None = None
     batch_size: Annotated[int, Field(ge=2)] = 32
     token_budget: Count = 16_384
+    together: bool = False
     max_length: Annotated[int, Field(ge=2)] = 1_000
     kl_scope: Literal["batch"] | Micro = "batch"
     scheduler: Literal["linear", "cosine", "constant"] = "linear"

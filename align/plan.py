@@ -67,13 +67,10 @@ def make_plan(rows: Rows, phase: Phase, seed: int) -> Plan:
 
 
 def usable(rows: Rows, phase: Phase) -> tuple[list[Unit], dict[str, int]]:
-    """The units that an objective can learn from, and how many rows it cannot, by reason.
-
-    The two sides of a pair stay together for every objective that learns from both: their prompt is computed once then.
-    """
+    """The units that an objective can learn from, and how many rows it cannot, by reason."""
     units: list[Unit] = []
     left_out: Counter[str] = Counter()
-    together = bool({"paired", "unpaired"} & phase.objective.needs)
+    together = "paired" in phase.objective.needs or (phase.together and "unpaired" in phase.objective.needs)
     for index, partner in enumerate(rows.pair):
         if "paired" in phase.objective.needs and partner == -1:
             left_out["without a pair"] += 1

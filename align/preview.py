@@ -40,7 +40,7 @@ def preview(recipe: Recipe, cache: Path, *, show_text: bool = False) -> str:
     warning = check_judge(recipe.eval.judge, dataset, allowed=recipe.eval.allow_same_judge)
     tokenizer = recipe.model.tokenizer(dataset, cache)
     model = recipe.model.skeleton(dataset, cache)
-    table, memory, examples = [], [], []
+    table, memory, weights, examples = [], [], [], []
     for name, phase in zip(phase_names(recipe), recipe.phases, strict=True):
         rows = phase_rows(dataset, phase.objective.needs, tokenizer)
         plan = make_plan(rows, phase, recipe.seed)
@@ -59,10 +59,31 @@ def preview(recipe: Recipe, cache: Path, *, show_text: bool = False) -> str:
             ]
         )
         memory.append(f"{name}: about {_memory(model, rows, phase):.2f} GB at most (an estimate by formula)")
+        weights += [f"{name}: {line}" for line in class_weights(phase.objective, classes[True], classes[False])]
         examples += [f"{name}: {line}" for line in _example(rows, tokenizer, show_text=show_text)]
     header = ["phase", "desirable", "undesirable", "left out", "tokens: median / p95 / most", "steps", "tokens seen"]
-    lines = [*_about(recipe, dataset, model), "", *table_lines(header, table), "", *memory, "", *examples]
+    lines = [*_about(recipe, dataset, model), "", *table_lines(header, table), "", *memory, *weights, "", *examples]
     return "\n".join([*lines, *([f"warning: {warning}"] if warning else [])])
+
+
+def class_weights(objective: object, desirable: int, undesirable: int) -> list[str]:
+    """How the two classes weigh against each other, where an objective has weights for them.
+
+    KTO's authors advise lambda_desirable * desirable / (lambda_undesirable * undesirable) in [1, 4/3], and less than 1 where
+    preventing the undesirable matters most (Ethayarajh et al. 2024, arXiv 2402.01306, equation 8).
+    """
+    ours, theirs = getattr(objective, "lambda_desirable", None), getattr(objective, "lambda_undesirable", None)
+    if ours is None or theirs is None or not desirable or not undesirable:
+        return []
+    ratio = ours * desirable / (theirs * undesirable) if theirs else float("inf")
+    line = f"lambda_desirable {ours:g}, lambda_undesirable {theirs:g}: desirable rows weigh {ratio:.2f} times the undesirable"
+    if 1 <= ratio <= 4 / 3:
+        return [f"{line}, within KTO's [1, 1.33]"]
+    if desirable >= undesirable:
+        cure = f"lambda_undesirable: {ours * desirable / undesirable:.3g}"
+    else:
+        cure = f"lambda_desirable: {theirs * undesirable / desirable:.3g}"
+    return [f"{line}, outside KTO's [1, 1.33] (below 1 puts preventing toxicity first); {cure} makes it 1"]
 
 
 def _about(recipe: Recipe, dataset: Dataset, model: PreTrainedModel) -> list[str]:

@@ -20,9 +20,10 @@ class APOZero:
     they are not, pushing them up makes it worse.
 
     Args:
-        beta: strength of the pull towards the reference, per nat, > 0. 0.1: TRL's.
+        beta: strength of the pull towards the reference, per nat, > 0. 0.1: TRL's (KTOConfig.beta).
 
-    Source: D'Oosterlinck et al. (2024), arXiv 2408.06266 (APO-zero), in its unpaired form.
+    Source: D'Oosterlinck et al. (2024), arXiv 2408.06266, equation 7 (APO-zero), in the unpaired form that TRL calls
+    `apo_zero_unpaired`.
     """
 
     beta: Annotated[float, Field(gt=0)] = 0.1

@@ -20,8 +20,9 @@ class CPO:
     the batch, so that an alpha found there is about a reply's length larger than one that means the same here.
 
     Args:
-        beta: steepness of the preference, per nat, > 0. 0.1: the paper's and TRL's.
-        alpha: weight of the chosen completion's negative log-likelihood, >= 0. 1: the paper's.
+        beta: steepness of the preference, per nat, > 0. 0.1: TRL's (CPOConfig.beta).
+        alpha: weight of the chosen completion's negative log-likelihood, >= 0. 1: TRL's (CPOConfig.cpo_alpha); the paper writes
+            the two terms as a plain sum.
 
     Source: Xu et al. (2024), arXiv 2401.08417.
     """

@@ -20,9 +20,9 @@ class IPO:
     summed log-ratios; here, as in TRL, each is a mean per token, so that one beta suits short and long replies.
 
     Args:
-        beta: inverse of twice the target margin (the paper's tau), per nat, > 0. 0.1: TRL's.
+        beta: inverse of twice the target margin (the paper's tau), per nat, > 0. 0.1: TRL's (DPOConfig.beta).
 
-    Source: Azar et al. (2023), arXiv 2310.12036.
+    Source: Azar et al. (2023), arXiv 2310.12036, equation 17.
     """
 
     beta: Annotated[float, Field(gt=0)] = 0.1

@@ -23,7 +23,7 @@ class ORPO:
     m is a completion's mean log-probability per token, P = exp(m), and odds = P / (1 - P), so that log odds = m - log(1 - P).
 
     Args:
-        weight: of the preference term (the paper's lambda), >= 0. 0.1: TRL's, and the paper's for Mistral 7B.
+        weight: of the preference term (the paper's lambda), >= 0. 0.1: TRL's (ORPOConfig.beta).
 
     Source: Hong et al. (2024), arXiv 2403.07691.
     """

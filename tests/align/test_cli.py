@@ -55,6 +55,14 @@ def test_plan_says_rows_lengths_and_steps_and_no_text(align: Align, pairs: Path,
     assert not any(word in out for word in ("fool", "clown", "nicely", "laksa"))
 
 
+def test_plan_says_how_the_classes_weigh(align: Align, pairs: Path, terms: Path, tmp_path: Path) -> None:
+    recipe = write(tmp_path, pairs, terms)
+    _, out, _ = align("plan", recipe, "--runs", tmp_path)
+    assert "2-kto_s: lambda_desirable 1, lambda_undesirable 1: desirable rows weigh" in out
+    _, out, _ = align("plan", recipe, "--runs", tmp_path, "--set", "phases.kto_s.lambda_undesirable=9")
+    assert "outside KTO's [1, 1.33]" in out and "makes it 1" in out
+
+
 def test_plan_shows_the_example_when_told(align: Align, pairs: Path, terms: Path, tmp_path: Path) -> None:
     _, out, _ = align("plan", write(tmp_path, pairs, terms), "--runs", tmp_path, "--show-text")
     assert "<|assistant|>" in out and "scored" in out

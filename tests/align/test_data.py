@@ -167,3 +167,39 @@ def test_one_class_alone_cannot_be_preferred(copy: Path, tokenizer: Any) -> None
 
 def test_the_same_files_elsewhere_have_the_same_fingerprint(pairs: Path, copy: Path) -> None:
     assert open_dataset(pairs).fingerprint == open_dataset(copy).fingerprint
+
+
+def test_unpaired_rows_know_the_other_side_of_their_pair(dataset: Dataset, tokenizer: Any) -> None:
+    rows = phase_rows(dataset, UNPAIRED, tokenizer)
+    linked = [(at, other) for at, other in enumerate(rows.pair) if other != -1]
+    assert linked
+    named = set(dataset.split("paired", "train").select("chosen_id", "rejected_id").iter_rows())
+    for at, other in linked:
+        assert rows.pair[other] == at and rows.prompts[at] == rows.prompts[other]
+        if rows.desirable[at]:
+            assert (rows.ids[at], rows.ids[other]) in named
+
+
+LLAMA_3 = (
+    "{{ bos_token }}{% for message in messages %}<|start_header_id|>{{ message['role'] }}<|end_header_id|>\n\n"
+    "{{ message['content'] | trim }}<|eot_id|>{% endfor %}"
+    "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"
+)
+
+
+def test_the_llama_3_format_scores_the_reply_and_its_end_of_turn(tokenizer: Any) -> None:
+    """The layout of Meta's model card, on a tokenizer with its special tokens."""
+    import copy as copying
+
+    llama = copying.deepcopy(tokenizer)
+    special = ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]
+    llama.add_special_tokens({"additional_special_tokens": special, "bos_token": special[0], "eos_token": special[3]})
+    llama.chat_template = LLAMA_3
+    prompt = [{"role": "system", "content": "be kind"}, {"role": "user", "content": "where to eat?"}]
+    heads, tails = tokens([prompt], [[{"role": "assistant", "content": "the laksa is nice"}]], llama)
+    assert llama.decode(heads[0]) == (
+        "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nbe kind<|eot_id|>"
+        "<|start_header_id|>user<|end_header_id|>\n\nwhere to eat?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
+    )
+    assert llama.decode(tails[0]) == "the laksa is nice<|eot_id|>"
+    assert heads[0].count(llama.convert_tokens_to_ids("<|begin_of_text|>")) == 1

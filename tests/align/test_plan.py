@@ -186,7 +186,7 @@ def test_pairs_stay_together_beside_single_rows_and_every_batch_holds_its_share(
         pairs.pair + singles.pair,
         pairs.ids + singles.ids,
     )
-    plan = make_plan(rows, phase(epochs=2), seed=0)
+    plan = make_plan(rows, phase(epochs=2, together=True), seed=0)
     half = len(plan.batches) // 2
     for epoch in (plan.batches[:half], plan.batches[half:]):
         assert sorted(row for batch in epoch for row in batch.rows) == list(range(100))

@@ -62,14 +62,7 @@ def finished(recipe: Recipe, runs: Path) -> tuple[Path, dict[str, Any]]:
 def figures(results: dict[str, Any]) -> list[Any]:
     """What a resumed run must find again: all but the time it took."""
     phases = [
-        phase
-        | {
-            "metrics": {
-                name: value
-                for name, value in phase["metrics"].items()
-                if not name.endswith("/s") and name != "log_ratio_at_start"
-            }
-        }
+        phase | {"metrics": {name: value for name, value in phase["metrics"].items() if not name.endswith("/s")}}
         for phase in results["phases"]
     ]
     return [results["checkpoints"], phases, results["judge"], results["truth"], results["key"]]
