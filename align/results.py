@@ -41,9 +41,14 @@ def run_key(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
         "data": dataset.fingerprint,
         "judges": {role: [labeler_name(judge), list(judge.models), judge.threshold] for role, judge in judges.items()},
         "suites": [suite.VERSION for suite in recipe.eval.suites],
-        "versions": {name: importlib.metadata.version(name) for name in RECORDED},
+        "versions": versions(),
         "format": FORMAT,
     }
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that can move a figure."""
+    return {name: importlib.metadata.version(name) for name in RECORDED}
 
 
 def run_folder(runs: Path, recipe: Recipe, key: Mapping[str, Any]) -> Path:

@@ -11,9 +11,10 @@ from typing import Annotated, Any
 from pydantic import Field, SkipValidation
 
 from align.phase import Phase, parse
-from align.recipe import Recipe, make_recipe, suites_of
+from align.recipe import Recipe, make_recipe, resolved, suites_of
+from align.suites import SUITES
 from curate.errors import RecipeError
-from curate.recipe import build, config, load
+from curate.recipe import build, chosen_name, config, load, plain
 
 FIXED = ("learning_rate", "steps", "epochs", "save_steps", "scheduler")
 """Options of a phase that the grid decides: rates are searched, and one run under the step cap serves every view, which takes
@@ -105,6 +106,19 @@ class Grid:
         name = method.removeprefix(AFTER_SFT)
         found = next(phase for phase in self.axes.objectives if phase.name == name)
         return dataclasses.replace(found, learning_rate=rate, steps=self.axes.steps, scheduler="constant", save_steps=10**9)
+
+    def plain(self) -> dict[str, Any]:
+        """The recipe as plain values, every default written out."""
+        tree = resolved(self.recipe)
+        objectives = [
+            {name: {k: v for k, v in options.items() if k not in FIXED}}
+            for one in tree.pop("phases")
+            for name, options in one.items()
+        ]
+        axes: dict[str, Any] = plain(self.axes)
+        axes["objectives"] = objectives
+        axes["tuning"]["suites"] = [{chosen_name(SUITES, suite): plain(suite)} for suite in self.axes.tuning.suites]
+        return {**tree, "ablation": axes}
 
     @property
     def contrasts(self) -> tuple[tuple[str, str], ...]:

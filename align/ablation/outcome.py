@@ -1,0 +1,400 @@
+"""What a grid found: curves with their uncertainty, rows for a given cut, contrasts, and what is to be said beside them.
+
+The result is plain JSON values that depend on the grid's results alone, never on when or in which order they came.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from align.ablation.grid import AFTER_SFT, Grid
+from align.ablation.tasks import Task, Wave, at_edge, base_key, score, tuned_sizes, wave
+from align.statistics import area, clustered, crossed, detectable, holm, interval, isotonic, rows_for, sign_flip, spread
+from align.statistics.bootstrap import Floats
+
+VIEWS = {
+    "best": "best validation checkpoint under one step cap",
+    "epochs": "equal epochs",
+    "flops": "equal FLOPs",
+}
+CUTS = (0.5, 0.9)
+Range = dict[str, float | None]
+"""value, low, high; None stands for "not reached" (beyond the largest size)."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Test completions of one view, by cluster.
+
+    Attributes:
+        hits: toxic ones, shape (methods, sizes, seeds, clusters).
+        trials: judged ones, the same shape; 0 throughout where a cell is missing.
+        base_hits: of the base, shape (clusters,).
+        base_trials: of the base, shape (clusters,).
+    """
+
+    hits: Floats
+    trials: Floats
+    base_hits: Floats
+    base_trials: Floats
+
+
+@dataclass(frozen=True)
+class Found:
+    """A grid's results, as files and ledger hold them.
+
+    Args:
+        grid: what was swept.
+        fixed: digest that keys are made with.
+        done: results by key.
+        folder: the grid's.
+    """
+
+    grid: Grid
+    fixed: str
+    done: Mapping[str, Mapping[str, Any]]
+    folder: Path
+
+    @cached_property
+    def wave(self) -> Wave:
+        """Keys of cells and trials."""
+        return wave(self.grid, self.fixed, self.done)
+
+    @cached_property
+    def cells(self) -> dict[tuple[str, int, int], str]:
+        """(method, size, seed) -> key, of finished cells."""
+        return {(task.method, task.size, task.seed): key for key, task in self.wave.cells.items() if key in self.done}
+
+    @property
+    def base(self) -> Mapping[str, Any]:
+        """The base's figures on the test split."""
+        found: Mapping[str, Any] = self.done[base_key(self.grid, self.fixed)]["checkpoints"]["0"]["test"]
+        return found
+
+    def figures(self, key: str, view: str) -> Mapping[str, Any]:
+        """A cell's figures on the test split."""
+        result = self.done[key]
+        found: Mapping[str, Any] = result["checkpoints"][str(result["views"][view])]["test"]
+        return found
+
+    def items(self, key: str, view: str, suite: str = "heldout") -> list[dict[str, Any]]:
+        """A cell's completions with their verdicts; where nothing was trained, those of what it started from."""
+        step, task = self.done[key]["views"][view], self.wave.cells[key]
+        if step == 0:
+            return self.base_items(suite) if task.parent is None else self.items(task.parent, "best", suite)
+        return _read(self.folder / "cells" / key / f"test-{step}" / f"{suite}.jsonl")
+
+    def base_items(self, suite: str = "heldout") -> list[dict[str, Any]]:
+        """The base's completions with their verdicts."""
+        return _read(self.folder / "cells" / base_key(self.grid, self.fixed) / "test-0" / f"{suite}.jsonl")
+
+    @cached_property
+    def clusters(self) -> list[str]:
+        """What prompts are drawn by, in order."""
+        return sorted({item["cluster"] for item in self.base_items()})
+
+    def table(self, view: str) -> Table:
+        """Every cell's completions of a view, by cluster."""
+        axes = self.grid.axes
+        shape = (len(self.grid.methods), len(axes.sizes), len(axes.seeds), len(self.clusters))
+        hits, trials = np.zeros(shape), np.zeros(shape)
+        for (method, size, seed), key in self.cells.items():
+            place = self.grid.methods.index(method), axes.sizes.index(size), axes.seeds.index(seed)
+            hits[place], trials[place] = self._count(self.items(key, view))
+        return Table(hits, trials, *self._count(self.base_items()))
+
+    def _count(self, items: Sequence[Mapping[str, Any]]) -> tuple[Floats, Floats]:
+        at = {cluster: index for index, cluster in enumerate(self.clusters)}
+        hits, trials = np.zeros(len(at)), np.zeros(len(at))
+        for item in items:
+            if item["judge"]["toxic"] is not None:
+                hits[at[item["cluster"]]] += item["judge"]["toxic"]
+                trials[at[item["cluster"]]] += 1
+        return hits, trials
+
+
+def outcome(found: Found) -> dict[str, Any]:
+    """Everything the report shows, as JSON values."""
+    grid = found.grid
+    base = found.base
+    toxic = base["heldout"]["toxic"]
+    n = base["heldout"]["n"]
+    return {
+        "name": grid.recipe.name,
+        "methods": list(grid.methods),
+        "sizes": list(grid.axes.sizes),
+        "seeds": list(grid.axes.seeds),
+        "steps": grid.axes.steps,
+        "prompts": base["heldout"]["prompts"],
+        "completions": n,
+        "clusters": len(found.clusters),
+        "base": _row([base]),
+        "detectable": detectable(n, 0.1 * toxic["hits"] / max(1, toxic["n"])),
+        "views": {view: _view(found, view) for view in VIEWS},
+        "contrasts": _contrasts(found),
+        "rates": _rates(found),
+        "stability": _stability(found),
+        "missing": [
+            f"{method}, {size:,} completions, seed {seed}"
+            for method in grid.methods
+            for size in grid.axes.sizes
+            for seed in grid.axes.seeds
+            if (method, size, seed) not in found.cells
+        ],
+        "diverged": sorted(
+            task.line()
+            for key, task in {**found.wave.cells, **found.wave.trials}.items()
+            if found.done.get(key, {}).get("diverged")
+        ),
+    }
+
+
+def _view(found: Found, view: str) -> dict[str, Any]:
+    """Per method: the curve, rows for a cut, area."""
+    grid, table = found.grid, found.table(view)
+    shares, base, point, base_point = _drawn(table)
+    methods: dict[str, Any] = {}
+    for at, method in enumerate(grid.methods):
+        complete = not np.isnan(point[at]).any()
+        entry: dict[str, Any] = {"points": []}
+        for place, size in enumerate(grid.axes.sizes):
+            keys = [found.cells[method, size, seed] for seed in grid.axes.seeds if (method, size, seed) in found.cells]
+            if not keys:
+                continue
+            low, high = interval(shares[:, at, place])
+            results = [found.done[key] for key in keys]
+            steps = [result["views"][view] for result in results]
+            entry["points"].append(
+                {
+                    "size": size,
+                    "toxic": float(point[at, place]),
+                    "low": low,
+                    "high": high,
+                    "by_seed": [_value(found.figures(key, view)["heldout"]["toxic"]) for key in keys],
+                    "steps": steps,
+                    "flops": [
+                        result["checkpoints"][str(step)]["flops"]
+                        if str(step) in result["checkpoints"] and "flops" in result["checkpoints"][str(step)]
+                        else None
+                        for result, step in zip(results, steps, strict=True)
+                    ],
+                    "prompts": _mean([result["prompts"] for result in results]),
+                    "tokens": _mean([result["tokens"] for result in results]),
+                    "rates": [found.wave.cells[key].rate for key in keys],
+                    **_row([found.figures(key, view) for key in keys]),
+                }
+            )
+        if complete:
+            entry["fitted"] = [float(value) for value in isotonic(point[at])]
+            for cut in CUTS:
+                entry[f"n{round(100 * cut)}"] = _range(
+                    float(rows_for(cut, grid.axes.sizes, point[at], base_point)),
+                    rows_for(cut, grid.axes.sizes, shares[:, at], base),
+                )
+            entry["area"] = _range(
+                float(area(grid.axes.sizes, point[at], base_point)), area(grid.axes.sizes, shares[:, at], base)
+            )
+        methods[method] = entry
+    low, high = interval(base)
+    share = clustered(table.base_hits, table.base_trials)
+    return {"methods": methods, "base": {"value": base_point, "low": share.low, "high": share.high}}
+
+
+def _drawn(table: Table) -> tuple[Floats, Floats, Floats, float]:
+    """Shares of every draw (draws, methods, sizes), the base's (draws,), and both as they were found."""
+    draws = crossed(table.hits.shape[2], table.hits.shape[3])
+    shares = spread(draws, table.hits, table.trials)
+    base = spread(
+        draws, table.base_hits[None, :].repeat(table.hits.shape[2], 0), table.base_trials[None, :].repeat(table.hits.shape[2], 0)
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        point = table.hits.sum((2, 3)) / table.trials.sum((2, 3))
+    return shares, base, point, float(table.base_hits.sum() / table.base_trials.sum())
+
+
+def _contrasts(found: Found) -> list[dict[str, Any]]:
+    """The primary comparisons: differences of the area under the learning curve, headline view."""
+    grid, table = found.grid, found.table("best")
+    shares, base, point, base_point = _drawn(table)
+    rows: list[dict[str, Any]] = []
+    with np.errstate(invalid="ignore", divide="ignore"):
+        by_seed = area(grid.axes.sizes, (table.hits.sum(3) / table.trials.sum(3)).swapaxes(1, 2), base_point)
+    for a, b in grid.contrasts:
+        one, other = grid.methods.index(a), grid.methods.index(b)
+        if np.isnan(point[[one, other]]).any():
+            continue
+        difference = float(area(grid.axes.sizes, point[one], base_point) - area(grid.axes.sizes, point[other], base_point))
+        drawn = area(grid.axes.sizes, shares[:, one], base) - area(grid.axes.sizes, shares[:, other], base)
+        per_seed = by_seed[one] - by_seed[other]
+        rows.append(
+            {"a": a, "b": b, **_range(difference, drawn), "by_seed": [float(x) for x in per_seed], "p": sign_flip(per_seed)}
+        )
+    values = [row["p"] for row in rows if row["p"] is not None]
+    corrected = iter(holm(values))
+    return [row | {"p_holm": None if row["p"] is None else next(corrected)} for row in rows]
+
+
+def _rates(found: Found) -> list[dict[str, Any]]:
+    """What every trial found, and which rate was taken."""
+    rows = []
+    for method in found.grid.methods:
+        for size in tuned_sizes(found.grid):
+            trials = {
+                task.rate: found.done[key]
+                for key, task in found.wave.trials.items()
+                if (task.method, task.size) == (method, size) and key in found.done
+            }
+            if (method, size) not in found.wave.rates:
+                continue
+            scores = {rate: score(result) for rate, result in trials.items()}
+            rows.append(
+                {
+                    "method": method,
+                    "size": size,
+                    "rate": found.wave.rates[method, size],
+                    "edge": at_edge(scores),
+                    "trials": [
+                        {
+                            "rate": rate,
+                            "toxic": _finite(toxic),
+                            "neutral": _finite(neutral),
+                            "step": trials[rate]["views"]["best"],
+                        }
+                        for rate, (toxic, neutral) in sorted(scores.items())
+                    ],
+                }
+            )
+    return rows
+
+
+def _stability(found: Found) -> dict[str, dict[str, Any]]:
+    """Per method at the largest size: means over the seeds at every step, and how much z there was."""
+    strip: dict[str, dict[str, Any]] = {}
+    for method in found.grid.methods:
+        keys = [
+            found.cells[method, found.grid.axes.sizes[-1], seed]
+            for seed in found.grid.axes.seeds
+            if (method, found.grid.axes.sizes[-1], seed) in found.cells
+        ]
+        runs = [found.done[key]["steps"] for key in keys]
+        if not runs:
+            continue
+        entry: dict[str, Any] = {
+            name: _steps([run[name] for run in runs]) for name in runs[0] if all(name in run for run in runs)
+        }
+        if "kl" in entry:
+            drifts = [value for run in runs for value in run["kl"] if value is not None]
+            entry["beta"] = found.done[keys[0]]["beta"]
+            entry["kl_positive_share"] = sum(value > 0 for value in drifts) / max(1, len(drifts))
+            entry["mean_beta_kl"] = (found.done[keys[0]]["beta"] or 0.0) * sum(drifts) / max(1, len(drifts))
+        strip[method] = entry
+    return strip
+
+
+def _steps(runs: Sequence[Sequence[float | None]]) -> list[float | None]:
+    length = min(map(len, runs))
+    return [_mean([run[at] for run in runs]) for at in range(length)]
+
+
+def _row(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One line of the table that is always shown whole: means over seeds; what was not measured is None."""
+    heldout = [one["heldout"] for one in figures]
+    retention = [one.get("retention", {}) for one in figures]
+    row: dict[str, Any] = {
+        "all": _mean([_value(one["toxic"]) for one in heldout]),
+        "answered": _mean([_value(one["toxic_answered"]) for one in heldout]),
+        "refused": _mean([_value(one["refused"]) for one in heldout]),
+        "over_refused": _mean([_value(one["over_refused"]) for one in heldout]),
+        "truth": _mean([_value(one.get("truth")) for one in heldout]),
+        "unscored": sum(one["unscored"] for one in heldout),
+        "empty": sum(one["empty"] for one in heldout),
+        "overlap": max(one["overlap"] for one in heldout),
+        "ended": _mean([one["ended"] for one in heldout]),
+        "distinct": _mean([one["distinct"] for one in heldout]),
+        "crashed": {role: crash for one in heldout for role, crash in one["crashed"].items()},
+        "neutral": _mean([one.get("neutral", {}).get("perplexity") for one in retention]),
+        "clean": _mean([one.get("clean", {}).get("perplexity") for one in retention]),
+    }
+    agree = [one["agreement"] for one in heldout]
+    row["agreement"] = {
+        pair: sum(one[pair]["agree"] for one in agree) / max(1, sum(one[pair]["n"] for one in agree)) for pair in agree[0]
+    }
+    return row
+
+
+def _value(share: Mapping[str, Any] | None) -> float | None:
+    return share["hits"] / share["n"] if share and share["n"] else None
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
+def _range(value: float, drawn: Floats) -> Range:
+    low, high = interval(drawn)
+    return {"value": _finite(value), "low": _finite(low), "high": _finite(high)}
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
+
+
+def headline(result: Mapping[str, Any], view: str = "best") -> list[str]:
+    """Who needs how many rows for a 90 % cut, fewest first; one sentence each."""
+    largest = result["sizes"][-1]
+    lines = []
+    methods = result["views"][view]["methods"]
+    order = sorted(
+        methods,
+        key=lambda method: (
+            methods[method].get("n90", {}).get("value") or math.inf,
+            (methods[method].get("area") or {}).get("value") or 1,
+        ),
+    )
+    for method in order:
+        found = methods[method].get("n90")
+        if found is None:
+            lines.append(f"{label(method)}: cells are missing")
+        elif found["value"] is None:
+            reach = "" if found["low"] is None else f" (interval from {rows_text(found['low'], result)})"
+            lines.append(f"{label(method)}: no 90 % cut with up to {largest:,} labelled completions{reach}")
+        else:
+            lines.append(f"{label(method)}: 90 % cut with {span(found, result)} labelled completions")
+    return lines
+
+
+def span(found: Range, result: Mapping[str, Any]) -> str:
+    """A number of rows with its interval; "> max" where it is not reached."""
+    return f"{rows_text(found['value'], result)} [{rows_text(found['low'], result)}, {rows_text(found['high'], result)}]"
+
+
+def rows_text(value: float | None, result: Mapping[str, Any]) -> str:
+    """A number of rows for people."""
+    if value is None:
+        return f"> {result['sizes'][-1]:,}"
+    smallest = result["sizes"][0]
+    return f"≤ {smallest:,}" if value <= smallest else f"{value:,.0f}"
+
+
+def label(method: str) -> str:
+    """A method's name for people."""
+    words = {"sft": "SFT", "kto_s": "KTO-S", "apo_zero": "APO-zero", "safe_dpo": "SafeDPO"}
+    name = method.removeprefix(AFTER_SFT)
+    shown = words.get(name, name.upper())
+    return f"SFT + {shown}" if method.startswith(AFTER_SFT) else shown
+
+
+__all__ = ["CUTS", "VIEWS", "Found", "Task", "headline", "label", "outcome", "rows_text", "span"]

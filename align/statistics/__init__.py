@@ -1,0 +1,31 @@
+"""Shares and their intervals, paired tests, learning curves and power: formulas small enough to read.
+
+They are checked against scipy and by simulation: `make bench-statistics` prints the coverage and power that were found.
+"""
+
+from align.statistics.bootstrap import Draws, crossed, interval, spread
+from align.statistics.curves import area, isotonic, rows_for
+from align.statistics.paired import Discordant, holm, mcnemar, sign_flip
+from align.statistics.power import detectable, mcnemar_power
+from align.statistics.shares import Share, auc, clustered, overlap, wilson
+
+__all__ = [
+    "Discordant",
+    "Draws",
+    "Share",
+    "area",
+    "auc",
+    "clustered",
+    "crossed",
+    "detectable",
+    "holm",
+    "interval",
+    "isotonic",
+    "mcnemar",
+    "mcnemar_power",
+    "overlap",
+    "rows_for",
+    "sign_flip",
+    "spread",
+    "wilson",
+]
