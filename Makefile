@@ -8,7 +8,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: install demo demo-seeds test check torture bench-sources docs weights examples clean bench-pairs
+.PHONY: install demo demo-seeds test check torture bench-sources docs weights examples clean bench-pairs bench-step bench-kto-s
 
 install: $(VENV)/.installed
 
@@ -58,6 +58,18 @@ bench-sources: install
 # Pairs by strategy of five public sets together, and what stopped the others (needs the public sets; BENCH_WORK=DIR keeps caches).
 bench-pairs: install
 	$(BIN)/python benchmarks/pairs.py $(if $(BENCH_WORK),--work $(BENCH_WORK))
+
+# Our training step against TRL's, as it comes and tuned: speed, memory, losses; takes about ten minutes on an idle machine.
+bench-step: install
+	mkdir -p benchmarks/results
+	$(BIN)/align bench --json > benchmarks/results/training_step.json.part
+	mv benchmarks/results/training_step.json.part benchmarks/results/training_step.json
+	$(BIN)/python -m align.bench benchmarks/results/training_step.json | tee benchmarks/results/training_step.txt
+
+# KTO-S against KTO where z is large (needs pairs/, see demo).
+bench-kto-s: install
+	mkdir -p benchmarks/results
+	$(BIN)/python benchmarks/kto_s.py | tee benchmarks/results/kto_s.txt
 
 # Rewrite docs/cli.md from --help.
 docs: install
