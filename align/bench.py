@@ -1,4 +1,7 @@
-"""Our training step against TRL's, as it comes and tuned: the same rows, weights and order, each in a fresh process."""
+"""Our training step against TRL's, as it comes and tuned: the same rows, weights and order, each in a fresh process.
+
+    python -m align.bench FIGURES.json   # the table of figures that `align bench --json` printed
+"""
 
 from __future__ import annotations
 
@@ -305,3 +308,7 @@ def goals(found: Mapping[str, Any]) -> list[tuple[str, bool]]:
     if found["goals"]:
         reached.append((f"peak memory <= trl tuned: {ours / theirs:.2f} of it", ours <= theirs))
     return reached
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table(json.loads(Path(sys.argv[1]).read_bytes())) + "\n")
