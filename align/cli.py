@@ -6,7 +6,9 @@ from typing import NoReturn
 
 import click
 
+from align import ranks
 from curate.command import LazyGroup, entry
+from curate.errors import RecipeError
 
 LAZY = {
     "run": ("align.commands:run", "Train and evaluate what a recipe says."),
@@ -20,10 +22,14 @@ LAZY = {
 
 @click.group(cls=LazyGroup, lazy=LAZY, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="margins", prog_name="align")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Turn preference data into a safer model, and measure what that cost."""
+    if ranks.count() > 1 and context.invoked_subcommand != "run":
+        raise RecipeError(f"align {context.invoked_subcommand}: found {ranks.count()} processes; start it without a launcher")
 
 
 def main() -> NoReturn:
     """Entry point of the `align` command."""
-    entry(cli)
+    ranks.hush()
+    entry(cli, ranks.tell)

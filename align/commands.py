@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from align import ranks
+
 FILE = click.Path(path_type=Path)
 RECIPE = click.argument("recipe", metavar="R.yaml", type=FILE)
 SETS = click.option("--set", "sets", multiple=True, metavar="a.b=c", help="Change one setting of the recipe; repeatable.")
@@ -26,7 +28,8 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str | None
 
 
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    if ranks.is_main():
+        click.echo(line, err=True)
 
 
 @click.command()
@@ -40,7 +43,8 @@ def run(recipe: Path, sets: tuple[str, ...], seed: int | None, seeds: tuple[int,
     """Train and evaluate what a recipe says.
 
     Leaves a folder in --runs that is named by the recipe, the data and the versions: the same command again does nothing
-    and prints the same table; a run that was stopped goes on where it was.
+    and prints the same table; a run that was stopped goes on where it was. `accelerate launch -m align run R.yaml` trains on
+    several GPUs.
     """
     from align import run as running
     from align.compare import seeds_summary
@@ -54,16 +58,17 @@ def run(recipe: Path, sets: tuple[str, ...], seed: int | None, seeds: tuple[int,
         raise RecipeError("--seed and --seeds: found both; give one of them")
     made = read_recipe(recipe, sets)
     finished: list[dict[str, Any]] = []
-    for each in seeds or ((made.seed if seed is None else seed),):
-        since = time.process_time() if finished else 0.0  # the first run pays for the imports
-        each_recipe = dataclasses.replace(made, seed=each)
-        folder, results, unchanged = running.run(each_recipe, runs, _say, cpu_since=since)
-        if unchanged:
-            click.echo(f"{folder}: nothing to do; the same recipe, data and versions made what stands there\n")
-        if show_text:
-            write_text(folder / "report.html", report(results, folder, show_text=True))
-        click.echo(f"{summary(results)}\n\nreport: {folder / 'report.html'}\n")
-        finished.append(results)
+    with ranks.joined():
+        for each in seeds or ((made.seed if seed is None else seed),):
+            since = time.process_time() if finished else 0.0  # the first run pays for the imports
+            each_recipe = dataclasses.replace(made, seed=each)
+            folder, results, unchanged = running.run(each_recipe, runs, _say, cpu_since=since)
+            if unchanged:
+                click.echo(f"{folder}: nothing to do; the same recipe, data and versions made what stands there\n")
+            if show_text and ranks.is_main():
+                write_text(folder / "report.html", report(results, folder, show_text=True))
+            click.echo(f"{summary(results)}\n\nreport: {folder / 'report.html'}\n")
+            finished.append(results)
     if len(finished) > 1:
         click.echo(seeds_summary(finished))
 

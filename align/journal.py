@@ -46,18 +46,19 @@ class Journal:
     """Holds the steps' sums on the device until `drain`, which waits for the device once.
 
     Args:
-        path: the file; lines beyond `step` are cut away, since a resumed run writes them again.
+        path: the file; lines beyond `step` are cut away, since a resumed run writes them again. None keeps no lines: of
+            several processes only one writes.
         step: optimizer steps that are done already.
     """
 
-    def __init__(self, path: Path, step: int) -> None:
+    def __init__(self, path: Path | None, step: int) -> None:
         """Keep what the resumed checkpoint has seen."""
         self._path = path
-        self._lines = [line for line in read(path) if line["step"] <= step]
+        self._lines = [line for line in read(path) if line["step"] <= step] if path else []
         self._waiting: list[tuple[Counts, Tensor]] = []
         self._since = time.perf_counter()
-        text = "".join(json.dumps(line) + "\n" for line in self._lines)
-        path.write_text(text, encoding="utf-8")
+        if path:
+            path.write_text("".join(json.dumps(line) + "\n" for line in self._lines), encoding="utf-8")
 
     def add(self, counts: Counts, sums: Tensor) -> None:
         """Note a step.
@@ -84,10 +85,11 @@ class Journal:
                 line_of(counts, dict(zip(SUMS, row, strict=True))) | rates
                 for (counts, _), row in zip(self._waiting, values, strict=True)
             ]
-            with self._path.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(line) + "\n" for line in lines)
-                file.flush()
-                os.fsync(file.fileno())
+            if self._path:
+                with self._path.open("a", encoding="utf-8") as file:
+                    file.writelines(json.dumps(line) + "\n" for line in lines)
+                    file.flush()
+                    os.fsync(file.fileno())
             self._lines += lines
             self._waiting, self._since = [], now
         return dict(self._lines[-1]) if self._lines else {}

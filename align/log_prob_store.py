@@ -48,6 +48,10 @@ class LogProbStore:
         """A log-probability, nats."""
         return self._read()[key]
 
+    def refresh(self) -> None:
+        """Look again: other processes have added to the folder."""
+        self._known = None
+
     def add(self, keys: Sequence[bytes], values: Tensor) -> None:
         """Keep log-probabilities.
 

@@ -11,6 +11,7 @@ import torch
 import xxhash
 from torch import Tensor
 
+from align import ranks
 from align.layout import PACKED, Layout
 from align.log_prob_store import LogProbStore, segment_key
 from align.pack import Segment
@@ -106,16 +107,28 @@ def _fill(
     tick: Callable[[int], None],
     layout: Layout,
 ) -> None:
-    """Compute what the store lacks; the first `ids` segments are rows of that name, the others mismatches."""
+    """Compute what the store lacks; the first `ids` segments are rows of that name, the others mismatches.
+
+    Several processes share the work; where they share no folder, each computes what it cannot read.
+    """
     first = {key: at for at, key in reversed(list(enumerate(keys)))}
-    missing = [first[key] for key in store.missing(keys)]
+
+    def compute(missing: Sequence[int]) -> None:
+        if not missing:
+            return
+        values = score_all(model, [segments[at] for at in missing], budget, tick, layout)
+        bad = (~torch.isfinite(values)).nonzero()[:, 0].tolist()
+        if bad:
+            raise NonFiniteError(_cause(model, [ids[missing[at]] for at in bad if missing[at] < len(ids)]))
+        store.add([keys[at] for at in missing], values)
+
+    missing = ranks.on_main(lambda: [first[key] for key in store.missing(keys)])
     if not missing:
         return
-    values = score_all(model, [segments[at] for at in missing], budget, tick, layout)
-    bad = (~torch.isfinite(values)).nonzero()[:, 0].tolist()
-    if bad:
-        raise NonFiniteError(_cause(model, [ids[missing[at]] for at in bad if missing[at] < len(ids)]))
-    store.add([keys[at] for at in missing], values)
+    ranks.together(lambda: compute(missing[ranks.index() :: ranks.count()]))
+    if ranks.count() > 1:
+        store.refresh()
+        compute([first[key] for key in store.missing(keys)])
 
 
 def score_all(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from align import ranks
 from align.data import Dataset, open_dataset, phase_rows
 from align.judges import agreement, check_judge, judge_validity, labeler_name, panel, plain_validity
 from align.recipe import Recipe, phase_names, resolved
@@ -29,6 +31,8 @@ MEASURED = "measured.json"
 def run(recipe: Recipe, runs: Path, say: Callable[[str], None], *, cpu_since: float = 0.0) -> tuple[Path, dict[str, Any], bool]:
     """Carry a recipe out, or go on where it was stopped.
 
+    Of several processes (see `align.ranks`) all train; the main one alone locks, writes and evaluates.
+
     Args:
         recipe: what to do.
         runs: folder of run folders; `cache/` in it holds what runs share.
@@ -45,14 +49,14 @@ def run(recipe: Recipe, runs: Path, say: Callable[[str], None], *, cpu_since: fl
     warnings = judge_warnings(recipe, dataset)
     key = run_key(recipe, dataset)
     folder = run_folder(runs, recipe, key)
-    if (folder / RESULTS).is_file():
-        return folder, read_results(folder), True
-    with locked(folder):
-        write_text(folder / "recipe.yaml", yaml.safe_dump(resolved(recipe), sort_keys=False, allow_unicode=True))
+    if ranks.on_main((folder / RESULTS).is_file):
+        return folder, ranks.on_main(lambda: read_results(folder)), True
+    with ExitStack() as stack:
+        ranks.on_main(lambda: _open(folder, recipe, stack))
         clock = _Clock(folder / "cpu_seconds.json", cpu_since)
         phases, checkpoints, model = _checkpoints(recipe, dataset, folder, runs / "cache", clock, say)
         with clock("judging"):
-            belief = judged(recipe, dataset)
+            belief = ranks.on_main(lambda: judged(recipe, dataset))
         results = {
             "format": FORMAT,
             "name": recipe.name,
@@ -66,9 +70,20 @@ def run(recipe: Recipe, runs: Path, say: Callable[[str], None], *, cpu_since: fl
             "cpu_seconds": clock.parts,
             "key": key,
         }
-        write_text(folder / "report.html", report(results, folder))
-        write_json(folder / RESULTS, results)
-    return folder, results, False
+        ranks.on_main(lambda: _close(folder, results))
+    return folder, ranks.on_main(lambda: results), False
+
+
+def _open(folder: Path, recipe: Recipe, stack: ExitStack) -> None:
+    """Lock the folder for as long as the stack stands, and note what is to be done in it."""
+    stack.enter_context(locked(folder))
+    write_text(folder / "recipe.yaml", yaml.safe_dump(resolved(recipe), sort_keys=False, allow_unicode=True))
+
+
+def _close(folder: Path, results: dict[str, Any]) -> None:
+    """The report, then the figures that say that the run is finished."""
+    write_text(folder / "report.html", report(results, folder))
+    write_json(folder / RESULTS, results)
 
 
 def _checkpoints(
@@ -85,7 +100,7 @@ def _checkpoints(
         torch.set_num_threads(recipe.threads)
     with clock("base"):
         say("base model")
-        loaded = recipe.model.load(dataset, cache, recipe.seed)
+        loaded = ranks.main_first(lambda: recipe.model.load(dataset, cache, recipe.seed))
     checkpoints = [_evaluate(recipe, dataset, loaded, folder / "base", "base", clock, say)]
     phases = []
     for at, (name, phase) in enumerate(zip(phase_names(recipe), recipe.phases, strict=True)):
@@ -104,7 +119,7 @@ def _checkpoints(
                 "left_out": done.left_out,
                 "metrics": done.metrics,
                 "kl_positive_share": done.metrics.get("kl_positive_share"),
-                "mean_beta_kl": _mean_beta_kl(folder / name / "metrics.jsonl", phase.objective),
+                "mean_beta_kl": ranks.on_main(partial(_mean_beta_kl, folder / name / "metrics.jsonl", phase.objective)),
             }
         )
         label = "after " + " + ".join(phase.name for phase in recipe.phases[: at + 1])
@@ -116,6 +131,12 @@ def _evaluate(
     recipe: Recipe, dataset: Dataset, loaded: Loaded, folder: Path, label: str, clock: _Clock, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Figures of one checkpoint; those of an earlier call are taken as they stand."""
+    return ranks.on_main(lambda: _evaluate_here(recipe, dataset, loaded, folder, label, clock, say))
+
+
+def _evaluate_here(
+    recipe: Recipe, dataset: Dataset, loaded: Loaded, folder: Path, label: str, clock: _Clock, say: Callable[[str], None]
+) -> dict[str, Any]:
     if (folder / MEASURED).is_file():
         found: dict[str, Any] = json.loads((folder / MEASURED).read_bytes())
         return found
@@ -174,7 +195,7 @@ def read_metrics(path: Path) -> Iterator[dict[str, float]]:
 
 
 class _Clock:
-    """CPU seconds by step, kept on disk so that a resumed run counts what went before."""
+    """CPU seconds of the main process by step, kept on disk so that a resumed run counts what went before."""
 
     def __init__(self, path: Path, since: float) -> None:
         self._path, self._since = path, since
@@ -191,4 +212,5 @@ class _Clock:
             now = time.process_time()
             self.parts[part] = round(self.parts.get(part, 0.0) + now - self._since, 2)
             self._since = now
-            write_json(self._path, self.parts)
+            if ranks.is_main():
+                write_json(self._path, self.parts)

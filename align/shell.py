@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
+from align import ranks
 from align.checkpoints import Signals, prune, seal
 from align.finite import Guard
 from align.journal import Counts, Journal
@@ -162,7 +163,7 @@ class _Keeper(TrainerCallback):  # type: ignore[misc]
         """After the optimizer: save where asked to or told to stop; the last step's weights are written by `train`."""
         self._trainer.tick(1)
         last = state.global_step >= state.max_steps
-        if self._signals.received is not None:
+        if ranks.any_of(self._signals.received is not None):
             control.should_save = control.should_training_stop = True
         control.should_save = control.should_save and not last
         control.should_log = control.should_log or control.should_save or last

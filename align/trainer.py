@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from align import ranks
 from align.checkpoints import Signals, discard_newer, held, newest, prune
 from align.phase import Phase
 from align.plan import Plan, make_plan
@@ -142,13 +143,13 @@ def _train(
     steps = len(plan.batches)
     hashes = tensor_hashes(model)
     key = _hash(plain(phase), seed, rows.fingerprint, sorted(hashes.items()))
-    done = _done(out, key)
+    done = ranks.on_main(lambda: _done(out, key))
     if done is not None:
         _load(model, out)
         return TrainResult(done, steps, plan.rows, plan.left_out, time.perf_counter() - started, steps, out / WEIGHTS, ())
-    resumed, damaged = newest(out, key)
+    resumed, damaged = ranks.on_main(lambda: newest(out, key))
     first = int(resumed.name.rpartition("-")[2]) if resumed else 0
-    discard_newer(out, first)
+    ranks.on_main(lambda: discard_newer(out, first))
 
     def stop_if_told(units: int) -> None:
         progress.add(units)
@@ -166,7 +167,7 @@ def _train(
             trainer.step.reference = reference_for(
                 trainer.model, rows, plan, cache, phase.token_budget, stop_if_told, layout, name
             )
-    trainer.journal = Journal(out / "metrics.jsonl", first)
+    trainer.journal = Journal(out / "metrics.jsonl" if ranks.is_main() else None, first)
     with Progress(phase.name, steps, "steps") as bar, layout.attended(trainer.model):
         bar.add(first)
         trainer.tick = bar.add
@@ -178,9 +179,9 @@ def _train(
     reached = trainer.state.global_step
     if reached < steps:
         raise signals.stop(f"phase {phase.name}: stopped after step {reached:,} of {steps:,}, checkpoint saved")
-    metrics = trainer.journal.summary()
-    _finish(model, out, key, metrics)
-    if signals.received is not None:
+    metrics = ranks.on_main(trainer.journal.summary)
+    ranks.on_main(lambda: _finish(model, out, key, metrics))
+    if ranks.any_of(signals.received is not None):
         raise signals.stop(f"phase {phase.name}: finished, weights saved")
     return TrainResult(
         metrics,

@@ -6,7 +6,7 @@ import os
 import pkgutil
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import NoReturn
 
@@ -62,11 +62,19 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in self.lazy.items()])
 
 
-def entry(group: click.Command) -> NoReturn:
+def _tell(line: str) -> None:
+    click.echo(f"Error: {line}", err=True)
+
+
+def entry(group: click.Command, tell: Callable[[str], None] = _tell) -> NoReturn:
     """Run a command line; end the process with the exit code that fits what happened.
 
     0 done, 1 a failure that the user can mend, 2 usage or recipe, 3 data, 65 non-finite training, 74 input or output,
     130 and 143 interrupted. Errors are one line on standard error; anything else is a defect of ours and keeps its traceback.
+
+    Args:
+        group: the command line.
+        tell: prints an error's line.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -80,21 +88,21 @@ def entry(group: click.Command) -> NoReturn:
         error.show()
         code = error.exit_code
     except UserError as error:
-        code = _say(str(error), error.exit_code)
+        code = _say(str(error), error.exit_code, tell)
     except (KeyboardInterrupt, click.Abort) as stop:
         told = isinstance(stop, Terminated) or isinstance(stop.__cause__, Terminated)  # click makes an Abort of either
-        code = _say("interrupted; the same command resumes", TERMINATED if told else INTERRUPTED)
+        code = _say("interrupted; the same command resumes", TERMINATED if told else INTERRUPTED, tell)
     except BrokenPipeError:  # `| head` closed the pipe: what it wanted it has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        code = _say(f"{place}{error.strerror or error}; check the path and the disk", StorageError.exit_code)
+        code = _say(f"{place}{error.strerror or error}; check the path and the disk", StorageError.exit_code, tell)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _say(message: str, code: int) -> int:
-    click.echo(f"Error: {' '.join(message.split())}", err=True)
+def _say(message: str, code: int, tell: Callable[[str], None]) -> int:
+    tell(" ".join(message.split()))
     return code
 
 

@@ -1,7 +1,11 @@
-"""Progress on standard error: a bar with rows/s and time left on a terminal, a line every few seconds elsewhere."""
+"""Progress on standard error: a bar with rows/s and time left on a terminal, a line every few seconds elsewhere.
+
+Nothing where tqdm's own TQDM_DISABLE is set.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from types import TracebackType
@@ -26,6 +30,7 @@ class Progress:
         self._label, self._unit, self._total = label, unit, total
         self._done, self._start = 0, time.monotonic()
         self._said = self._start
+        self._shown = not os.environ.get("TQDM_DISABLE")
         self._bar = tqdm(total=total, desc=label, unit=f" {unit}", delay=1.0, leave=False) if sys.stderr.isatty() else None
 
     def add(self, units: int) -> None:
@@ -33,7 +38,7 @@ class Progress:
         self._done += units
         if self._bar is not None:
             self._bar.update(units)
-        elif (now := time.monotonic()) - self._said >= LINE_SECONDS:
+        elif self._shown and (now := time.monotonic()) - self._said >= LINE_SECONDS:
             self._said = now
             elapsed = now - self._start
             sys.stderr.write(self._line(elapsed) + "\n")
