@@ -33,7 +33,8 @@ _NAMES = {
     "author": "author author_id user_id userid user username user_name sender screen_name speaker nick account from",
     "thread": "thread thread_id threadid topic_id conversation_id conv_id dialogue_id dialog_id submission_id "
     "link_id discussion_id",
-    "parent": "parent parent_id parentid reply_to reply_to_id in_reply_to in_reply_to_id in_reply_to_status_id replyto",
+    "parent": "parent parent_id parentid reply_to reply_to_id in_reply_to in_reply_to_id in_reply_to_status_id replyto "
+    "reply_to_message_id",
     "quote": "quote quoted quoted_text",
     "id": "id post_id comment_id message_id msg_id tweet_id id_str uid idx nr",
     "time": "time timestamp date datetime created_at created_utc posted_at sent_at",
@@ -45,6 +46,9 @@ NAMES: dict[str, tuple[str, ...]] = {role: tuple(names.split()) for role, names 
 
 NEUTRAL = re.compile(r"(?:en_)?(?:neutral|non_?toxic|detox(?:ified)?|polite|rewrite|clean)(?:_(?:comment|text|sentence))?_?\d*")
 ANNOTATOR = re.compile(r"(?:annotator|annotator_label|annotation|rater|label|vote|worker|coder|judge)_?\d+")
+NUMBERED = re.compile(r"(.*[a-z])_?\d+")
+"""A name and a number: several of them, whose name is a label's, are several people's votes ("toxic_1", "toxic_2")."""
+
 MACHINE = re.compile(r"(?:^|_)(?:pred|prediction|predicted|model|machine|auto|automatic|baseline|system|classifier)(?:_|$)")
 """Names of columns in which a machine may have spoken: never taken for labels by what they hold."""
 

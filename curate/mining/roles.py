@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from curate.errors import RecipeError
-from curate.mining.names import ALWAYS, ANNOTATOR, MACHINE, NAMES, NEUTRAL, PINNABLE, SEVERAL, USES
+from curate.mining.names import ALWAYS, ANNOTATOR, MACHINE, NAMES, NEUTRAL, NUMBERED, PINNABLE, SEVERAL, USES
 from curate.policy import Policy
 from curate.sources import Kind, Source
 
@@ -184,7 +184,8 @@ def _kind(found: Found, form: str, values: Values) -> Kind | None:
     if texts("prompt", "completion") or texts("prompt", "instances"):
         return "completion"
     sms = form == "xml" and {"address", "body", "thread"} <= set(values)
-    if "text" in found and (form == "chat" or sms or texts("turn", "author", "thread")):
+    telegram = form == "json" and {"from", "from_id", "date", "text"} <= set(values)
+    if "text" in found and (form == "chat" or sms or telegram or texts("turn", "author", "thread")):
         return "chat"
     if "text" in found and (texts("parent", "id") or "thread" in found or "title" in found):
         return "thread"
@@ -210,6 +211,8 @@ def _by_content(values: Values, found: Found, policy: Policy) -> Found:
         told["votes"] = tuple(f"{parent}.*" for parent in sorted(each)[:1])
     elif len(annotators) > 1:
         told["votes"] = annotators
+    elif len(several := _numbered(values, policy)) > 1:
+        told["votes"] = several
     elif "votes" in found and not any(_is_list(value) for value in values[found["votes"][0]]):
         told["votes"] = ()  # a number of up-votes says nothing about toxicity
     told |= _label(values, policy)
@@ -219,6 +222,15 @@ def _by_content(values: Values, found: Found, policy: Policy) -> Found:
         told["response_b"] = (other,) if other else ()
     told |= _text(values, found)
     return told
+
+
+def _numbered(values: Values, policy: Policy) -> tuple[str, ...]:
+    """Columns that share a label's name and have a number each, all of them filled with labels."""
+    groups: dict[str, list[str]] = {}
+    for column in values:
+        if (found := NUMBERED.fullmatch(_plain(leaf(column)))) and policy.label(found[1], 1).toxic is not None:
+            groups.setdefault(found[1], []).append(column)
+    return tuple(max(groups.values(), key=len, default=[]))
 
 
 def _label(values: Values, policy: Policy) -> Found:

@@ -29,10 +29,19 @@ _SPACE = re.compile(r"\s+")
 
 
 def as_text(value: Any) -> str:  # noqa: ANN401 - any JSON value
-    """A cell as text; nothing, lists and objects are no text."""
+    """A cell as text; nothing, lists and objects are no text, but for formatted text as Telegram exports it in pieces."""
     if isinstance(value, str):
         return value
+    if isinstance(value, list) and any(isinstance(piece, dict) for piece in value):
+        pieces = [piece if isinstance(piece, str) else _piece(piece) for piece in value]
+        return "" if None in pieces else "".join(map(str, pieces))
     return "" if value is None or isinstance(value, (list, dict, bool)) else str(value)
+
+
+def _piece(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
+    """A formatted piece {"type": "bold", "text": ...}; None for anything else."""
+    text = value.get("text") if isinstance(value, dict) and "type" in value else None
+    return text if isinstance(text, str) else None
 
 
 def user(text: str) -> list[Message]:

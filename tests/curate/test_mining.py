@@ -402,3 +402,29 @@ def test_records_of_any_shape_give_rows_or_a_reason() -> None:
                 assert row["completion"].strip()
                 assert all(set(message) == {"role", "content"} for message in row["prompt"])
     assert len(kinds) == 9
+
+
+def test_a_telegram_export_is_a_chat_and_formatted_text_is_read_in_one_piece() -> None:
+    said = ["start", ["Where got ", {"type": "bold", "text": "good food"}, " ah"], "Go Bedok lor", "Later then go"]
+    talk = [
+        {
+            "id": at,
+            "type": "message",
+            "date": "2026-01-01",
+            "from": ("Mei", "Beng")[at % 2],
+            "from_id": f"u{at % 2}",
+            "text": text,
+        }
+        for at, text in enumerate(said)
+    ]
+    assert [(row["prompt"], row["completion"]) for row in rows(mine(talk, form="json"))] == [
+        (user("start"), "Where got good food ah"),
+        (user("Where got good food ah"), "Go Bedok lor"),
+        (user("Go Bedok lor"), "Later then go"),
+    ]
+
+
+def test_numbered_columns_of_a_label_are_several_peoples_votes() -> None:
+    votes = [("you are quite nice lah", (0, 0, 0)), ("what a fool you are", (1, 1, 0))]
+    found = rows(mine([{"text": text} | {f"toxic_{at + 1}": vote for at, vote in enumerate(given)} for text, given in votes]))
+    assert [(row["votes"], round(row["given"], 2), row["evidence"]) for row in found] == [(3, 0.0, "votes"), (3, 0.67, "votes")]
