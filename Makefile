@@ -8,7 +8,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: install demo demo-seeds test check torture bench-sources docs weights examples clean bench-pairs bench-step bench-kto-s
+.PHONY: install demo demo-seeds test check torture bench-sources bench-labels bench-duplicates docs weights examples clean bench-pairs bench-step bench-kto-s
 
 install: $(VENV)/.installed
 
@@ -59,6 +59,18 @@ bench-sources: install
 bench-pairs: install
 	$(BIN)/python benchmarks/pairs.py $(if $(BENCH_WORK),--work $(BENCH_WORK))
 
+# Near duplicates beside rensa, datasketch, semhash, text-dedup and datatrove, which get an environment of their own;
+# then how seconds and memory grow up to five million rows (ROWS="1000000 5000000"; takes about half an hour).
+ROWS ?= 1000000 5000000
+bench-duplicates: install .cache/peers/.installed
+	$(BIN)/python benchmarks/duplicates.py --peers .cache/peers 50000 200000
+	$(BIN)/python benchmarks/duplicates_growth.py $(ROWS)
+
+.cache/peers/.installed: benchmarks/peers.txt
+	$(PYTHON) -m venv .cache/peers
+	.cache/peers/bin/python -m pip install --quiet --requirement benchmarks/peers.txt
+	touch $@
+
 # Our training step against TRL's, as it comes and tuned: speed, memory, losses; takes about ten minutes on an idle machine.
 bench-step: install
 	mkdir -p benchmarks/results
@@ -70,6 +82,10 @@ bench-step: install
 bench-kto-s: install
 	mkdir -p benchmarks/results
 	$(BIN)/python benchmarks/kto_s.py | tee benchmarks/results/kto_s.txt
+
+# How good labels are: every figure of the labelers, trained and tested apart (needs the public sets).
+bench-labels: install
+	$(BIN)/python benchmarks/labels.py
 
 # Rewrite docs/cli.md from --help.
 docs: install

@@ -68,15 +68,20 @@ json.dump([status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024], ope
 """  # a process of its own: what starts a child lends it its own peak of memory
 
 
-def measured(name: str, command: Sequence[str], target: Path, environment: dict[str, str] | None = None) -> Run:
-    """Run a command; CPU of it and all its children, peak of the largest of them."""
-    told = target.with_name("told.json")
-    launched = [sys.executable, "-S", "-c", LAUNCHER, str(told), *command]
-    folder = tempfile.gettempdir()
-    done = subprocess.run(launched, env=os.environ | (environment or {}), capture_output=True, cwd=folder, check=True)
+def launched(name: str, command: Sequence[str], folder: Path, environment: dict[str, str] | None = None) -> tuple[float, float]:
+    """Run a command; CPU seconds of it and all its children, and the peak memory of the largest of them in MB."""
+    told = folder / "told.json"
+    whole = [sys.executable, "-S", "-c", LAUNCHER, str(told), *command]
+    done = subprocess.run(whole, env=os.environ | (environment or {}), capture_output=True, cwd=folder, check=True)
     status, seconds, peak = json.loads(told.read_text())
     if status:
         raise SystemExit(f"{name}: ended with {status}\n{done.stderr[-2000:].decode(errors='replace')}")
+    return seconds, peak
+
+
+def measured(name: str, command: Sequence[str], target: Path, environment: dict[str, str] | None = None) -> Run:
+    """Run a tool that writes which rows it drops."""
+    seconds, peak = launched(name, command, target.parent, environment)
     return Run(name, seconds, peak, [tuple(each) for each in json.loads(target.read_text())])
 
 

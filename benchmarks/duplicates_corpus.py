@@ -13,13 +13,20 @@ from curate.similarity import normalise
 
 PARTICLES = ("lah", "leh", "lor", "sia", "meh", "hor", "one", "")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-FAMILY = "your parcel {:06d} waits for you at the counter near the lift, bring your pass"
 
 
-def corpus(count: int, seed: int = 0) -> tuple[list[str], dict[int, int]]:
-    """Texts, and for each copy the row it copies."""
+def corpus(count: int, seed: int = 0, first: int = 0) -> tuple[list[str], dict[int, int]]:
+    """Texts, and for each copy the row it copies.
+
+    Args:
+        count: of texts.
+        seed: of the vocabulary, and of all else.
+        first: another number, another corpus of the same vocabulary.
+    """
     dice = random.Random(seed)
     vocabulary = ["".join(dice.choices(LETTERS, k=min(12, 1 + int(dice.lognormvariate(1.5, 0.4))))) for _ in range(20_000)]
+    if first:
+        dice = random.Random(f"{seed} {first}")
     weights = [1 / (rank + 2.7) for rank in range(len(vocabulary))]
     words = iter(dice.choices(vocabulary, weights, k=count * 30))
     texts: list[str] = []

@@ -75,12 +75,13 @@ def index(sets: Sets, rows: Rows, kinds: U64, floor: float, maps: U64) -> Index:
     rows, kinds, sizes = rows[order], kinds[order], sizes[order]
     bits = max(1, len(rows).bit_length())
     counts = _counts(sets, rows)
-    blocks = [np.zeros(0, np.uint64)]
+    entries = np.empty(int(prefix(sizes, floor).sum()), np.uint64)
+    filled = 0
     for start in range(0, len(rows), BLOCK):
         some = slice(start, start + BLOCK)
-        blocks.append(_prefixes(sets.take(rows[some]), kinds[some], counts, floor, start, bits))
-    entries = np.concatenate(blocks)
-    del blocks
+        block = _prefixes(sets.take(rows[some]), kinds[some], counts, floor, start, bits)
+        entries[filled : filled + len(block)] = block
+        filled += len(block)
     entries.sort()
     return Index(sets, floor, rows, sizes, entries, maps)
 

@@ -22,6 +22,7 @@ from curate.stages.repeated_completions import RepeatedCompletions
 from curate.stages.semantic_duplicates import SemanticDuplicates
 
 SMS = Path(__file__).parents[3] / "shared/data/nus_sms_dev/nus_sms_en_dev.jsonl.gz"
+MESSY = SMS.parents[1] / "messy_dump_dev/MANIFEST_gold.jsonl.gz"
 Row = tuple[str, str] | tuple[str, str, bool | None]  # prompt, completion, toxic
 
 
@@ -148,6 +149,25 @@ def test_near_copies_of_real_messages_are_those_that_brute_force_finds() -> None
     same_pairs(spread_ones(edges), wanted, 0.8)
     assert len(spread_ones(edges)) >= 0.98 * len(wanted)
     check_leaders(verdicts, wanted, 0.8)
+
+
+def test_planted_copies_of_a_messy_dump_are_found() -> None:
+    if not MESSY.is_file():
+        pytest.skip("the records of messy_dump_dev are not here")
+    with gzip.open(MESSY, "rt") as file:
+        records = [json.loads(line) for line in file]
+    place = {record["uid"]: at for at, record in enumerate(records)}
+    rows = alone(*(record["raw_text"] for record in records))
+    links = {(place[record["dup_of"]], at): record["injected"] for at, record in enumerate(records) if record["dup_of"]}
+    equal = {link for link, kinds in links.items() if {"exact_dup", "case_ws_dup"} & set(kinds)}
+    found = spread_ones(run(ExactDuplicates(), rows)[0])
+    assert len(equal) >= 30 and {tuple(sorted(link)) for link in equal} <= set(found)
+    likeness = spread_ones(run(NearDuplicates(threshold=0.65), rows)[0])
+    reached = [likeness.get(tuple(sorted(link)), 0.0) for link in links]
+    assert (len(links), sum(score >= np.float32(0.8) for score in reached)) == (55, 48)
+    assert sum(score > 0 for score in reached) >= 54
+    kept = run(NearDuplicates(), rows)[1]["reason"].is_null()
+    assert not any(kept[a] and kept[b] for (a, b), score in zip(links, reached, strict=True) if score >= np.float32(0.8))
 
 
 def check_leaders(verdicts: pl.DataFrame, wanted: dict[tuple[int, int], float], threshold: float) -> None:
