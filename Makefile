@@ -8,7 +8,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: install demo demo-seeds test check torture bench-sources bench-labels bench-duplicates docs weights examples clean bench-pairs bench-step bench-kto-s
+.PHONY: bench-lexicon bench-precision install demo demo-seeds test check torture bench-sources bench-labels bench-duplicates docs weights examples clean bench-pairs bench-step bench-kto-s
 
 install: $(VENV)/.installed
 
@@ -86,6 +86,13 @@ bench-kto-s: install
 # How good labels are: every figure of the labelers, trained and tested apart (needs the public sets).
 bench-labels: install
 	$(BIN)/python benchmarks/labels.py
+
+# The lexicon beside the other built-ins (needs the public sets), and what bf16 and int8 buy a classifier here. Minutes.
+bench-lexicon: install
+	$(BIN)/python scripts/measure_lexicon.py --data ../shared/data
+
+bench-precision: install
+	$(BIN)/python benchmarks/classifier_precision.py
 
 # Rewrite docs/cli.md from --help.
 docs: install

@@ -1,8 +1,9 @@
 """What a stage, a labeler and a pairer promise; the pipeline checks it at run time.
 
 A *row stage* is called with the kept rows of one part. A *corpus stage* is three pure calls over all parts; only keys,
-payloads and scores cross parts, never text. A labeler is a row stage that writes one column, `score_<name>` (Float32 in
-[0, 1], null where it abstains); one that judges text alone is also a `TextLabeler`.
+payloads and scores cross parts, never text. A labeler is a row stage that writes `score_<name>` (Float32 in
+[0, 1], null where it abstains) and `score_<name>_<category>` for each category of the policy that it tells apart; one that judges
+text alone is also a `TextLabeler`, and with categories a `CategoryLabeler`.
 """
 
 from __future__ import annotations
@@ -105,3 +106,16 @@ class TextLabeler(Protocol):
     def trained_on(self) -> tuple[str, ...]: ...
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
+
+
+class CategoryLabeler(TextLabeler, Protocol):
+    """Scores texts by themselves, and tells kinds of toxicity apart.
+
+    `categories` are those of the policy that it gives, known without loading a model. `scores` returns shape
+    (n, 1 + categories): what `score` does, then the categories in their order; NaN where it abstains.
+    """
+
+    @property
+    def categories(self) -> tuple[str, ...]: ...
+
+    def scores(self, texts: Sequence[str]) -> NDArray[np.float32]: ...

@@ -34,7 +34,7 @@ FLOORS = [
         "publish",
         "compare",
     },
-    {"pipeline", "forget"},
+    {"pipeline", "labeling", "forget"},
     {"commands", "cli", "__main__", "__init__"},
 ]
 GROUND = FLOORS[0] | FLOORS[1] | {"labelers", "encoders"}
@@ -49,6 +49,8 @@ HEAVY = {
     "scipy",
     "matplotlib",
     "detoxify",
+    "onnxruntime",
+    "requests",
 }
 TENSORS = {"pack", "padded", "attention", "probe", "layout", "step", "score", "reference", "shell", "trainer"}
 TENSORS |= {"checkpoints", "generate", "models"}

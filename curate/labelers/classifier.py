@@ -18,7 +18,7 @@ from curate.labelers.scoring import say
 from curate.progress import Progress
 
 Precision = Literal["fp32", "bf16"]
-"""No int8: dynamic quantisation scales by a batch's largest value: logits moved by .06 with a text's neighbours (measured)."""
+"""No int8: dynamic quantisation scales by a batch's largest value, so logits move with a text's neighbours (by .01, measured)."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def quietly() -> Iterator[None]:
 
 
 def _multiplies_bf16() -> bool:
-    """Whether the processor multiplies bf16 by itself; without, one pass took five times as long as in fp32 (measured)."""
+    """Whether the processor multiplies bf16 by itself; without, one pass took seven times as long as in fp32 (measured)."""
     try:
         flags = Path("/proc/cpuinfo").read_text("utf-8")
     except OSError:  # not Linux: nothing is known

@@ -1,9 +1,10 @@
-"""Label texts by a small network over the built-in encoder's vectors: the default labeler."""
+"""Label texts by a small network over the built-in encoder's vectors and by hashed n-grams: the default labeler."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -11,29 +12,39 @@ from numpy.typing import NDArray
 
 from curate.contracts import Schema
 from curate.errors import RecipeError
+from curate.labelers.adapted import Adapted, load_adapted
+from curate.labelers.ngram import Table
 from curate.labelers.trained import Trained, load_trained
 from curate.recipe import config
 
 ENCODER = "builtin:minilm"
 
+Floats = NDArray[np.float64]
+
 
 @config
 class Head:
-    """Probability of toxicity by one hidden layer over a sentence vector.
+    """Probability of toxicity by one hidden layer over a sentence vector, n-grams of the text, and what it answers.
 
     As a stage it reads the vectors that `encode` made with the built-in encoder; as a TextLabeler it encodes by itself, the same
-    way. Abstains on an empty text (a zero vector).
+    way, and knows no prompt. Directions along which a discourse particle moves a vector are projected out first, and particles
+    are no n-grams: they hardly move the score. Abstains on an empty text (a zero vector).
 
-    Source: Platt (1999), Probabilistic Outputs for Support Vector Machines, for calibration.
+    Args:
+        weights: file that `curate label fit` made: the general head, adapted to a variety. The general one itself by default.
+
+    Source: Platt (1999), Probabilistic Outputs for Support Vector Machines, for calibration; Wolpert (1992), Stacked
+    Generalization.
     """
 
-    VERSION: ClassVar[int] = 1
+    weights: Path | None = None
+    VERSION: ClassVar[int] = 2
     vectors_of: ClassVar[str] = ENCODER
 
     @property
     def reads(self) -> tuple[str, ...]:
         """Columns it wants."""
-        return ("vector",)
+        return ("completion", "vector", "prompt_vector")
 
     @property
     def writes(self) -> Schema:
@@ -43,47 +54,105 @@ class Head:
     @property
     def models(self) -> tuple[str, ...]:
         """Hashes of the weights and of the encoder they belong to."""
-        return (self._trained.hash, str(self._trained.facts["encoder"]))
+        own = () if self._adapted is None else (self._adapted.hash,)
+        return (self._trained.hash, str(self._trained.facts["encoder"]), *own)
 
     @property
     def threshold(self) -> float:
-        """Where the score starts to mean toxic: at most 5 % of plain English, and of plain Singlish, lies above."""
-        return self._trained.threshold
+        """Where the score starts to mean toxic: at most 3 % of plain English, and of plain Singlish, lies above."""
+        return self._trained.threshold if self._adapted is None else self._adapted.threshold
 
     @property
     def trained_on(self) -> tuple[str, ...]:
         """Sets and parts that the weights saw."""
-        return self._trained.trained_on
+        return self._trained.trained_on + (() if self._adapted is None else (f"adapted:{self._adapted.hash[:12]}",))
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Probability of toxicity of each text, shape (n,), NaN for an empty one."""
         from curate.encoders import encoder
 
-        return self.score_vectors(encoder(ENCODER).encode(texts))
+        return self.score_vectors(encoder(ENCODER).encode(texts), texts)
 
-    def score_vectors(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probability of toxicity of texts by their vectors, shape (n, dim) to (n,), NaN for a zero vector.
+    def score_vectors(
+        self, vectors: NDArray[np.float32], texts: Sequence[str], prompts: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Probability of toxicity of texts by their vectors.
+
+        Args:
+            vectors: of the texts, shape (n, dim).
+            texts: n texts.
+            prompts: vectors of what each text answers, shape (n, dim), zeros where that is nothing.
+
+        Returns:
+            Shape (n,), NaN for a zero vector.
 
         Raises:
             RecipeError: the vectors are not as wide as the built-in encoder's.
         """
-        trained = self._trained
-        dim = len(trained.tensors["direct.weight"])
+        dim = len(self._trained.tensors["direct.weight"])
         if vectors.shape[1] != dim:
             raise RecipeError(f"head: vectors have {vectors.shape[1]} numbers, {ENCODER} makes {dim}; encode with {ENCODER}")
-        w = {name: tensor.astype(np.float64) for name, tensor in trained.tensors.items()}
-        inputs = vectors.astype(np.float64)
-        hidden = np.maximum(inputs @ w["hidden.weight"] + w["hidden.bias"], 0.0)
-        logits = hidden @ w["out.weight"] + inputs @ w["direct.weight"] + float(trained.facts["bias"])
-        logits[~vectors.any(axis=1)] = np.nan
-        return trained.probability(logits)
+        logits = general_logits(self._trained, vectors, texts, prompts)
+        if self._adapted is None:
+            return self._trained.probability(logits)
+        return self._adapted.probability(features(self._trained, vectors), texts, logits)
 
     def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
         """One line per row: `score_head`, null where it abstains."""
-        vectors = rows["vector"].to_numpy() if rows.height else np.zeros((0, 1), np.float32)
-        scores = self.score_vectors(vectors) if rows.height else np.zeros(0, np.float32)
+        if not rows.height:
+            return pl.DataFrame(schema=self.writes)
+        vectors, prompts = rows["vector"].to_numpy(), rows["prompt_vector"].to_numpy()
+        scores = self.score_vectors(vectors, rows["completion"].fill_null("").to_list(), prompts)
         return pl.DataFrame({"score_head": scores}, schema=self.writes).fill_nan(None)
 
     @property
     def _trained(self) -> Trained:
         return load_trained("head", self.VERSION)
+
+    @property
+    def _adapted(self) -> Adapted | None:
+        return None if self.weights is None else load_adapted(self.weights, self._trained.hash)
+
+
+def general_logits(
+    trained: Trained, vectors: NDArray[np.float32], texts: Sequence[str], prompts: NDArray[np.float32] | None = None
+) -> Floats:
+    """Logits of the general head before calibration, shape (n,), NaN for a zero vector: network, n-grams and context, stacked."""
+    stack = trained.facts["stack"]
+    grams = Table(trained.tensors["ngram.weight"], trained.facts["ngram_scale"], trained.facts["ngram_bias"])
+    logits = stack["net"] * net_logits(trained.tensors, trained.facts["bias"], vectors)
+    logits += stack["ngram"] * np.nan_to_num(grams.logits(texts))
+    if prompts is not None:
+        asked = prompts.any(axis=1)
+        if asked.any():
+            weights = trained.tensors["context.weight"].astype(np.float64)
+            logits[asked] += stack["context"] * (context_features(vectors[asked], prompts[asked]) @ weights[1:] + weights[0])
+    logits[~vectors.any(axis=1)] = np.nan
+    return np.asarray(logits)
+
+
+def net_logits(tensors: Mapping[str, NDArray[Any]], bias: float, vectors: NDArray[np.float32]) -> Floats:
+    """Logits of the network over vectors, shape (n, dim) to (n,)."""
+    inputs, hidden = _hidden(tensors, vectors)
+    out, direct = (tensors[name].astype(np.float64) for name in ("out.weight", "direct.weight"))
+    return np.asarray(hidden @ out + inputs @ direct + bias)
+
+
+def features(trained: Trained, vectors: NDArray[np.float32]) -> Floats:
+    """What an adapted head sees of texts: their vectors, and the network's hidden units at length 1; shape (n, dim + hidden)."""
+    _, hidden = _hidden(trained.tensors, vectors)
+    return np.hstack([vectors.astype(np.float64), hidden / np.maximum(np.linalg.norm(hidden, axis=1, keepdims=True), 1e-9)])
+
+
+def _hidden(tensors: Mapping[str, NDArray[Any]], vectors: NDArray[np.float32]) -> tuple[Floats, Floats]:
+    """Vectors without the directions of dress, and the hidden units."""
+    erase, weight, bias = (tensors[name].astype(np.float64) for name in ("erase", "hidden.weight", "hidden.bias"))
+    inputs = vectors.astype(np.float64)
+    inputs = inputs - (inputs @ erase) @ erase.T
+    return inputs, np.maximum(inputs @ weight + bias, 0.0)
+
+
+def context_features(vectors: NDArray[np.float32], prompts: NDArray[np.float32]) -> Floats:
+    """A completion beside its prompt: both vectors, their product and their difference; shape (n, 4 * dim)."""
+    one, two = vectors.astype(np.float64), prompts.astype(np.float64)
+    return np.hstack([one, two, one * two * np.sqrt(one.shape[1]), np.abs(one - two)])

@@ -42,7 +42,7 @@ class Hf:
         activation: `softmax` for a model of which one label holds, `sigmoid` for one of which any number may.
         threshold: where the score starts to mean toxic, in [0, 1].
         max_tokens: tokens read of a text, unless the model reads fewer.
-        precision: `fp32`; `bf16` is faster on processors that multiply it, and slower on all others (5 times, measured).
+        precision: `fp32`; `bf16` is faster on processors that multiply it, and slower on all others (7 times, measured).
         only: `undecided` scores only the rows that the stage of that name chose.
     """
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -59,7 +60,7 @@ class Ngram:
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Probability of toxicity of each text, shape (n,), NaN without a word."""
-        return self._trained.probability(np.fromiter((_logit(text) for text in texts), np.float64, len(texts)))
+        return self._trained.probability(_table().logits(texts))
 
     def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
         """One line per row: `score_ngram`, null where it abstains."""
@@ -71,32 +72,52 @@ class Ngram:
         return load_trained("ngram", self.VERSION)
 
 
-def _logit(text: str) -> float:
-    """Sum of the weights of words and pairs over the root of their number, and the same for character n-grams."""
-    weights, scale, bias = _table()
-    found = words(text)
-    if not found:
-        return float("nan")
-    word_sum = pairs = char_sum = word_count = char_count = 0
-    for word in found:
-        one = _word(word)
-        word_sum, word_count = word_sum + one[0], word_count + one[1]
-        char_sum, char_count = char_sum + one[2], char_count + one[3]
-    for at in pair_features(found):
-        word_sum, pairs = word_sum + weights[at], pairs + 1
-    return float(scale * (word_sum / (word_count + pairs) ** 0.5 + char_sum / max(char_count, 1) ** 0.5) + bias)
+@dataclass(frozen=True, eq=False)
+class Table:
+    """int8 weights by hash bucket, their scale and a bias.
+
+    Attributes:
+        weights: shape (BUCKETS,), int8.
+        scale: what one unit of a weight is worth, in logits.
+        bias: logit of no evidence.
+    """
+
+    weights: NDArray[Any]
+    scale: float
+    bias: float
+
+    def logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Logit of each text, shape (n,), NaN without a word.
+
+        The weights of words and pairs over the root of their number, and the same for character n-grams.
+        """
+        table = array("b", self.weights.astype(np.int8).tobytes())
+        return np.fromiter((self._logit(table, text) for text in texts), np.float64, len(texts))
+
+    def _logit(self, table: array[int], text: str) -> float:
+        found = words(text)
+        if not found:
+            return float("nan")
+        word_sum = char_sum = word_count = char_count = 0
+        for word in found:
+            own, chars = _features(word)
+            for at in own:
+                word_sum += table[at]
+            for at in chars:
+                char_sum += table[at]
+            word_count, char_count = word_count + len(own), char_count + len(chars)
+        for at in pair_features(found):
+            word_sum, word_count = word_sum + table[at], word_count + 1
+        return float(self.scale * (word_sum / word_count**0.5 + char_sum / max(char_count, 1) ** 0.5) + self.bias)
 
 
 @lru_cache(maxsize=2**17)
-def _word(word: str) -> tuple[int, int, int, int]:
-    """What one word adds: sum and number of word features, sum and number of character features."""
-    weights = _table()[0]
-    own, chars = word_features(word), char_features(word)
-    return sum(weights[at] for at in own), len(own), sum(weights[at] for at in chars), len(chars)
+def _features(word: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Buckets of one word, and of its character n-grams."""
+    return tuple(word_features(word)), tuple(char_features(word))
 
 
 @cache
-def _table() -> tuple[array[int], float, float]:
+def _table() -> Table:
     trained = load_trained("ngram", FEATURES_VERSION)
-    weights = trained.tensors["weight"].astype(np.int8)
-    return array("b", weights.tobytes()), float(trained.facts["scale"]), float(trained.facts["bias"])
+    return Table(trained.tensors["weight"], float(trained.facts["scale"]), float(trained.facts["bias"]))

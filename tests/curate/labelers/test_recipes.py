@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from curate.contracts import CategoryLabeler
 from curate.labelers import LABELERS
 from curate.pipeline import TABLE, read_recipe
 from curate.policy import load_policy
@@ -41,7 +42,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_labeler_declares_the_categories_it_writes_without_loading_anything(name: str) -> None:
-    labeler = choose(LABELERS, {name: OPTIONS[name]}, "test", "labeler")
+    labeler: CategoryLabeler = choose(LABELERS, {name: OPTIONS[name]}, "test", "labeler")
     assert list(labeler.writes) == [f"score_{name}", *(f"score_{name}_{category}" for category in labeler.categories)]
     assert set(labeler.categories) <= set(load_policy().categories)
     assert load_policy().labeler_scores(labeler.writes) == [f"score_{name}"]
