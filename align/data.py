@@ -95,6 +95,8 @@ def open_dataset(folder: Path) -> Dataset:
         raise DataError(f"{folder}: found no manifest.json, so no finished build; {REMAKE}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise DataError(f"{folder}/manifest.json: is not as `curate build` writes it; {REMAKE}") from None
+    if manifest.get("recipe", {}).get("dataset", {}).get("form") == "standard":
+        raise DataError(f"{folder}: is in the standard form, this reads messages; build it with `dataset.form: conversational`")
     for name, expected in files.items():
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):

@@ -143,7 +143,7 @@ def compose(
         InvariantError: a pair that must not exist.
     """
     rows, reviewed = overrule(_with_keys(_complete(rows)), verdicts or {})
-    rows = rows.with_columns(split=assign(rows, dataset.splits, seed), benign=benign(rows))
+    rows = rows.with_columns(split=assign(_units(rows), dataset.splits, seed), benign=benign(rows))
     fates = _fates(rows)
     if not fates["why"].null_count():
         raise DataError(
@@ -223,6 +223,18 @@ def _with_keys(rows: pl.DataFrame) -> pl.DataFrame:
         refusal=pl.Series([refuses(text or "") for text in rows["completion"]], dtype=pl.Boolean),
         personal=pl.Series(personal, dtype=pl.Boolean),
     )
+
+
+def _units(rows: pl.DataFrame) -> pl.DataFrame:
+    """For the splits: the rows of a parallel set by the text of their original in place of their record.
+
+    Two records that rewrite one text belong together: in two splits they would show each other, and could not stand in for copies
+    of each other.
+    """
+    originals = rows.filter(pl.col("side") == "original").select(original="id", text="completion_key")
+    of = pl.when(pl.col("side") == "original").then("id").when(pl.col("side") == "rewrite").then("derived_from")
+    texts = rows.select(original=of).join(originals, on="original", how="left", maintain_order="left")["text"]
+    return rows.with_columns(record=pl.coalesce(pl.format("text:{}", texts), "record"))
 
 
 def _fates(rows: pl.DataFrame) -> pl.DataFrame:

@@ -23,14 +23,15 @@ class Rewrite:
     some labeler calls it toxic), `same_text`, `different_prompt`, `different_split`, `meaning_lost`, `variety_lost`, `capped`.
 
     Args:
-        min_similarity: least cosine of the two completions' vectors, in [-1, 1].
+        min_similarity: least cosine of the two completions' vectors, in [-1, 1]. Of ParaDetox's toxic texts set beside a
+            stranger's rewrite, 1.4 in 1,000 reach 0.4 (MiniLM); half of the real pairs reach 0.84.
         max_variety_loss: how much lower, in [0, 1], the rewrite's variety score may be where it is no longer of its original's
             variety: Singlish is to stay Singlish.
         max_per_original: most pairs of one original.
         max_uses: most pairs that one rewrite may stand in, as an exact copy of others' rewrites too.
     """
 
-    min_similarity: Annotated[float, Field(ge=-1, le=1)] = 0.5
+    min_similarity: Annotated[float, Field(ge=-1, le=1)] = 0.4
     max_variety_loss: Annotated[float, Field(ge=0, le=1)] = 0.2
     max_per_original: Annotated[int, Field(ge=1)] = 3
     max_uses: Annotated[int, Field(ge=1)] = 3

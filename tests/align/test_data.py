@@ -109,6 +109,23 @@ def test_a_broken_manifest_is_one_line(copy: Path, text: str) -> None:
         open_dataset(copy)
 
 
+def test_a_dataset_in_the_standard_form_is_refused_with_what_would_do(copy: Path) -> None:
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["recipe"]["dataset"]["form"] = "standard"
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match="build it with `dataset.form: conversational`"):
+        open_dataset(copy)
+
+
+def test_a_side_that_is_merely_preferred_against_may_be_mild(copy: Path) -> None:
+    mild = open_dataset(copy).split("sft", "train")["id"][0]
+    rewrite(copy, "paired/train-00000.parquet", lambda pairs: pairs.with_columns(rejected_id=pl.lit(mild)))
+    with pytest.raises(DataError, match="contradict the corpus"):
+        open_dataset(copy)
+    rewrite(copy, "paired/train-00000.parquet", lambda pairs: pairs.with_columns(relation=pl.lit("preferred")))
+    assert open_dataset(copy).split("paired", "train").height
+
+
 def test_a_changed_file_is_refused(copy: Path) -> None:
     path = copy / "unpaired/train-00000.parquet"
     path.write_bytes(path.read_bytes()[:-1] + b"\0")

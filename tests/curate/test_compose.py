@@ -123,6 +123,25 @@ def test_sides_that_labels_do_not_separate_are_a_preferred_pair_and_no_unpaired_
     assert alone.counts["dropped"] == {"preferred": 1} and alone.paired["train"].height == 0
 
 
+def test_records_that_rewrite_one_text_are_in_one_split(rows: Rows) -> None:
+    lines = [
+        line
+        for at in range(40)
+        for line in (
+            {"record": f"r{at}", "side": "original", "text": f"You fool number {at % 4}", "toxicity": 0.9},
+            {"record": f"r{at}", "side": "rewrite", "text": f"you are number {at} to me", "toxicity": 0.1},
+        )
+    ]
+    built = rows(*lines).with_columns(derived_from=pl.when(pl.col("side") == "rewrite").then(pl.col("id").shift(1)))
+    corpus = compose(built, Dataset(splits=Splits(validation=0.2, test=0.4)), [], 0).corpus
+    told = dict(zip(built["id"], [line["text"] for line in lines], strict=True))
+    splits = defaultdict(set)
+    for name, origin, split in corpus.select("id", "derived_from", "split").iter_rows():
+        splits[told[origin or name]].add(split)
+    assert len(splits) == 4 and all(len(some) == 1 for some in splits.values())
+    assert corpus["split"].n_unique() > 1
+
+
 def test_personal_data_that_pii_left_keeps_a_row_out(rows: Rows) -> None:
     built = rows(
         {"prompt": "a", "text": "mail tan.ah.kow@example.com lah", "toxicity": 0.1},
@@ -292,7 +311,7 @@ def check(built: pl.DataFrame, made: Composed, dataset: Dataset) -> None:  # noq
         refusals[pair["split"]].append("cannot help" in chosen["completion"])
         if pair["strategy"] in ("rewrite", "nearest_neighbour"):
             cosine = float((vectors(pl.Series([chosen["id"]])) @ vectors(pl.Series([rejected["id"]])).T).item())
-            assert pair["similarity"] == pytest.approx(cosine, abs=2e-3) and cosine >= 0.5 - 2e-3
+            assert pair["similarity"] == pytest.approx(cosine, abs=2e-3) and cosine >= 0.4 - 2e-3
         if pair["strategy"] == "same_prompt":
             assert key(chosen) is not None
             per_prompt[key(chosen), pair["split"]] += 1
