@@ -20,6 +20,7 @@ GRID = tuple(at / 20 for at in range(10, 21))  # .50, .55 ... 1.00
 CAPS = (1, 2, 5, 10, 20, 50, 100)  # rows of one completion, for repeated_completions
 SAMPLES = 3  # rows shown for each threshold of the grid
 SHORT = 12  # characters of an id that are shown; `curate explain` takes them
+MOST_TEMPLATES = 20  # that are listed
 MORE_SAMPLES = 10  # rows shown for the one threshold that was asked for
 
 
@@ -45,6 +46,8 @@ def show(folder: Path, stage: str | None = None, threshold: float | None = None,
         raise DataError(f"--stage {stage}: no similarities are stored for it; stages that have some: {_comparing(manifest)}")
     edges = read_parquet(folder / path)
     rows = entered(folder, manifest, stage)
+    if stage == "templates":
+        return "\n".join(_templates(folder, manifest, rows, show_text))
     if stage == "repeated_completions":
         return "\n".join(_caps(manifest, edges, rows))
     lines = _thresholds(folder, manifest, stage, edges, rows, threshold, show_text)
@@ -72,6 +75,23 @@ def _caps(manifest: Mapping[str, Any], edges: pl.DataFrame, rows: pl.DataFrame) 
     ]
     head = f"repeated_completions: {rows.height:,} rows in, {len(sizes):,} completions under several prompts"
     return [head, *table(("most", "rows dropped"), body), "* what this build used"]
+
+
+def _templates(folder: Path, manifest: Mapping[str, Any], rows: pl.DataFrame, show_text: bool) -> list[str]:
+    """The largest templates: how many rows fill them in, in which splits, and whose they are."""
+    columns = ["id", "template_cluster", "split", "toxic", "completion"]
+    found = read_output(folder, manifest, "corpus/", columns).filter(pl.col("template_cluster").is_not_null())
+    grouped = (
+        found.group_by("template_cluster")
+        .agg(pl.len(), held=(pl.col("split") != "train").sum(), toxic=pl.col("toxic").sum(), text=pl.col("completion").min())
+        .sort("len", "template_cluster", descending=[True, False])
+    )
+    head = f"templates: {rows.height:,} rows in, {grouped.height:,} templates that {found.height:,} rows fill in; none is dropped"
+    body = [
+        (name[:SHORT], f"{size:,}", f"{held:,}", f"{toxic:,}", text if show_text else "")
+        for name, size, held, toxic, text in grouped.head(MOST_TEMPLATES).iter_rows()
+    ]
+    return [head, *table(("first row", "rows", "held out", "toxic", ""), body)]
 
 
 def _suspects(folder: Path, manifest: Mapping[str, Any], stage: str, edges: pl.DataFrame) -> list[str]:

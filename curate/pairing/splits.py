@@ -2,7 +2,7 @@
 
 The split is a keyed hash of the thread, else of the prompt, else of the record: a row's split depends on nothing but
 itself, so data added later moves no row from test to train. What hashing by itself cannot promise, the purge does: a
-held-out row whose prompt or duplicate cluster stands in train loses its place in the outputs.
+held-out row whose prompt, duplicate cluster or template stands in train loses its place in the outputs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BACKGROUND = "background"
 """Split of never-train rows that are not test: they stay in the corpus, in no output."""
 
 NEVER_TRAIN_TEST_SHARE = 0.5  # of the never-train rows; the base model may read the other half, so that the topic is known to it
-CLUSTERS = ("exact_cluster", "near_cluster", "semantic_cluster")
+CLUSTERS = ("exact_cluster", "near_cluster", "semantic_cluster", "template_cluster")
 
 
 @config
@@ -98,7 +98,7 @@ def purge(rows: pl.DataFrame) -> pl.DataFrame:
         rows: rows that would be in the outputs: `id`, `split`, `prompt_key` and the cluster columns (null where none).
 
     Returns:
-        `id`, `split`, `why` ("prompt", "exact", "near" or "semantic": the first that holds) and `twin` (the row it
+        `id`, `split`, `why` ("prompt", "exact", "near", "semantic" or "template": the first that holds) and `twin` (the row it
         repeats; of several, the one with the smallest id), in order of id.
     """
     train = rows.filter(pl.col("split") == "train")
@@ -112,6 +112,8 @@ def purge(rows: pl.DataFrame) -> pl.DataFrame:
 def _shared(held: pl.DataFrame, shown: pl.DataFrame) -> pl.DataFrame:
     found = held.select("id", "split", why=pl.lit(None, pl.String), twin=pl.lit(None, pl.String))
     for column in ("prompt_key", *CLUSTERS):
+        if column not in held.columns:  # no stage wrote it
+            continue
         why = column.removesuffix("_key").removesuffix("_cluster")
         first = shown.filter(pl.col(column).is_not_null()).group_by(column).agg(other=pl.col("id").min())
         other = held.select("id", column).join(first, on=column, how="left", maintain_order="left")["other"]

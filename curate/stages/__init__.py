@@ -12,6 +12,7 @@ from curate.stages.pii import Pii
 from curate.stages.repair import Repair
 from curate.stages.repeated_completions import RepeatedCompletions
 from curate.stages.semantic_duplicates import SemanticDuplicates
+from curate.stages.templates import Templates
 from curate.stages.undecided import Undecided
 
 __all__ = ["STAGES", "CorpusStage", "Keys", "RowStage", "Schema"]
@@ -24,6 +25,7 @@ STAGES: dict[str, type[RowStage] | type[CorpusStage]] = {
     "exact_duplicates": ExactDuplicates,
     "repeated_completions": RepeatedCompletions,
     "near_duplicates": NearDuplicates,
+    "templates": Templates,
     "encode": Encode,
     "semantic_duplicates": SemanticDuplicates,
     "undecided": Undecided,

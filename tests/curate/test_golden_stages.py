@@ -19,6 +19,7 @@ GOLDEN: dict[str, tuple[int, str]] = {
     "length": (1, "a205049b8b822b5f"),
     "exact_duplicates": (2, "b46b27b6782acce6"),
     "repeated_completions": (1, "81fbeb40e9660da5"),
+    "templates": (1, "c37ee628296b58f2"),
     "near_duplicates": (2, "71d437632269a02b"),
     "undecided": (1, "3532c323866a2dcf"),
 }
