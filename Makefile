@@ -8,7 +8,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: bench-lexicon bench-precision install demo demo-seeds test check torture bench-sources bench-labels bench-duplicates docs weights examples clean bench-pairs bench-step bench-kto-s
+.PHONY: bench-lexicon bench-precision install demo demo-seeds test check torture bench-sources bench-labels bench-duplicates docs weights examples clean bench-pairs bench-step bench-kto-s bench-statistics
 
 install: $(VENV)/.installed
 
@@ -93,6 +93,10 @@ bench-lexicon: install
 
 bench-precision: install
 	$(BIN)/python benchmarks/classifier_precision.py
+
+# Do intervals cover and tests find what they say? 2,000 simulated experiments a setting.
+bench-statistics: install
+	$(BIN)/python benchmarks/intervals.py
 
 # Rewrite docs/cli.md from --help.
 docs: install

@@ -2,10 +2,44 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
 import numpy as np
 import pytest
 
-from align.statistics import auc, overlap, wilson
+from align.statistics import (
+    area,
+    auc,
+    clustered,
+    crossed,
+    detectable,
+    holm,
+    interval,
+    isotonic,
+    mcnemar,
+    mcnemar_power,
+    overlap,
+    rows_for,
+    sign_flip,
+    spread,
+    wilson,
+)
+
+BENCH = Path(__file__).resolve().parents[2] / "benchmarks" / "intervals.py"
+
+
+@pytest.fixture(scope="module")
+def bench() -> ModuleType:
+    """The simulations that `make bench-statistics` runs in full."""
+    spec = importlib.util.spec_from_file_location("intervals", BENCH)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["intervals"] = module  # its dataclasses look themselves up there
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 1), (0, 571), (1, 571), (305, 571), (571, 571), (7, 9)])
@@ -45,3 +79,108 @@ def test_area_under_the_curve_is_scikits_with_ties() -> None:
 
 def test_one_class_alone_has_no_area() -> None:
     assert auc([0.1, 0.2], [True, True]) is None
+
+
+def test_clustered_trials_are_worth_fewer_and_independent_ones_are_wilsons() -> None:
+    spread_out = clustered([1, 0] * 100, [1] * 200)
+    bunched = clustered([10] * 10 + [0] * 10, [10] * 20)
+    independent = wilson(100, 200)
+    assert spread_out.low == pytest.approx(independent.low, abs=0.002)
+    assert bunched.high - bunched.low > 2.5 * (independent.high - independent.low)
+    assert clustered([3], [9]).low == 0.0 and clustered([3], [9]).high == 1.0
+
+
+def test_clustered_intervals_cover(bench: ModuleType) -> None:
+    """A few settings of `make bench-statistics`, three standard errors of 300 experiments either side of its bounds."""
+    draw = np.random.default_rng(3)
+    for clusters, each, rho, p in ((30, 17, 0.05, 0.1), (60, 10, 0.2, 0.3), (163, 4, 0.0, 0.01)):
+        held = 0
+        for _ in range(300):
+            sizes = np.maximum(1, draw.poisson(each, clusters))
+            found = clustered(draw.binomial(sizes, bench._chances(draw, p, rho, clusters)), sizes)
+            held += found.low <= p <= found.high
+        assert 0.93 - 0.04 <= held / 300 <= 0.97 + 0.03, (clusters, rho, p)
+
+
+def test_the_crossed_bootstrap_has_the_variance_of_means_of_seeds_and_clusters() -> None:
+    """Against the variance that analysis gives: between seeds over seeds, plus between clusters over clusters."""
+    draw = np.random.default_rng(0)
+    seed_effect, cluster_effect = draw.normal(0, 0.02, 3), draw.normal(0, 0.1, 50)
+    hits = 0.5 + seed_effect[:, None] + cluster_effect[None, :]
+    drawn = spread(crossed(3, 50, 4_000), hits, np.ones_like(hits))
+    expected = seed_effect.var(ddof=1) / 3 + cluster_effect.var(ddof=1) / 50
+    assert drawn.var() == pytest.approx(expected, rel=0.1) and drawn.mean() == pytest.approx(hits.mean(), abs=0.002)
+
+
+def test_infinite_draws_lie_beyond_all_others_and_unknown_ones_count_not_at_all() -> None:
+    low, high = interval([1.0] * 50 + [float("inf")] * 50)
+    assert low == 1.0 and high == float("inf")
+    assert interval([1.0, float("nan")]) == (1.0, 1.0) and np.isnan(interval([float("nan")])).all()
+
+
+def test_isotonic_is_scikits() -> None:
+    from sklearn.isotonic import IsotonicRegression
+
+    draw = np.random.default_rng(1)
+    for size in (1, 2, 5, 9):
+        values = draw.random(size)
+        theirs = IsotonicRegression(increasing=False).fit_transform(np.arange(size), values)
+        assert isotonic(values) == pytest.approx(theirs, abs=1e-12)
+    both = draw.random((4, 6))
+    assert isotonic(both)[2] == pytest.approx(isotonic(both[2]))
+
+
+def test_rows_for_a_cut_are_read_off_the_curve() -> None:
+    sizes = [10, 100, 1000]
+    assert float(rows_for(0.5, sizes, [0.8, 0.6, 0.2], 1.0)) == pytest.approx(10 ** (2 + 0.25))  # a quarter of the way in log n
+    assert float(rows_for(0.9, sizes, [0.8, 0.6, 0.2], 1.0)) == float("inf")
+    assert float(rows_for(0.1, sizes, [0.8, 0.6, 0.2], 1.0)) == 10.0
+    assert np.isnan(float(rows_for(0.5, sizes, [0.8, float("nan"), 0.2], 1.0)))
+    assert rows_for(0.5, sizes, [[0.8, 0.6, 0.2], [0.9, 0.9, 0.9]], [1.0, 1.0]).tolist() == [
+        pytest.approx(177.827941),
+        float("inf"),
+    ]
+
+
+def test_the_area_is_the_mean_share_that_is_left() -> None:
+    assert float(area([10, 100, 1000], [0.4, 0.4, 0.4], 0.4)) == pytest.approx(1.0)
+    assert float(area([10, 1000], [0.4, 0.0], 0.4)) == pytest.approx(0.5)
+    assert float(area([10], [0.1], 0.4)) == pytest.approx(0.25)
+
+
+def test_mcnemar_is_scipys_binomial_test_of_discordant_prompts() -> None:
+    from scipy.stats import binomtest
+
+    a = [True] * 14 + [False] * 5 + [True] * 30 + [False] * 60
+    b = [False] * 14 + [True] * 5 + [True] * 30 + [False] * 60
+    found = mcnemar(a, b)
+    assert (found.first, found.second) == (14, 5) and found.p == pytest.approx(binomtest(5, 19).pvalue, abs=1e-12)
+    assert mcnemar([True], [True]).p == 1.0
+
+
+def test_sign_flips_are_scipys_permutations() -> None:
+    from scipy.stats import permutation_test
+
+    d = np.array([0.3, 0.1, -0.05, 0.2, 0.4, 0.15, -0.1])
+    theirs = permutation_test((d,), np.sum, permutation_type="samples", n_resamples=np.inf).pvalue
+    assert sign_flip(d) == pytest.approx(theirs, abs=1e-12)
+    assert sign_flip(d[:5]) is None
+
+
+def test_holm_corrects_step_by_step() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])  # by hand
+    assert holm([0.6, 0.7]) == [1.0, 1.0] and holm([]) == []
+
+
+def test_mcnemars_power_is_what_simulation_finds() -> None:
+    draw = np.random.default_rng(0)
+    for n, first, second in ((200, 0.08, 0.02), (571, 0.04, 0.04)):
+        counts = draw.multinomial(n, [first, second, 1 - first - second], 600)
+        found = np.mean([mcnemar([True] * a + [False] * b, [False] * a + [True] * b).p <= 0.05 for a, b, _ in counts])
+        assert mcnemar_power(n, first, second) == pytest.approx(float(found), abs=0.06)
+    assert mcnemar_power(10, 0.0, 0.0) == 0.0
+
+
+def test_fewer_prompts_find_only_larger_differences() -> None:
+    assert detectable(100, 0.1) > detectable(400, 0.1) == pytest.approx(detectable(100, 0.1) / 2)
+    assert detectable(0, 0.1) == 1.0

@@ -1,0 +1,162 @@
+"""Do the intervals cover, and do the tests find, what they say? Simulated experiments with a known truth.
+
+python benchmarks/intervals.py [--experiments 2000]
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from align.statistics import area, clustered, crossed, interval, mcnemar, mcnemar_power, sign_flip, spread, wilson
+
+PROMISED = (0.93, 0.97)  # coverage of a 95 % interval for n >= 500, p in [.01, .9] and, of the clustered ones, >= 30 clusters
+SHARES = (0.01, 0.03, 0.1, 0.3, 0.5, 0.9)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """One setting.
+
+    Attributes:
+        what: the interval, and the setting.
+        found: share of experiments in which it held the truth.
+        promised: whether the setting is one of those that the promise is about.
+    """
+
+    what: str
+    found: float
+    promised: bool
+
+    @property
+    def holds(self) -> bool:
+        """Whether the promise is kept here."""
+        return PROMISED[0] <= self.found <= PROMISED[1]
+
+
+def wilson_coverage(experiments: int, seed: int = 0) -> Iterator[Coverage]:
+    """Independent trials."""
+    draw = np.random.default_rng(seed)
+    for n in (200, 500, 571, 2_000):
+        for p in (0.005, *SHARES):
+            known = {hits: wilson(int(hits), n) for hits in range(n + 1)}
+            hits = draw.binomial(n, p, experiments)
+            held = np.mean([known[int(one)].low <= p <= known[int(one)].high for one in hits])
+            yield Coverage(f"Wilson, n {n}, p {p}", float(held), n >= 500 and p >= 0.01)
+
+
+def clustered_coverage(experiments: int, seed: int = 1) -> Iterator[Coverage]:
+    """Trials in clusters of unequal size whose chances differ: beta-binomial with intra-class correlation rho."""
+    draw = np.random.default_rng(seed)
+    for clusters, each in ((10, 50), (30, 17), (60, 10), (163, 4)):
+        for rho in (0.0, 0.05, 0.2):
+            for p in SHARES:
+                held = 0
+                for _ in range(experiments):
+                    sizes = np.maximum(1, draw.poisson(each, clusters))
+                    hits = draw.binomial(sizes, _chances(draw, p, rho, clusters))
+                    found = clustered(hits, sizes)
+                    held += found.low <= p <= found.high
+                what = f"clustered, {clusters} clusters of about {each}, rho {rho}, p {p}"
+                yield Coverage(what, held / experiments, clusters >= 30)
+
+
+def bootstrap_coverage(experiments: int, seed: int = 2) -> Iterator[Coverage]:
+    """The two-level bootstrap: seeds that differ, prompts in clusters that differ, every seed on the same prompts."""
+    draw = np.random.default_rng(seed)
+    resamples = crossed(1, 1, 1)
+    for seeds in (1, 3, 6):
+        for clusters, each in ((30, 17), (100, 6)):
+            resamples = crossed(seeds, clusters, 400)
+            for p in (0.05, 0.1, 0.3, 0.5, 0.9):
+                held = 0
+                for _ in range(experiments):
+                    by_cluster = _chances(draw, p, 0.1, clusters)
+                    by_seed = draw.normal(0, 0 if seeds == 1 else 0.1 * p * (1 - p), seeds)
+                    chance = np.clip(by_cluster[None, :] + by_seed[:, None], 0, 1)
+                    trials = np.full((seeds, clusters), each)
+                    low, high = interval(spread(resamples, draw.binomial(trials, chance), trials))
+                    held += low <= p <= high
+                what = f"two-level bootstrap, {seeds} seeds, {clusters} clusters of {each}, p {p}"
+                yield Coverage(what, held / experiments, seeds != 3)
+
+
+def contrast_coverage(experiments: int, seed: int = 3) -> Iterator[Coverage]:
+    """The difference of two areas under learning curves, as the grid's contrasts are made."""
+    draw = np.random.default_rng(seed)
+    sizes, truth = (16, 64, 256, 1024), np.array([[0.30, 0.20, 0.10, 0.05], [0.25, 0.12, 0.06, 0.04]])
+    for seeds in (3, 6):
+        clusters, each, base_chance = 100, 2, 0.4
+        resamples = crossed(seeds, clusters, 400)
+        expected = float(area(sizes, truth[0], base_chance) - area(sizes, truth[1], base_chance))
+        held = 0
+        for _ in range(experiments):
+            shift = draw.normal(0, 0.03, (2, 1, seeds, 1)) * truth[:, :, None, None] / 0.3
+            lean = draw.normal(0, 0.3, clusters)
+            chance = np.clip(truth[:, :, None, None] * np.exp(lean - 0.045) + shift, 0, 1)
+            hits = draw.binomial(each, chance)
+            trials = np.full(hits.shape, each)
+            base_hits = draw.binomial(each, np.clip(base_chance * np.exp(lean - 0.045), 0, 1))
+            base = spread(resamples, np.tile(base_hits, (seeds, 1)), np.full((seeds, clusters), each))
+            shares = spread(resamples, hits, trials)
+            low, high = interval(area(sizes, shares[:, 0], base) - area(sizes, shares[:, 1], base))
+            held += low <= expected <= high
+        yield Coverage(f"contrast of areas, {seeds} seeds, {clusters} clusters of {each}", held / experiments, False)
+
+
+def mcnemar_found(experiments: int, seed: int = 4) -> Iterator[tuple[str, float, float]]:
+    """What McNemar's test finds against the power that was predicted."""
+    draw = np.random.default_rng(seed)
+    for n, first, second in ((200, 0.08, 0.02), (571, 0.06, 0.03), (571, 0.04, 0.04), (1_000, 0.05, 0.03)):
+        chances = [first, second, 1 - first - second]
+        counts = draw.multinomial(n, chances, experiments)
+        found = [mcnemar([True] * a + [False] * b, [False] * a + [True] * b).p <= 0.05 for a, b, _ in counts]
+        yield f"McNemar, n {n}, discordant {first} and {second}", mcnemar_power(n, first, second), float(np.mean(found))
+
+
+def flips_found(experiments: int, seed: int = 5) -> Iterator[tuple[str, float, float]]:
+    """What the sign-flip test finds; at no effect, its level (at most .05, for it has few values to take)."""
+    from scipy.stats import nct, t
+
+    draw = np.random.default_rng(seed)
+    for seeds, effect in ((6, 0.0), (8, 1.0), (10, 1.0), (12, 0.8)):
+        found = [sign_flip(draw.normal(effect, 1.0, seeds)) for _ in range(experiments)]
+        edge = t.ppf(0.975, seeds - 1)
+        noncentral = effect * np.sqrt(seeds)
+        predicted = float(nct.sf(edge, seeds - 1, noncentral) + nct.cdf(-edge, seeds - 1, noncentral)) if effect else 0.05
+        yield (
+            f"sign-flip, {seeds} seeds, effect {effect} sd",
+            predicted,
+            float(np.mean([one is not None and one <= 0.05 for one in found])),
+        )
+
+
+def _chances(draw: np.random.Generator, p: float, rho: float, clusters: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    if rho == 0:
+        return np.full(clusters, p)
+    scale = (1 - rho) / rho
+    return draw.beta(p * scale, (1 - p) * scale, clusters)
+
+
+def main() -> None:
+    """Print every setting, and how many of the promised ones hold."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--experiments", type=int, default=2_000)
+    experiments = parser.parse_args().experiments
+    kept = promised = 0
+    for study in (wilson_coverage, clustered_coverage, bootstrap_coverage, contrast_coverage):
+        for one in study(experiments):
+            mark = ("holds" if one.holds else "MISSED") if one.promised else "not promised"
+            kept, promised = kept + (one.promised and one.holds), promised + one.promised
+            print(f"{one.what:<66} {100 * one.found:5.1f} %  {mark}")  # noqa: T201 - a report
+    print(f"coverage within {PROMISED[0]:.0%} to {PROMISED[1]:.0%} in {kept} of {promised} promised settings")  # noqa: T201
+    for powers in (mcnemar_found, flips_found):
+        for what, predicted, found in powers(experiments):
+            print(f"{what:<66} predicted {predicted:.3f}  found {found:.3f}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
