@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from align.data import open_dataset
 from align.models import Pretrained
+from align.receipt import WEIGHTS
 from align.recipe import phase_names, read_recipe
 from align.results import RESULTS
-from align.trainer import WEIGHTS
 from curate.errors import DataError, RecipeError
 
 if TYPE_CHECKING:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -13,21 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from align import ranks
-from align.checkpoints import Signals, discard_newer, held, newest, prune
+from align.checkpoints import Signals, discard_newer, held, newest
 from align.phase import Phase
 from align.plan import Plan, make_plan
+from align.receipt import WEIGHTS, finish, finished, key_of, load_weights
 from align.rows import Rows
 from curate.errors import NonFiniteError, StorageError
 from curate.progress import Progress
 from curate.recipe import plain
-from curate.store import sha256, storage_error, write_json
+from curate.store import storage_error
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from align.shell import PackedTrainer
 
-WEIGHTS, DONE = "model.safetensors", "done.json"
 SMALL = 20_000_000  # parameters; below, more than one thread costs more in waiting than it gives
 
 
@@ -142,10 +140,10 @@ def _train(
 
     steps = len(plan.batches)
     hashes = tensor_hashes(model)
-    key = _hash(plain(phase), seed, rows.fingerprint, sorted(hashes.items()))
-    done = ranks.on_main(lambda: _done(out, key))
+    key = key_of(plain(phase), seed, rows.fingerprint, sorted(hashes.items()))
+    done = ranks.on_main(lambda: finished(out, key))
     if done is not None:
-        _load(model, out)
+        load_weights(model, out)
         return TrainResult(done, steps, plan.rows, plan.left_out, time.perf_counter() - started, steps, out / WEIGHTS, ())
     resumed, damaged = ranks.on_main(lambda: newest(out, key))
     first = int(resumed.name.rpartition("-")[2]) if resumed else 0
@@ -180,7 +178,7 @@ def _train(
     if reached < steps:
         raise signals.stop(f"phase {phase.name}: stopped after step {reached:,} of {steps:,}, checkpoint saved")
     metrics = ranks.on_main(trainer.journal.summary)
-    ranks.on_main(lambda: _finish(model, out, key, metrics))
+    ranks.on_main(lambda: finish(model, out, key, metrics))
     if ranks.any_of(signals.received is not None):
         raise signals.stop(f"phase {phase.name}: finished, weights saved")
     return TrainResult(
@@ -270,33 +268,3 @@ def _quiet() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def _hash(*parts: object) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _done(out: Path, key: str) -> dict[str, float] | None:
-    """The metrics of a finished phase whose weights are what its receipt says."""
-    try:
-        receipt = json.loads((out / DONE).read_bytes())
-        if receipt["key"] != key:
-            raise StorageError(
-                f"{out}: holds another phase's work (other rows, options or seed); pass an empty folder or delete it"
-            )
-        return dict(receipt["metrics"]) if receipt["sha256"] == sha256(out / WEIGHTS) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _load(model: PreTrainedModel, out: Path) -> None:
-    from safetensors.torch import load_model
-
-    load_model(model, out / WEIGHTS, device=str(next(model.parameters()).device))
-
-
-def _finish(model: PreTrainedModel, out: Path, key: str, metrics: dict[str, float]) -> None:
-    """Weights, then the receipt, then the checkpoints go."""
-    model.save_pretrained(out, max_shard_size="1TB")
-    write_json(out / DONE, {"key": key, "sha256": sha256(out / WEIGHTS), "metrics": metrics})
-    prune(out, keep=0)
