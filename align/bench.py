@@ -1,6 +1,6 @@
 """Our training step against TRL's, as it comes and tuned: the same rows, weights and order, each in a fresh process.
 
-    python -m align.bench FIGURES.json   # the table of figures that `align bench --json` printed
+python -m align.bench FIGURES.json   # the table of figures that `align bench --json` printed
 """
 
 from __future__ import annotations
@@ -228,7 +228,6 @@ def _figures(raced: Mapping[str, dict[str, Any]], settings: Settings, scenario: 
             "tokens_per_second": tokens / total,
             "mfu": None if peak is None else flops / total / peak,
             "bytes_at_peak": values["bytes_at_peak"],
-            "bytes_over_start": values["bytes_at_peak"] - values["bytes_at_start"],
             "set_up_cpu_seconds": values["set_up_cpu_s"],
             "losses": values["losses"],
         }
@@ -275,7 +274,7 @@ def table(results: Mapping[str, Any]) -> str:
         what = f"{settings['vocabulary']:,} tokens of vocabulary, batch {settings['batch']}"
         what += ", shared prompts" if settings["paired"] else ""
         lines += ["", f"{name}: {what}, {found['tokens_per_step']:.0f} tokens a step, {found['clock']}"]
-        header = ["", "s/step", "rows/s", "tokens/s", "MFU", "peak MB", "over start MB", "ours is", "losses within"]
+        header = ["", "s/step", "rows/s", "tokens/s", "MFU", "peak MB", "ours is", "losses within"]
         rows = []
         for side, values in found["sides"].items():
             mfu = "-" if values["mfu"] is None else f"{values['mfu']:.1%}"
@@ -288,7 +287,6 @@ def table(results: Mapping[str, Any]) -> str:
                     f"{values['tokens_per_second']:.0f}",
                     mfu,
                     f"{values['bytes_at_peak'] / 1e6:,.0f}",
-                    f"{values['bytes_over_start'] / 1e6:,.0f}",
                     f"{found['times_faster'][side]:.2f} x" if other else "",
                     f"{max(found['loss_differences'][side]):.1e}" if other else "",
                 ]

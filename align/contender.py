@@ -286,7 +286,6 @@ class _Meter:
     def __init__(self, settings: Settings, say: Callable[[dict[str, Any]], None], wait: Callable[[], None]) -> None:
         self._settings, self._say, self._wait = settings, say, wait
         self._since = 0.0
-        self._start = 0
 
     def callback(self) -> Any:  # noqa: ANN401 - a TrainerCallback
         from transformers import TrainerCallback
@@ -305,14 +304,12 @@ class _Meter:
     def begin(self) -> None:
         """Before the first step."""
         if self._settings.device == "cpu":
-            self._start = _resident("VmRSS")
-            Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+            Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here, what is held already with it
         else:
             import torch
 
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
-            self._start = torch.cuda.memory_allocated()
         self._wait()
         self._since = self._now()
 
@@ -328,12 +325,12 @@ class _Meter:
         self._since = self._now()
 
     def memory(self) -> dict[str, int]:
-        """Bytes before the first step, and the most while there were steps."""
+        """Most bytes held while there were steps."""
         if self._settings.device == "cpu":
-            return {"bytes_at_start": self._start, "bytes_at_peak": _resident("VmHWM")}
+            return {"bytes_at_peak": _peak_resident()}
         import torch
 
-        return {"bytes_at_start": self._start, "bytes_at_peak": torch.cuda.max_memory_allocated()}
+        return {"bytes_at_peak": torch.cuda.max_memory_allocated()}
 
     def _now(self) -> float:
         """Seconds: of CPU, or of the clock once the GPU is done."""
@@ -345,12 +342,10 @@ class _Meter:
         return time.perf_counter()
 
 
-def _resident(field: str) -> int:
-    """Bytes of this process in memory, now (VmRSS) or at most (VmHWM)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024
-    raise AssertionError(f"no {field}")
+def _peak_resident() -> int:
+    """Most bytes of this process in memory since the peak was last cleared; getrusage cannot clear its own."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def main() -> None:

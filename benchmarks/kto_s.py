@@ -6,6 +6,9 @@ KTO-S differs from KTO only where z > 0. On the example data as they are z stays
 where a completion says little about its prompt, so that mismatched completions gain as the matched ones do: here every
 desirable completion is one of a few stock replies, drawn from the data's own, and 95 % of the rows are desirable. Both
 objectives take the same rows, batches, partners and base model (`builtin:tiny`, seed 0) in each seed.
+
+Two settings stand beside it: 97 % desirable rows with a high beta and replies as they are, where beta*z passes 0.5 in half of
+the steps, and the data as they are, where the two objectives are one.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def test_ours_and_trls_trainers_lose_the_same_step_by_step(tmp_path: Path) -> No
         race(settings(tmp_path / side, side, paired=True), heard.append, lambda: None)
         assert [answer["step"] for answer in heard[1:-1]] == [1, 2, 3]
         found[side] = heard[0] | heard[-1] | {"seconds": [answer["seconds"] for answer in heard[2:-1]]}
-        assert found[side]["bytes_at_peak"] >= found[side]["bytes_at_start"] > 0 and found[side]["flops"][0] > 0
+        assert found[side]["bytes_at_peak"] > 1e8 and found[side]["flops"][0] > 0
     figures = racing._figures(found, settings(tmp_path, ""), racing.SCENARIOS["paired"])
     assert len(set(found["ours"]["losses"])) > 1  # training moves it
     assert all(max(apart) <= 1e-5 for apart in figures["loss_differences"].values())
