@@ -16,6 +16,7 @@ LAZY = {
     "explain": ("curate.commands:explain", "The life of one row, from its file to its pairs."),
     "compare": ("curate.commands:compare", "Two builds side by side, down to the rows whose fate changed."),
     "report": ("curate.commands:report", "Write the report of a dataset again, with texts if asked."),
+    "label": ("curate.labeling.commands:label", "Adapt, measure and weigh labelers; audit the labels of a build."),
     "verify": ("curate.commands:verify", "Check a dataset folder: checksums, laws, pairs, splits."),
     "forget": ("curate.commands:forget", "Remove rows and everything derived from them, for good."),
 }

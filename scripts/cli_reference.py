@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import click
+
 from align.cli import cli as align
 from curate.cli import cli as curate
 
@@ -25,7 +27,21 @@ def reference() -> str:
                 inner = command.make_context(word, [], parent=context, resilient_parsing=True, terminal_width=WIDTH)
                 page = command.get_help(inner)
                 pages.append(f"### {name} {word}\n\n```\n{page}\n```\n")
+                pages += _inner(f"{name} {word}", command, inner)
     return "\n".join(pages)
+
+
+def _inner(path: str, group: click.Command, context: click.Context) -> list[str]:
+    """The pages of a group's own commands."""
+    if not isinstance(group, click.Group):
+        return []
+    pages = []
+    for word in group.list_commands(context):
+        command = group.get_command(context, word)
+        if command is not None:
+            inner = command.make_context(word, [], parent=context, resilient_parsing=True, terminal_width=WIDTH)
+            pages.append(f"#### {path} {word}\n\n```\n{command.get_help(inner)}\n```\n")
+    return pages
 
 
 def main() -> int:

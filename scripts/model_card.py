@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from training_data import PARTS, SETS, WEAK
+from fit_labelers import ERASED
+from training_data import HEAD_ONLY, OWN_PARTS, PARTS, SETS, WEAK
 
 NAMES = ("head", "ngram")
 
@@ -20,10 +21,10 @@ tags: [toxicity, singlish, text-classification]
 # Built-in labelers: `head` and `ngram`
 
 Two small classifiers that give the probability that a text is toxic, as [`policy.yaml`](../../policy.yaml) defines it.
-`head`, one hidden layer over all-MiniLM-L6-v2 vectors, labels data; `ngram`, a logistic model over hashed words, word pairs
-and character n-grams, judges what a model trained on that data says. They learned from rows that share no group (template,
-context, sentence with its rewrites). Written by `make weights`; every number below stands in the weights' metadata, and none
-is typed by hand.
+`head`, one hidden layer over all-MiniLM-L6-v2 vectors beside hashed n-grams and the prompt that a text answers, labels data;
+`ngram`, a logistic model over hashed words, word pairs and character n-grams, judges what a model trained on that data says.
+They learned from rows that share no group (template, context, sentence with its rewrites). Written by `make weights`; every
+number below stands in the weights' metadata, and none is typed by hand.
 
 **Use** them to label and judge short conversational English and Singlish. **Do not use** them to moderate people: they miss
 most abuse that carries no marked word (see HateCheck and DiaSafety below), and a text that quotes or opposes abuse may look
@@ -39,12 +40,16 @@ bucket or vector dimension are.
 """
 
 METHOD = """
-Parts, by hash of the group, per cent: {parts}. A text that two sets share stays in one part. Sentences of `{weak}` carry no
-label: they are weak negatives, without those that a first model, trained on the other sets, scores above .6 ({dropped}).
-`mild_templates` are insults in small words, and the same words in harmless use, written for this project. About half of the
-training texts, toxic and harmless alike, are dressed: a particle appended, words clipped as texters do, a letter masked. For
-`ngram`, particles are no features at all. Davidson and ParaDetox are capped, because Davidson's offensive class (77 %) marks
-dialect as well as abuse.
+Parts, by hash of the group, per cent: {parts} (of `group_templates` {own}). A text that two sets share stays in
+one part. `{head_only}` teach `head` alone. Sentences of `{weak}` carry no label: they are
+weak negatives, without those that a first model, trained on the other sets, scores above .6 ({dropped}).
+`mild_templates` are insults in small words, and the same words in harmless use; `group_templates` say of every group of people
+alike what is contempt, threat or exclusion, and what is praise, denial, quotation or plain fact. Both were written for this
+project, the latter by someone who knows which functions HateCheck tests: read its figures so.
+`profanity` puts severe terms of a published list into a few words of ours. About half of the training texts, toxic and harmless
+alike, are dressed: a particle appended, words clipped as texters do, a letter masked. `head` meets each text plain and dressed
+and pays for a difference; {erased} directions along which particles move a vector are projected out. Particles are no n-grams.
+Davidson and ParaDetox are capped, because Davidson's offensive class (77 %) marks dialect as well as abuse.
 
 Scores are Platt-scaled on the calibration part, both classes weighted alike: a score of .5 means "as likely as not" where half
 of the texts are toxic. The threshold is the least, from .5, at which at most {shares} of the calibration part's plain English,
@@ -85,8 +90,19 @@ def render(facts: Mapping[str, Mapping[str, Any]]) -> str:
     dropped = ", ".join(f"{one['figures']['weak_rows_dropped']} for `{name}`" for name, one in zip(NAMES, both, strict=True))
     shares = " and ".join(f"{one['plain_share']:.0%} (`{name}`)" for name, one in zip(NAMES, both, strict=True))
     parts = ", ".join(f"{name} {share}" for name, share in PARTS.items())
+    own = ", ".join(f"{name} {share}" for name, share in OWN_PARTS.items())
     text = HEADER + "".join(_set_row(name, both) for name in SETS)
-    text += METHOD.format(parts=parts, weak=", ".join(WEAK), dropped=dropped, parts_test=PARTS["test"], shares=shares)
+    weak, test = ", ".join(WEAK), PARTS["test"]
+    text += METHOD.format(
+        parts=parts,
+        own=own,
+        erased=ERASED,
+        weak=weak,
+        head_only="`, `".join(HEAD_ONLY),
+        dropped=dropped,
+        parts_test=test,
+        shares=shares,
+    )
     text += "".join(f"| {label} | {' | '.join(_number(_at(one, path)) for one in both)} |\n" for label, path in OVERALL)
     text += SETS_HEADER
     text += "".join(_figure_row(name, both) for name in sorted(both[0]["figures"]["sets"]))
@@ -116,8 +132,8 @@ def _set_row(name: str, both: list[Mapping[str, Any]]) -> str:
 
 
 def _figure_row(name: str, both: list[Mapping[str, Any]]) -> str:
-    rows = [one["figures"]["sets"][name] for one in both]
-    numbers = " | ".join(_number(row[key]) for row in rows for key in ("roc_auc", "true_positives", "false_positives"))
+    rows = [one["figures"]["sets"].get(name, {}) for one in both]
+    numbers = " | ".join(_number(row.get(key)) for row in rows for key in ("roc_auc", "true_positives", "false_positives"))
     return f"| {name} | {rows[0]['rows']} | {rows[0]['toxic']} | {numbers} |\n"
 
 

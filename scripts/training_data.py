@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import yaml
@@ -23,6 +24,7 @@ from curate.policy import Policy, load_policy
 from curate.schema import digest
 
 PARTS = {"head": 40, "ngram": 40, "calibration": 10, "test": 10}  # per cent of groups
+OWN_PARTS = {"head": 65, "ngram": 20, "calibration": 10, "test": 5}  # of our own templates: each is worth more than its rows
 CAPS = {("davidson", True): 5000, ("paradetox", True): 6000, ("paradetox", False): 9000, ("paradetox_cannot_rewrite", True): 4500}
 """Most rows of a (set, toxic) over all parts: no set may teach its own style as toxicity (Davidson is 83 % toxic)."""
 
@@ -52,10 +54,15 @@ SETS = {
     ),
     "self_instruct": TrainingSet("self_instruct", "Apache-2.0", "Wang et al. 2023, Self-Instruct, ACL"),
     "mild_templates": TrainingSet("", "CC0-1.0", "written for this project: scripts/mild_templates.yaml"),
+    "group_templates": TrainingSet("", "CC0-1.0", "written for this project: scripts/group_templates.yaml"),
+    "profanity": TrainingSet("lexicon_surge_profanity", "MIT", "Surge AI 2021, profanity list, in carriers of our own"),
 }
+HEAD_ONLY = ("group_templates", "profanity")
+OWN = "group template "
 WEAK = ("singlish_treebank",)
-TEMPLATES = Path(__file__).with_name("mild_templates.yaml")
-RENDERINGS = 40
+RENDERINGS = {"mild_templates": 40, "group_templates": 25}
+SEVERE = 2.0  # of 3: from here on a term of the profanity list abuses whoever it is said to
+CARRIERS = ("you {}", "you are such a {}", "what a {} you are", "all these {}", "{}", "go away, {}", "typical {} talk")
 
 
 def load(data: Path) -> pl.DataFrame:
@@ -65,12 +72,13 @@ def load(data: Path) -> pl.DataFrame:
         data: folder that holds the sets' folders.
 
     Returns:
-        `set`, `text`, `toxic` (Boolean), `category`, `share` (of votes that say toxic, null without), `group`, `part`.
+        `set`, `text`, `toxic` (Boolean), `category`, `share` (of votes that say toxic, null without), `group`, `prompt` (what the
+        text answers, null where that is not known), `kind` (a set's own name for what a row tests), `part`.
     """
     policy = load_policy()
     rows = [
-        row
-        for read in (_davidson, _surge, _toxigen, _paradetox, _diasafety, _spans, _hatecheck, _benign, _mild)
+        (*row, *(None,) * (8 - len(row)))
+        for read in (_davidson, _surge, _toxigen, _paradetox, _diasafety, _spans, _hatecheck, _benign, _templates, _profanity)
         for row in read(data, policy)
     ]
     schema = {
@@ -80,6 +88,8 @@ def load(data: Path) -> pl.DataFrame:
         "category": pl.String,
         "share": pl.Float64,
         "group": pl.String,
+        "prompt": pl.String,
+        "kind": pl.String,
     }
     frame = pl.DataFrame(rows, schema=schema, orient="row").filter(pl.col("text").str.len_chars().is_between(2, 1000))
     frame = frame.with_columns(
@@ -96,7 +106,7 @@ def load(data: Path) -> pl.DataFrame:
 def part_of(group: str) -> str:
     """The part that a group belongs to."""
     at = int(digest("builtin labelers", group), 16) % 100
-    for name, share in PARTS.items():
+    for name, share in (OWN_PARTS if group.startswith(OWN) else PARTS).items():
         if at < share:
             return name
         at -= share
@@ -118,7 +128,7 @@ def _purge(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.filter(pl.col("rank") == pl.col("rank").min().over("key")).drop("key", "rank")
 
 
-Row = tuple[str, str, bool, "str | None", "float | None", str]
+Row = tuple[Any, ...]  # in the order of `load`'s columns; what is missing at the end is null
 
 
 def _davidson(data: Path, policy: Policy) -> Iterator[Row]:
@@ -159,7 +169,8 @@ def _diasafety(data: Path, policy: Policy) -> Iterator[Row]:
         for fields in json.loads(_bytes(data / "diasafety_dev" / name)):
             label = policy.label_record("diasafety", fields)
             if label.toxic is not None:
-                yield "diasafety", fields["response"], label.toxic, fields["category"], None, key(fields["context"])
+                category, asked = fields["category"], fields["context"]
+                yield "diasafety", fields["response"], label.toxic, label.category, None, key(asked), asked, category
 
 
 def _spans(data: Path, policy: Policy) -> Iterator[Row]:
@@ -180,7 +191,8 @@ def _hatecheck(data: Path, policy: Policy) -> Iterator[Row]:
     for fields in _csv(data / "hatecheck_dev/hatecheck_dev.csv"):
         label = policy.label_record("hatecheck", fields)
         if label.toxic is not None:
-            yield "hatecheck", fields["test_case"], label.toxic, label.category, None, f"hatecheck template {fields['templ_id']}"
+            group = f"hatecheck template {fields['templ_id']}"
+            yield "hatecheck", fields["test_case"], label.toxic, label.category, None, group, None, fields["functionality"]
 
 
 def _benign(data: Path, policy: Policy) -> Iterator[Row]:
@@ -206,15 +218,29 @@ def _bytes(path: Path) -> bytes:
     return gzip.decompress(data) if path.suffix == ".gz" else data
 
 
-def _mild(data: Path, policy: Policy) -> Iterator[Row]:
-    """Our own templates, each rendered RENDERINGS times; the group is the template."""
+def _templates(data: Path, policy: Policy) -> Iterator[Row]:
+    """Our own templates, each rendered a number of times; the group is the template."""
     del data, policy
-    page = yaml.safe_load(TEMPLATES.read_text(encoding="utf-8"))
-    for side, toxic in (("toxic", True), ("harmless", False)):
-        for template in page[side]:
-            rng = random.Random(digest("mild template", template))  # noqa: S311 - not for secrets
-            for text in sorted({_render(template, page["slots"], rng) for _ in range(RENDERINGS)}):
-                yield "mild_templates", text, toxic, "insults" if toxic else None, None, f"mild template {template}"
+    for name in ("mild_templates", "group_templates"):
+        page = yaml.safe_load(Path(__file__).with_name(f"{name}.yaml").read_text(encoding="utf-8"))
+        insult = "insults" if name == "mild_templates" else "hateful"
+        for side, category in (("toxic", insult), ("toxic_persons", "insults"), ("harmless", None)):
+            for template in page.get(side, ()):
+                rng = random.Random(digest("mild template", template))  # noqa: S311 - not for secrets
+                for text in sorted({_render(template, page["slots"], rng) for _ in range(RENDERINGS[name])}):
+                    group = f"{name.removesuffix('s').replace('_', ' ')} {template}"
+                    yield name, text, category is not None, category, None, group
+
+
+def _profanity(data: Path, policy: Policy) -> Iterator[Row]:
+    """Severe terms of the profanity list, each said to somebody in a few of our words; the group is the term."""
+    del policy
+    for fields in _csv(data / "lexicon_surge_profanity/profanity_en.csv"):
+        if float(fields["severity_rating"]) >= SEVERE:
+            rng = random.Random(digest("profanity", fields["text"]))  # noqa: S311 - not for secrets
+            for carrier in rng.sample(CARRIERS, 2):
+                category = "hateful" if "slur" in fields["category_1"] else "insults"
+                yield "profanity", carrier.format(fields["text"]), True, category, None, key(fields["text"])
 
 
 def _render(template: str, slots: dict[str, list[str]], rng: random.Random) -> str:

@@ -44,7 +44,7 @@ def test_a_votes_tie_abstains_even_without_a_band() -> None:
 
 
 def test_a_row_without_any_score_stays_undecided() -> None:
-    assert Consensus()(_rows((None, None, None))).row(0) == (None, None, None, None)
+    assert Consensus()(_rows((None, None, None))).row(0) == (None, None, None, None, "no labeler has a score")
 
 
 def test_the_order_of_labelers_decides() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from time import process_time
 
@@ -81,20 +82,31 @@ def test_scores_are_probabilities_and_nothing_to_read_abstains(name: str) -> Non
     assert LABELERS[name].score([]).shape == (0,)
 
 
-def test_head_as_a_stage_gives_what_it_gives_for_texts() -> None:
+def _vectors(texts: Sequence[str], prompts: Sequence[str]) -> pl.DataFrame:
+    made = {"vector": encoder(ENCODER).encode(texts), "prompt_vector": encoder(ENCODER).encode(prompts)}
+    columns = {name: pl.Series(one, dtype=pl.Array(pl.Float32, one.shape[1])) for name, one in made.items()}
+    return pl.DataFrame({"completion": list(texts)} | columns)
+
+
+def test_head_as_a_stage_gives_what_it_gives_for_texts_that_answer_nothing() -> None:
     texts = [*HARMLESS, *INSULTS, ""]
-    vectors = encoder(ENCODER).encode(texts)
-    rows = pl.DataFrame({"vector": pl.Series(vectors, dtype=pl.Array(pl.Float32, vectors.shape[1]))})
-    scores = Head()(rows)
+    scores = Head()(_vectors(texts, [""] * len(texts)))
     assert dict(scores.schema) == Head().writes
     np.testing.assert_array_equal(scores["score_head"].fill_null(float("nan")).to_numpy(), Head().score(texts))
-    assert Head()(rows.head(0)).height == 0
+    assert Head()(_vectors(texts, [""] * len(texts)).head(0)).height == 0
+
+
+def test_head_reads_what_a_text_answers() -> None:
+    asked = Head()(
+        _vectors(["Yes, I think so too."] * 2, ["All my neighbours are useless idiots, right?", "Is the library open?"])
+    )
+    assert asked["score_head"][0] > asked["score_head"][1]
 
 
 def test_head_refuses_vectors_of_another_encoder() -> None:
-    rows = pl.DataFrame({"vector": pl.Series(np.ones((2, 8), np.float32), dtype=pl.Array(pl.Float32, 8))})
+    vectors = pl.Series(np.ones((2, 8), np.float32), dtype=pl.Array(pl.Float32, 8))
     with pytest.raises(RecipeError, match="8"):
-        Head()(rows)
+        Head()(pl.DataFrame({"completion": ["a", "b"], "vector": vectors, "prompt_vector": vectors}))
 
 
 def test_ngram_as_a_stage_abstains_with_null() -> None:

@@ -1,0 +1,184 @@
+"""Audit a finished build: which rows people should label next, which labels look wrong, and how good the labels are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from curate.errors import DataError
+from curate.formats import read_manifest, read_output
+from curate.labelers import LABELERS
+from curate.labeling.measures import wilson
+from curate.schema import digest
+from curate.store import write_bytes
+
+READ = ("id", "toxic", "toxicity", "disagreement", "evidence", "stage", "reason")
+ENDED = pl.col("reason").is_null() | (
+    pl.col("stage") == "compose"
+)  # no stage dropped it; it may be in no output, as undecided rows are
+ANSWERS = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False}
+QUEUES = ("random", "uncertain", "disagreement", "suspect")
+Floats = NDArray[np.float64]
+
+
+def draw(rows: pl.DataFrame, count: int, seed: int) -> pl.DataFrame:
+    """Rows worth a person's look, in four queues; a row stands in one.
+
+    `random` is a uniform sample of the decided rows, drawn by a keyed hash: the only queue that precision and recall may be
+    estimated from. `uncertain` holds undecided rows, nearest to .5 first; `disagreement` those that labelers differ on most;
+    `suspect` labels that came with the data and that the machines contradict (see `suspect_labels`).
+
+    Args:
+        rows: the corpus of a build: `id`, `toxic`, `toxicity`, `disagreement`, `evidence`, `stage`, `reason`.
+        count: rows in each queue, as far as there are.
+        seed: of the random queue.
+
+    Returns:
+        `id`, `queue`, `place`.
+    """
+    kept = rows.filter(ENDED)
+    decided = kept.filter(pl.col("toxic").is_not_null())
+    order = pl.Series([digest("audit", str(seed), one) for one in decided["id"]], dtype=pl.String)
+    undecided = kept.filter(pl.col("toxic").is_null(), pl.col("toxicity").is_not_null())
+    doubtful = kept.filter(pl.col("evidence") == "machine", pl.col("disagreement").is_not_null())
+    chosen = {
+        "random": decided.with_columns(order=order).sort("order"),
+        "suspect": suspect_labels(kept),
+        "uncertain": undecided.with_columns(far=(pl.col("toxicity") - 0.5).abs()).sort("far", "id"),
+        "disagreement": doubtful.sort("disagreement", "id", descending=[True, False]),
+    }
+    taken: set[str] = set()
+    queues = []
+    for name, candidates in chosen.items():
+        ids = [one for one in candidates["id"] if one not in taken][:count]
+        taken |= set(ids)
+        queues.append(pl.DataFrame({"id": ids, "queue": name, "place": range(len(ids))}, schema=DRAWN))
+    return pl.concat(queues)
+
+
+DRAWN = {"id": pl.String, "queue": pl.String, "place": pl.UInt32}
+
+
+def suspect_labels(rows: pl.DataFrame) -> pl.DataFrame:
+    """Labels that came with the data and that the machine score contradicts as confidently as it confirms labels elsewhere.
+
+    A row labelled harmless is suspect when its score is at least the mean score of rows labelled toxic, and the other way
+    round; the widest contradiction comes first.
+
+    Args:
+        rows: `id`, `toxic`, `evidence`, and `machine`, the mean of the machines' scores (made from `score_*` where absent).
+
+    Source: Northcutt, Jiang & Chuang (2021), Confident Learning: Estimating Uncertainty in Dataset Labels.
+    """
+    rows = rows if "machine" in rows.columns else rows.with_columns(machine=_machine(rows))
+    known = rows.filter(
+        pl.col("evidence").is_in(["human", "votes"]), pl.col("toxic").is_not_null(), pl.col("machine").is_not_null()
+    )
+    usual = {side: known.filter(pl.col("toxic") == side)["machine"].mean() for side in (True, False)}
+    if usual[True] is None or usual[False] is None:
+        return known.clear()
+    machine, toxic = pl.col("machine"), pl.col("toxic")
+    wrong = (toxic & (machine <= usual[False])) | (~toxic & (machine >= usual[True]))
+    far = (machine - toxic.cast(pl.Float64)).abs()
+    return known.filter(wrong).with_columns(far=far).sort("far", "id", descending=[True, False])
+
+
+def _machine_columns(rows: pl.DataFrame) -> list[str]:
+    return [name for name in rows.columns if name.startswith("score_") and name != "score_column"]
+
+
+def _machine(rows: pl.DataFrame) -> pl.Expr:
+    names = _machine_columns(rows)
+    return pl.mean_horizontal(names).cast(pl.Float64) if names else pl.lit(None, pl.Float64)
+
+
+def estimate(rows: pl.DataFrame, drawn: pl.DataFrame, truth: pl.DataFrame) -> dict[str, Any]:
+    """Precision and recall of the build's toxic side, from what people said of the random queue.
+
+    Args:
+        rows: the corpus of a build.
+        drawn: what `draw` gave.
+        truth: `id`, `toxic`: what people said.
+
+    Returns:
+        Rows that count, and (share, low, high) of: accuracy; precision; recall; each an exact count and Wilson's interval.
+
+    Raises:
+        DataError: nobody labelled a row of the random queue.
+    """
+    sample = drawn.filter(pl.col("queue") == "random").join(truth.rename({"toxic": "truth"}), on="id")
+    sample = sample.filter(pl.col("truth").is_not_null()).join(rows.select("id", "toxic"), on="id")
+    if not sample.height:
+        raise DataError("no row of the random queue has a label yet; label some of them (column 'toxic') and run this again")
+    said, true = sample["toxic"].to_numpy().astype(bool), sample["truth"].to_numpy().astype(bool)
+    counts = {
+        "accuracy": (int((said == true).sum()), len(said)),
+        "precision": (int((said & true).sum()), int(said.sum())),
+        "recall": (int((said & true).sum()), int(true.sum())),
+    }
+    return {"rows": len(said)} | {
+        name: (right / of if of else float("nan"), *wilson(right, of)) for name, (right, of) in counts.items()
+    }
+
+
+def corpus(folder: Path) -> pl.DataFrame:
+    """What the audit reads of a dataset folder's corpus: labels, what they rest on, and the score of every labeler that ran.
+
+    Raises:
+        DataError: not a dataset folder.
+    """
+    manifest = read_manifest(folder)
+    ran = [name for stage in manifest["recipe"]["stages"] for name in stage]
+    scores = [f"score_{name}" for name in ran if name in LABELERS and name != "consensus"]
+    return read_output(folder, manifest, "corpus/", [*READ, *scores])
+
+
+def machines(rows: pl.DataFrame) -> tuple[dict[str, Floats], Floats]:
+    """Scores of every machine labeler, by name, and what people said (1, 0 or NaN), of the kept rows."""
+    kept = rows.filter(ENDED)
+    names = _machine_columns(kept)
+    said = pl.col("evidence").is_in(["human", "votes"])
+    truth = kept.select(pl.when(said).then(pl.col("toxic").cast(pl.Float64)).fill_null(float("nan"))).to_series().to_numpy()
+    scores = {name.removeprefix("score_"): kept[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in names}
+    return scores, truth
+
+
+def run(folder: Path, out: Path, count: int, seed: int) -> list[str]:
+    """Draw rows into a CSV of ids, or, where that stands with labels filled in, estimate from them; lines to print.
+
+    Raises:
+        DataError: not a dataset folder; a file that is not what an earlier audit wrote; an unknown label.
+    """
+    rows = corpus(folder)
+    if not out.exists():
+        drawn = draw(rows, count, seed).with_columns(toxic=pl.lit(""))
+        write_bytes(out, drawn.write_csv().encode())
+        sizes = dict(drawn["queue"].value_counts().iter_rows())
+        said = ", ".join(f"{name} {sizes.get(name, 0)}" for name in QUEUES)
+        return [f"{out}: {drawn.height} rows to label ({said}); fill its column 'toxic' with yes or no, then run this again"]
+    try:
+        drawn = pl.read_csv(out, infer_schema=False)
+        filled = drawn.select("id", "queue", toxic=pl.col("toxic").fill_null("").str.strip_chars().str.to_lowercase())
+    except pl.exceptions.PolarsError:
+        raise DataError(f"{out}: not what `curate label audit` wrote; name a new file") from None
+    odd = sorted(set(filled["toxic"]) - {*ANSWERS, ""})
+    if odd:
+        raise DataError(f"{out}: column 'toxic' must be yes or no, found {odd[0]!r}")
+    truth = filled.filter(pl.col("toxic") != "").select("id", pl.col("toxic").replace_strict(ANSWERS, return_dtype=pl.Boolean))
+    return describe(estimate(rows, filled.select("id", "queue"), truth))
+
+
+def describe(found: Mapping[str, Any]) -> list[str]:
+    """An estimate as plain lines."""
+    said = [f"{found['rows']} rows of the random queue have a label"]
+    for name in ("accuracy", "precision", "recall"):
+        share, low, high = found[name]
+        said.append(
+            f"{name} of the toxic side: {share:.3f} [{low:.3f}, {high:.3f}]".replace("accuracy of the toxic side", "accuracy")
+        )
+    return said

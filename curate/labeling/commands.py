@@ -1,0 +1,134 @@
+"""`curate label`: adapt the head to a variety, measure labelers, weigh them, and choose rows for people to label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from curate.command import LazyGroup
+
+FILE = click.Path(path_type=Path)
+LAZY = {
+    "fit": ("curate.labeling.commands:fit", "Adapt the general head to a variety from labelled texts."),
+    "eval": ("curate.labeling.commands:evaluate", "How good a labeler is on labelled texts."),
+    "weigh": ("curate.labeling.commands:weigh", "How far each labeler of a build is to be believed."),
+    "audit": ("curate.labeling.commands:audit", "Rows worth labelling next; precision and recall of a build."),
+}
+SIZES = (50, 100, 200, 400, 800)
+
+
+@click.group(name="label", cls=LazyGroup, lazy=LAZY)
+def label() -> None:
+    """Labels: adapt a labeler, measure it, weigh several, audit a build."""
+
+
+def _data(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--group", help="Column of templates or threads that stay together.  [default: found by name]"),
+        click.option("--label", "label_column", default="toxic", show_default=True, help="Column of labels, read by the policy."),
+        click.option("--text", "text_column", default="text", show_default=True, help="Column of texts."),
+        click.option("--data", required=True, type=FILE, help="Labelled texts: .parquet, .csv, .tsv or .jsonl."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_data
+@click.option("--variety", required=True, help="What the texts are written in; recorded in the file and its card.")
+@click.option("--out", required=True, type=FILE, help="The .safetensors file to write; its card lands beside it.")
+@click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True, help="How often the learning curve is drawn.")
+def fit(data: Path, text_column: str, label_column: str, group: str | None, variety: str, out: Path, seeds: int) -> None:
+    """Adapt the general head to a variety from labelled texts.
+
+    Trains on top of the general head, cross-validated by template or thread, with a learning curve over the number of texts. A
+    recipe uses the result with `head: {weights: FILE}`.
+    """
+    from curate.labeling.adapt import adapt
+    from curate.labeling.labelled import read_labelled
+
+    rows = read_labelled(data, text_column, label_column, group)
+    for line in adapt(rows, variety, out, SIZES, seeds):
+        click.echo(line)
+
+
+@click.command()
+@_data
+@click.option("--labeler", default="head", show_default=True, help="Recipe word of a labeler that judges texts by themselves.")
+@click.option("--weights", type=FILE, help="For head: a file that `curate label fit` made.")
+@click.option("--by", multiple=True, help="Column to break figures down by: category, functionality, target; repeatable.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def evaluate(
+    data: Path,
+    text_column: str,
+    label_column: str,
+    group: str | None,
+    labeler: str,
+    weights: Path | None,
+    by: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """How good a labeler is on labelled texts, with bootstrap intervals that resample whole groups.
+
+    ROC-AUC, PR-AUC, F1 at the labeler's threshold, calibration error, and what abstaining would save.
+    """
+    import json
+
+    import numpy as np
+
+    from curate.errors import DataError
+    from curate.labelers import LABELERS
+    from curate.labeling.evaluate import evaluate as measure
+    from curate.labeling.evaluate import lines
+    from curate.labeling.labelled import read_labelled
+    from curate.recipe import choose
+
+    rows = read_labelled(data, text_column, label_column, group)
+    for column in by:
+        if column not in rows.columns:
+            raise DataError(f"{data}: no column {column!r} to break down by; there are: {', '.join(rows.columns)}")
+    chosen = choose(LABELERS, {labeler: {"weights": weights}} if weights else labeler, "--labeler", "labeler")
+    if not hasattr(chosen, "score"):
+        raise DataError(f"--labeler {labeler}: does not judge texts by themselves; try head or ngram")
+    scores = chosen.score(rows["text"].to_list())
+    page = measure(rows, scores.astype(np.float64), chosen.threshold, by)
+    click.echo(json.dumps(page, indent=1) if as_json else "\n".join(lines(page)))
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=FILE)
+@click.option("--out", required=True, type=FILE, help="JSON file for `consensus: {reliability: FILE}`.")
+def weigh(folder: Path, out: Path) -> None:
+    """How far each labeler of a finished build is to be believed.
+
+    Measured against the labels that came with the data where there are enough, else by how at least three labelers agree.
+    """
+    from curate.labeling.audit import corpus, machines
+    from curate.labeling.weigh import weigh as measure
+    from curate.store import write_text
+
+    rows = corpus(folder)
+    found = measure(*machines(rows))
+    write_text(out, found.to_json())
+    click.echo(f"{out}: by {found.basis}, {found.rows:,} rows")
+    for name, one in sorted(found.labelers.items()):
+        click.echo(f"  {name}: weight {one.weight:.2f}, slope {one.slope:.2f}, intercept {one.intercept:+.2f}")
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=FILE)
+@click.option("--out", required=True, type=FILE, help="CSV of ids to label: fill its column `toxic` with yes or no.")
+@click.option("--count", type=click.IntRange(min=1), default=100, show_default=True, help="Rows in each queue.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the random queue.")
+def audit(folder: Path, out: Path, count: int, seed: int) -> None:
+    """Rows of a finished build that are worth labelling next; once some are labelled, precision and recall.
+
+    Writes ids only (`curate explain DIR ID --show-text` shows a row): a random queue, undecided rows, rows that labelers differ
+    on, and labels that look wrong. Run again with the filled file, it estimates from the random queue how good the labels are.
+    """
+    from curate.labeling.audit import run
+
+    for line in run(folder, out, count, seed):
+        click.echo(line)

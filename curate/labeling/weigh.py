@@ -1,0 +1,123 @@
+"""Measure how reliable each labeler is: against labelled rows where there are enough, else by how the labelers agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import DataError
+from curate.labelers.reliability import Labeler, Reliability, log_odds
+from curate.labeling.measures import platt
+
+Floats = NDArray[np.float64]
+
+LEAST = 50  # labelled rows of either kind from which on a calibration is worth more than none
+LEAST_WEIGHT = 0.02  # a labeler that adds nothing to the others is still heard where it is the only one to speak
+ROUNDS, CLOSE = 200, 1e-8
+PRIOR = 1.0  # votes of each kind that every labeler is taken to have cast rightly and wrongly beforehand
+
+
+def weigh(scores: Mapping[str, Floats], truth: Floats) -> Reliability:
+    """Reliabilities of labelers.
+
+    Args:
+        scores: of each labeler, shape (n,), in [0, 1], NaN where it abstained.
+        truth: 1 toxic, 0 harmless, NaN unknown; shape (n,).
+
+    Raises:
+        DataError: too few labelled rows, and too few labelers to do without.
+    """
+    known = ~np.isnan(truth)
+    toxic = truth == 1
+    if min((known & toxic).sum(), (known & ~toxic).sum()) >= LEAST:
+        return _by_labels({name: one[known] for name, one in scores.items()}, toxic[known])
+    if len(scores) < 3:
+        raise DataError(
+            f"{int(known.sum())} labelled rows and {len(scores)} labelers: too few to tell who is right; "
+            f"label {LEAST} rows of either kind, or run three labelers"
+        )
+    return _by_agreement(scores)
+
+
+def _by_labels(scores: Mapping[str, Floats], toxic: NDArray[np.bool_]) -> Reliability:
+    """Platt for each, both kinds of rows weighted alike; then one logistic model over what they say, weights above zero."""
+    found, inputs = {}, []
+    for name, one in scores.items():
+        there = ~np.isnan(one)
+        if min(toxic[there].sum(), (~toxic[there]).sum()) < LEAST:
+            continue
+        slope, intercept = platt(log_odds(one[there]), toxic[there], balanced=True)
+        column = np.zeros(len(one))
+        column[there] = slope * log_odds(one[there]) + intercept
+        found[name] = (slope, intercept)
+        inputs.append(column)
+    weights = _positive(np.stack(inputs, axis=1), toxic)
+    labelers = {
+        name: Labeler(round(slope, 6), round(intercept, 6), round(max(float(weight), LEAST_WEIGHT), 6))
+        for (name, (slope, intercept)), weight in zip(found.items(), weights, strict=True)
+    }
+    return Reliability(labelers, "labels", len(toxic))
+
+
+def _positive(inputs: Floats, toxic: NDArray[np.bool_]) -> Floats:
+    """Weights, none below zero, of a balanced logistic model without a constant, shape (n, k) to (k,)."""
+    from scipy.optimize import minimize
+
+    share = np.where(toxic, 0.5 / toxic.sum(), 0.5 / (~toxic).sum())
+    sign = np.where(toxic, 1.0, -1.0)
+
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        margin = sign * (inputs @ weights)
+        slope = -share * sign / (1.0 + np.exp(np.clip(margin, -500, 500)))
+        return float((share * np.logaddexp(0.0, -margin)).sum()), inputs.T @ slope
+
+    start = np.full(inputs.shape[1], 1.0 / inputs.shape[1])
+    return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(start)).x) + 1e-9
+
+
+def _by_agreement(scores: Mapping[str, Floats]) -> Reliability:
+    """By votes alone: each labeler's hit and false-alarm rates that explain best how they agree; scores by rank."""
+    values = np.stack(list(scores.values()), axis=1)
+    votes = np.where(np.isnan(values), np.nan, values >= 0.5)
+    share, hits, alarms, _ = dawid_skene(votes)
+    trust = np.log(hits / (1 - hits)) / 2 + np.log((1 - alarms) / alarms) / 2
+    total = float(np.maximum(trust, 1e-6).sum())  # shares of one voice: how far the labelers repeat each other is not known
+    labelers = {}
+    for at, name in enumerate(scores):
+        there = values[~np.isnan(values[:, at]), at]
+        middle = float(log_odds(np.quantile(there, [1 - share]))[0])
+        labelers[name] = Labeler(1.0, round(-middle, 6), round(max(float(trust[at]) / total, LEAST_WEIGHT), 6))
+    return Reliability(labelers, "agreement", len(values))
+
+
+def dawid_skene(votes: Floats) -> tuple[float, Floats, Floats, Floats]:
+    """Who is right when nobody knows: expectation maximisation over two-sided votes.
+
+    Args:
+        votes: shape (n, k): 1 toxic, 0 harmless, NaN no vote.
+
+    Returns:
+        The share of toxic rows, each labeler's chance to call a toxic row toxic, and to call a harmless row toxic, both
+        shape (k,), and the probability that each row is toxic, shape (n,).
+
+    Source: Dawid & Skene (1979), Maximum Likelihood Estimation of Observer Error-Rates Using the EM Algorithm.
+    """
+    cast = ~np.isnan(votes)
+    yes = np.nan_to_num(votes)
+    toxic = np.where(cast.any(axis=1), yes.sum(axis=1) / np.maximum(cast.sum(axis=1), 1), 0.5)  # start: the majority
+    for _ in range(ROUNDS):
+        share = float(np.clip(toxic.mean(), 1e-3, 1 - 1e-3))
+        rates = []
+        for weight, right in ((toxic, 1.0), (1 - toxic, 0.0)):
+            seen = weight @ cast
+            rates.append((weight @ (yes * cast) + PRIOR * (1 + right)) / (seen + PRIOR * 3))
+        hits, alarms = rates
+        odds = np.log(share / (1 - share)) + (
+            cast * (yes * np.log(hits / alarms) + (1 - yes) * np.log((1 - hits) / (1 - alarms)))
+        ).sum(axis=1)
+        before, toxic = toxic, 1.0 / (1.0 + np.exp(-odds))
+        if np.abs(before - toxic).max() < CLOSE:
+            break
+    return share, hits, alarms, toxic

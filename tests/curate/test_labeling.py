@@ -1,0 +1,211 @@
+"""Measures worked by hand, labelers weighed with and without truth, a head adapted to a variety, and an audit of a build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from curate.command import LazyGroup
+from curate.errors import DataError, StorageError
+from curate.labelers import Consensus, Head
+from curate.labelers.reliability import Labeler, Reliability, load_reliability
+from curate.labeling.audit import describe, draw, estimate, suspect_labels
+from curate.labeling.fit import folds
+from curate.labeling.labelled import read_labelled
+from curate.labeling.measures import calibration_error, errors_cut, f1, interval, pr_auc, roc_auc, wilson
+from curate.labeling.weigh import dawid_skene, weigh
+
+SCORES = np.array([0.1, 0.4, 0.4, 0.9])
+TOXIC = np.array([False, True, False, True])
+
+
+def test_measures_are_what_they_are_worked_by_hand() -> None:
+    assert roc_auc(SCORES, TOXIC) == pytest.approx(3.5 / 4)
+    assert pr_auc(SCORES, TOXIC) == pytest.approx((1 + 2 / 3) / 2)
+    assert f1(SCORES >= 0.4, TOXIC) == pytest.approx(0.8)
+    assert calibration_error(np.array([0.25] * 4), TOXIC, bins=1) == pytest.approx(0.25)
+    assert errors_cut(np.array([0.5, 0.9, 0.9, 0.9, 0.1]), np.array([False, True, True, True, False])) == 1.0
+    assert np.isnan(roc_auc(SCORES, np.zeros(4, bool)))
+
+
+def test_measures_agree_with_scikit_learn() -> None:
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    rng = np.random.default_rng(0)
+    toxic, scores = rng.random(300) < 0.3, np.round(rng.random(300), 2)
+    assert roc_auc(scores, toxic) == pytest.approx(roc_auc_score(toxic, scores))
+    assert pr_auc(scores, toxic) == pytest.approx(average_precision_score(toxic, scores))
+
+
+def test_an_interval_resamples_groups_not_rows() -> None:
+    rng = np.random.default_rng(1)
+    values = np.repeat(rng.random(10), 50)
+    rows, groups = [str(at) for at in range(500)], [str(at // 50) for at in range(500)]
+
+    def mean(weight: np.ndarray) -> float:
+        return float((weight * values).sum() / weight.sum())
+
+    def wide(ends: tuple[float, float]) -> float:
+        return ends[1] - ends[0]
+
+    assert wide(interval(mean, groups)) > 3 * wide(interval(mean, rows))
+    assert wilson(0, 0) == (0.0, 1.0)
+    assert wilson(8, 10) == pytest.approx((0.490, 0.943), abs=1e-3)
+
+
+def test_no_group_stands_on_both_sides_of_a_fold() -> None:
+    groups = [f"g{at % 17}" for at in range(200)]
+    seen = []
+    for train, test in folds(groups, seed=3):
+        assert not {groups[at] for at in train} & {groups[at] for at in test}
+        seen += test.tolist()
+    assert sorted(seen) == list(range(200))
+
+
+def _votes(rng: np.random.Generator, truth: np.ndarray, right: float) -> np.ndarray:
+    return np.where(rng.random(len(truth)) < right, truth, ~truth).astype(float)
+
+
+def test_dawid_skene_finds_who_is_right_without_knowing_the_truth() -> None:
+    rng = np.random.default_rng(2)
+    truth = rng.random(3000) < 0.3
+    votes = np.stack([_votes(rng, truth, right) for right in (0.9, 0.8, 0.6)], axis=1)
+    votes[rng.random(votes.shape) < 0.2] = np.nan
+    share, hits, alarms, toxic = dawid_skene(votes)
+    assert share == pytest.approx(0.3, abs=0.05)
+    assert hits == pytest.approx([0.9, 0.8, 0.6], abs=0.06)
+    assert alarms == pytest.approx([0.1, 0.2, 0.4], abs=0.06)
+    assert ((toxic > 0.5) == truth).mean() > 0.87
+
+
+def test_a_better_labeler_weighs_more_by_labels_and_by_agreement() -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.random(2000) < 0.5
+    scores = {name: np.clip(_votes(rng, truth, right) * 0.8 + 0.1, 0, 1) for name, right in (("a", 0.95), ("b", 0.8), ("c", 0.6))}
+    by_labels = weigh(scores, truth.astype(float))
+    by_agreement = weigh(scores, np.full(2000, np.nan))
+    assert (by_labels.basis, by_agreement.basis) == ("labels", "agreement")
+    for found in (by_labels, by_agreement):
+        voices = [found.labelers[name].slope * found.labelers[name].weight for name in "abc"]
+        assert voices == sorted(voices, reverse=True) and voices[0] > 2 * voices[2]
+    with pytest.raises(DataError, match="too few"):
+        weigh({"a": scores["a"]}, np.full(2000, np.nan))
+
+
+def test_a_pool_adds_up_log_odds_by_weight_and_takes_who_speaks_alone_at_their_word() -> None:
+    known = Reliability({"a": Labeler(weight=1.0), "b": Labeler(weight=0.5)}, "labels", 100)
+    pooled = known.pool({"a": pl.Series([0.9, None, None, 0.9]), "b": pl.Series([0.5, 0.2, None, 0.9])}, 4)
+    assert pooled.to_list()[2] is None
+    assert [pooled[0], pooled[1], pooled[3]] == pytest.approx([0.9, 0.2, 1 / (1 + 9**-1.5)], abs=1e-4)
+
+
+def test_the_consensus_says_why_and_marks_the_unmeasured() -> None:
+    rows = pl.DataFrame(
+        {"evidence": ["human", None, None, None], "score_column": [1.0, None, None, 0.5], "score_other": [0.1, 0.9, None, 0.9]},
+        schema={"evidence": pl.String, "score_column": pl.Float32, "score_other": pl.Float32},
+    )
+    why = Consensus(labelers=("column", "other"))(rows)["why"].to_list()
+    assert why == ["people said 1.0", "other (unmeasured) 0.9", "no labeler has a score", "votes are tied"]
+
+
+def test_reliabilities_survive_their_file(tmp_path: Path) -> None:
+    found = Reliability({"a": Labeler(1.5, -0.25, 1.0)}, "labels", 321)
+    (tmp_path / "r.json").write_text(found.to_json(), encoding="utf-8")
+    assert load_reliability(tmp_path / "r.json") == found
+    assert Consensus(reliability=tmp_path / "r.json").models == (found.hash,)
+    (tmp_path / "no.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(StorageError, match="curate label weigh"):
+        load_reliability(tmp_path / "no.json")
+
+
+GOOD = ("The {} at the corner is nice", "Thanks for the {} yesterday", "Where can I buy a {} here", "My {} came late again")
+BAD = ("You are a useless {}", "Nobody likes your stupid {}", "What an idiot with a {}", "Shut up about your {}, fool")
+THINGS = ("kopi", "bus", "phone", "durian", "laptop", "lift", "form", "ticket")
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("labelled") / "texts.csv"
+    lines = [(line.format(thing), side, line) for side, some in (("yes", BAD), ("no", GOOD)) for line in some for thing in THINGS]
+    pl.DataFrame(lines, schema=["text", "toxic", "template"], orient="row").write_csv(path)
+    return path
+
+
+def test_labels_are_read_by_the_policy_and_one_sided_files_are_refused(labelled: Path, tmp_path: Path) -> None:
+    rows = read_labelled(labelled, "text", "toxic")
+    assert (rows.height, rows["toxic"].sum(), rows["group"].n_unique()) == (64, 32, 8)
+    with pytest.raises(DataError, match="no column 'words'"):
+        read_labelled(labelled, "words", "toxic")
+    one = tmp_path / "one.jsonl"
+    rows.filter("toxic").select("text", "toxic").write_ndjson(one)
+    with pytest.raises(DataError, match="texts of both are needed"):
+        read_labelled(one, "text", "toxic")
+
+
+def test_a_head_fitted_for_a_variety_is_used_by_name_of_its_file(labelled: Path, tmp_path: Path) -> None:
+    from curate.labeling.adapt import adapt
+
+    out = tmp_path / "mine.safetensors"
+    lines = list(adapt(read_labelled(labelled, "text", "toxic"), "singlish", out, (20,), seeds=1))
+    assert "64 texts in 8 groups" in lines[0] and any(line.strip().startswith("20:") for line in lines)
+    assert "# Head for singlish" in out.with_suffix(".md").read_text(encoding="utf-8")
+    mine = Head(weights=out)
+    texts = read_labelled(labelled, "text", "toxic")
+    scores = mine.score(texts["text"].to_list())
+    assert roc_auc(scores.astype(float), texts["toxic"].to_numpy()) > 0.95
+    assert mine.models[:-1] == Head().models and mine.threshold == 0.5
+    np.testing.assert_array_equal(mine.score(texts["text"].to_list()[:3]), scores[:3])
+    with pytest.raises(StorageError, match="curate label fit"):
+        Head(weights=labelled).score(["a b"])
+
+
+def _corpus() -> pl.DataFrame:
+    rng = np.random.default_rng(5)
+    truth = rng.random(400) < 0.5
+    score = np.clip(np.where(truth, 0.85, 0.15) + rng.normal(0, 0.05, 400), 0, 1)
+    toxic = [None if 0.4 < one < 0.6 else bool(one > 0.5) for one in score]
+    human = np.arange(400) < 60
+    label = [bool(one) for one in truth]
+    label[3] = not label[3]  # the one wrong label that people gave
+    return pl.DataFrame(
+        {
+            "id": [f"{at:04d}" for at in range(400)],
+            "toxic": [label[at] if human[at] else toxic[at] for at in range(400)],
+            "toxicity": score,
+            "disagreement": np.abs(rng.normal(0, 0.1, 400)),
+            "evidence": ["human" if one else "machine" for one in human],
+            "stage": pl.Series([None if one is not None else "compose" for one in toxic], dtype=pl.String),
+            "reason": pl.Series([None if one is not None else "abstained" for one in toxic], dtype=pl.String),
+            "score_head": score,
+        }
+    )
+
+
+def test_a_wrong_label_is_suspected() -> None:
+    assert suspect_labels(_corpus())["id"][0] == "0003"
+
+
+def test_an_audit_draws_each_row_once_and_estimates_from_the_random_queue_alone() -> None:
+    rows = _corpus()
+    drawn = draw(rows, 50, seed=1)
+    assert drawn["id"].n_unique() == drawn.height
+    assert drawn.equals(draw(rows.sample(fraction=1, shuffle=True, seed=0), 50, seed=1))
+    random = drawn.filter(pl.col("queue") == "random").join(rows.select("id", "toxic"), on="id")
+    truth = random.select("id", toxic=pl.when(pl.int_range(pl.len()) < 5).then(~pl.col("toxic")).otherwise("toxic"))
+    others = drawn.filter(pl.col("queue") != "random").select("id", toxic=pl.lit(True))
+    found = estimate(rows, drawn, pl.concat([truth, others]))
+    assert found["rows"] == 50 and found["accuracy"][0] == pytest.approx(0.9)
+    low, high = found["accuracy"][1:]
+    assert low < 0.9 < high and len(describe(found)) == 4
+    with pytest.raises(DataError, match="random queue"):
+        estimate(rows, drawn, others)
+
+
+def test_the_group_lists_its_commands() -> None:
+    from curate.labeling.commands import label
+
+    assert isinstance(label, LazyGroup)
+    assert set(label.lazy) == {"fit", "eval", "weigh", "audit"}
