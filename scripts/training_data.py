@@ -62,7 +62,10 @@ OWN = "group template "
 WEAK = ("singlish_treebank",)
 RENDERINGS = {"mild_templates": 40, "group_templates": 25}
 SEVERE = 2.0  # of 3: from here on a term of the profanity list abuses whoever it is said to
-CARRIERS = ("you {}", "you are such a {}", "what a {} you are", "all these {}", "{}", "go away, {}", "typical {} talk")
+CARRIERS = (
+    *("you {}", "you are such a {}", "what a {} you are", "all these {}", "{}"),
+    *("go away, {}", "I hate that {}", "typical {} talk"),
+)
 
 
 def load(data: Path) -> pl.DataFrame:
