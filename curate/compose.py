@@ -69,8 +69,8 @@ class Dataset:
         contamination: what counts as overlap of training with evaluation sets.
         benign_share: most benign rows in train, as a share of unpaired and of sft rows, in [0, 1]; a row is benign when
             no completion of its prompt is toxic. Fewer are taken as they are, and the real share is counted.
-        balance: desirable rows for each undesirable one of train up to which benign rows are let in whatever their share, so
-            that a set of many toxic rows does not go without mild ones. From 4/3 on KTO's Eq. 8 would weigh undesirable rows up.
+        balance: desirable rows for each undesirable one of unpaired train up to which benign rows are let in whatever their
+            share, so that a set of many toxic rows does not go without mild ones; under 1 KTO's Eq. 8 weighs desirable rows up.
         prompt_template: the prompt of a row that has none; one mild line.
         min_margin: least toxicity of rejected minus toxicity of chosen in a pair, in [0, 1].
         max_length_ratio: most characters of the longer side of a pair per character of the shorter.
@@ -342,13 +342,13 @@ def _unpaired(
     """Unpaired rows, sft rows, and `id`, `why`, `twin` of rows in no output; held-out rows all stay."""
     undesirable = rows.filter(~compared & pl.Series(rows["toxic"])).filter(pl.col("split") == "train").height
 
-    def limited(frame: pl.DataFrame) -> pl.DataFrame:
+    def limited(frame: pl.DataFrame, balance: int) -> pl.DataFrame:
         train = frame.filter(pl.col("split") == "train")
-        train = train.filter(limit_benign(train, dataset.benign_share, math.floor(dataset.balance * undesirable)))
+        train = train.filter(limit_benign(train, dataset.benign_share, balance))
         return pl.concat([train, frame.filter(pl.col("split") != "train")]).sort("id")
 
-    unpaired = limited(rows.filter(~compared))
-    sft = limited(rows.filter(~pl.col("toxic") & (~compared | (pl.col("side") == "chosen"))))
+    unpaired = limited(rows.filter(~compared), math.floor(dataset.balance * undesirable))
+    sft = limited(rows.filter(~pl.col("toxic") & (~compared | (pl.col("side") == "chosen"))), 0)
     used = pl.concat([unpaired["id"], sft["id"], pairs["chosen_id"], pairs["rejected_id"]]).unique()
     why = pl.when(compared).then(pl.lit("preferred")).otherwise(pl.lit("benign_share"))
     unused = rows.select("id", why=why, twin=pl.lit(None, pl.String)).filter(~pl.col("id").is_in(used.implode()))

@@ -10,8 +10,8 @@ KTO_RATIO = (1.0, 4 / 3)
 """Range of λ_D n_D / (λ_U n_U), Eq. 8 of Ethayarajh et al. (2024), KTO: Model Alignment as Prospect Theoretic Optimization."""
 
 
-BALANCE = KTO_RATIO[1]
-"""Desirable rows per undesirable one up to which no weight is needed."""
+BALANCE = KTO_RATIO[0]
+"""Desirable rows per undesirable one from which desirable rows need no weight."""
 
 
 def benign(rows: pl.DataFrame) -> pl.Series:
