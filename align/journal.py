@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,18 +96,23 @@ class Journal:
 
     def summary(self) -> dict[str, float]:
         """Means over the last tenth of the steps, and the share of all steps with z > 0."""
-        tail = self._lines[-max(1, len(self._lines) // 10) :]
-        names = {name for line in tail for name in line} - {"step"}
-        means = {}
-        for name in sorted(names):
-            values = [line[name] for line in tail if name in line]
-            means[name] = sum(values) / len(values)
-        if self._lines and "log_ratio_at_start" in self._lines[0]:
-            means["log_ratio_at_start"] = self._lines[0]["log_ratio_at_start"]
-        drifts = [line["kl"] for line in self._lines if "kl" in line]
-        if drifts:
-            means["kl_positive_share"] = sum(drift > 0 for drift in drifts) / len(drifts)
-        return means
+        return summary(self._lines)
+
+
+def summary(lines: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Means over the last tenth of a journal's lines, and the share of all steps with z > 0."""
+    tail = lines[-max(1, len(lines) // 10) :]
+    names = {name for line in tail for name in line} - {"step"}
+    means = {}
+    for name in sorted(names):
+        values = [line[name] for line in tail if name in line]
+        means[name] = sum(values) / len(values)
+    if lines and "log_ratio_at_start" in lines[0]:
+        means["log_ratio_at_start"] = lines[0]["log_ratio_at_start"]
+    drifts = [line["kl"] for line in lines if "kl" in line]
+    if drifts:
+        means["kl_positive_share"] = sum(drift > 0 for drift in drifts) / len(drifts)
+    return means
 
 
 def line_of(counts: Counts, sums: Mapping[str, float]) -> dict[str, float]:

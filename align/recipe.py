@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SkipValidation
 
+from align import trl_engine
 from align.generate import Sampling
 from align.models import MODELS
 from align.phase import Phase, parse
 from align.suites import SUITES
+from align.trackers import Log
 from curate.errors import RecipeError
 from curate.labelers import LABELERS
 from curate.recipe import build, choose, chosen_name, config, load, plain
@@ -50,6 +52,8 @@ class Recipe:
         phases: objectives in order, each with its own optimisation settings; each starts from the model before it.
         eval: suites, judge and sampling.
         threads: CPU threads of torch. More than one only helps models above about 20 M parameters; it may change last bits.
+        engine: who trains. align: the packed trainer of this package. trl: TRL's own SFT, DPO and KTO trainers.
+        log: trackers that follow the training; they change no result.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -59,6 +63,8 @@ class Recipe:
     phases: SkipValidation[tuple[Phase, ...]]
     eval: Evaluation
     threads: Annotated[int, Field(ge=1)] = 1
+    engine: Literal["align", "trl"] = "align"
+    log: Log = Log()
 
 
 def read_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:
@@ -101,7 +107,10 @@ def make_recipe(tree: dict[str, Any], where: str) -> Recipe:
             others = judging["others"] if isinstance(judging["others"], list) else [judging["others"]]
             place = f"{where}: eval: others"
             judging["others"] = tuple(_text_labeler(entry, f"{place}[{at}]") for at, entry in enumerate(others))
-    return build(Recipe, tree, where)
+    made = build(Recipe, tree, where)
+    if made.engine == "trl":
+        trl_engine.check(made.phases, where)
+    return made
 
 
 def suites_of(entries: object, where: str) -> tuple[Any, ...]:

@@ -32,16 +32,16 @@ Results = Mapping[str, Any]
 
 
 def run_key(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
-    """Everything that decides a run's figures; where the data lie is left out, what they are is in."""
+    """Everything that decides a run's figures; where the data lie and who follows is left out, what the data are is in."""
     tree = resolved(recipe)
-    del tree["data"]
+    del tree["data"], tree["log"]
     judges = panel(recipe.eval.judge, recipe.eval.truth, recipe.eval.others)
     return {
         "recipe": tree,
         "data": dataset.fingerprint,
         "judges": {role: [labeler_name(judge), list(judge.models), judge.threshold] for role, judge in judges.items()},
         "suites": [suite.VERSION for suite in recipe.eval.suites],
-        "versions": versions(),
+        "versions": versions() | ({"trl": importlib.metadata.version("trl")} if recipe.engine == "trl" else {}),
         "format": FORMAT,
     }
 

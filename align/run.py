@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from align import ranks
+from align import ranks, trackers, trl_engine
 from align.data import Dataset, open_dataset, phase_rows
 from align.judges import agreement, check_judge, judge_validity, labeler_name, panel, plain_validity
 from align.recipe import Recipe, phase_names, resolved
@@ -45,6 +45,7 @@ def run(recipe: Recipe, runs: Path, say: Callable[[str], None], *, cpu_since: fl
     Raises:
         UserError: the data, the recipe or the disk cannot give what was asked; what was finished stays.
     """
+    trackers.check(recipe.log)
     dataset = open_dataset(Path(recipe.data))
     warnings = judge_warnings(recipe, dataset)
     key = run_key(recipe, dataset)
@@ -108,7 +109,17 @@ def _checkpoints(
             rows = phase_rows(dataset, phase.objective.needs, loaded.tokenizer)
             say(f"{name}: {len(rows):,} rows")
             shared = cache / "reference"
-            done = train(loaded.model, rows, phase, folder / name, recipe.seed, threads=recipe.threads, cache=shared)
+            followed = trackers.trackers(recipe.log, folder / name)
+            if recipe.engine == "trl":
+                done = trl_engine.train(
+                    loaded.model, rows, phase, folder / name, recipe.seed, loaded.tokenizer,
+                    threads=recipe.threads, trackers=followed,
+                )  # fmt: skip
+            else:
+                done = train(
+                    loaded.model, rows, phase, folder / name, recipe.seed,
+                    threads=recipe.threads, cache=shared, trackers=followed,
+                )  # fmt: skip
         for line in [*(f"{line}; an earlier checkpoint was used" for line in done.damaged), *done.notes]:
             say(f"{name}: {line}")
         phases.append(

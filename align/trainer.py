@@ -16,6 +16,7 @@ from align.phase import Phase
 from align.plan import Plan, make_plan
 from align.receipt import WEIGHTS, finish, finished, key_of, load_weights
 from align.rows import Rows
+from align.trackers import NO_TRACKERS, Trackers
 from curate.errors import NonFiniteError, StorageError
 from curate.progress import Progress
 from curate.recipe import plain
@@ -69,6 +70,7 @@ def train(
     threads: int | None = None,
     log_every: int = 10,
     cache: Path | None = None,
+    trackers: Trackers = NO_TRACKERS,
 ) -> TrainResult:
     """Train `model` in place through one phase; the same call again resumes it, or, once it is done, loads its weights.
 
@@ -94,6 +96,7 @@ def train(
             torch's own choice. Changing it may change the last bits of the result.
         log_every: optimizer steps between two calls of `log`.
         cache: folder where runs share the reference's log-probabilities; by default one in `out`.
+        trackers: where what `log` hears goes too.
 
     Returns:
         Figures of the finished phase.
@@ -110,9 +113,10 @@ def train(
     started = time.perf_counter()
     plan = make_plan(rows, phase, seed)
     out.mkdir(parents=True, exist_ok=True)
-    with _threads(model, threads), _quiet(), held() as signals:
+    with _threads(model, threads), quiet(), held() as signals:
         try:
-            return _train(model, rows, phase, plan, out, seed, log, log_every, cache or out / "reference", signals, started)
+            store = cache or out / "reference"
+            return _train(model, rows, phase, plan, out, seed, log, log_every, store, signals, started, trackers)
         except OSError as error:
             raise storage_error(error, out) from error
         except (RuntimeError, SafetensorError) as error:  # how torch and safetensors report a disk that takes no more
@@ -133,6 +137,7 @@ def _train(
     cache: Path,
     signals: Signals,
     started: float,
+    trackers: Trackers,
 ) -> TrainResult:
     from align.journal import Journal
     from align.layout import layout_for
@@ -155,7 +160,7 @@ def _train(
             raise signals.stop(f"phase {phase.name}: stopped before step 1")
 
     with Progress(f"{phase.name}: reference", None) as progress:
-        trainer = make_shell(model, rows, plan, phase, out, seed, key, log, log_every, signals)
+        trainer = make_shell(model, rows, plan, phase, out, seed, key, log, log_every, signals, trackers)
         longest = max(rows.lengths[row] for batch in plan.batches for row in batch.rows)
         trainer.step.layout = layout = layout_for(trainer.model, longest)  # on the device it will train on
         if layout.why_padded is not None:
@@ -205,6 +210,7 @@ def make_shell(
     log: Callable[[dict[str, float]], None] | None,
     log_every: int,
     signals: Signals,
+    trackers: Trackers = NO_TRACKERS,
 ) -> PackedTrainer:
     """The trainer, with every argument that decides something spelt out."""
     import torch
@@ -234,7 +240,7 @@ def make_shell(
         save_steps=phase.save_steps,
         save_total_limit=None,  # older checkpoints go only once the new one is sealed
         ddp_find_unused_parameters=False,
-        report_to="none",
+        **trackers.arguments(),
         disable_tqdm=True,
         seed=seed,
         remove_unused_columns=False,
@@ -257,7 +263,7 @@ def _threads(model: PreTrainedModel, threads: int | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No progress bars from transformers: saving a checkpoint is not news."""
     from transformers.utils import logging
 

@@ -145,6 +145,8 @@ def read_grid(path: Path, sets: Sequence[str] = ()) -> Grid:
     tuning["suites"] = suites_of(tuning.get("suites", ["heldout", "retention"]), f"{where}: tuning: suites")
     axes["tuning"] = build(Tuning, tuning, f"{where}: tuning")
     grid = Grid(make_recipe(tree | {"phases": axes["objectives"]}, str(path)), build(Axes, axes, where))
+    if grid.recipe.engine != "align" or grid.recipe.log.to:
+        raise RecipeError(f"{path}: engine, log: a grid trains with the packed trainer and no trackers; take them out")
     _check(grid, where)
     return grid
 

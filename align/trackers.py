@@ -1,0 +1,59 @@
+"""`log.to`: where metrics go beside metrics.jsonl, under the same names."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+from typing import Any, Literal
+
+from curate.errors import RecipeError
+from curate.recipe import config
+
+
+@config
+class Log:
+    """Trackers that follow a run.
+
+    Args:
+        to: tensorboard writes files into the run folder; wandb and trackio take their account and project from their own
+            settings.
+    """
+
+    to: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Trackers:
+    """The trackers of one phase.
+
+    Attributes:
+        to: as `Log.to`.
+        name: what they call the run.
+    """
+
+    to: tuple[str, ...] = ()
+    name: str | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """What a `TrainingArguments` is told."""
+        return {"report_to": list(self.to) or "none", "run_name": self.name}
+
+
+NO_TRACKERS = Trackers()
+
+
+def trackers(log: Log, folder: Path) -> Trackers:
+    """The trackers of the phase that has this folder: its run's folder and its own give the name."""
+    return Trackers(log.to, f"{folder.parent.name}/{folder.name}")
+
+
+def check(log: Log) -> None:
+    """Refuse a tracker whose package is not there.
+
+    Raises:
+        RecipeError: with the line that installs it.
+    """
+    for name in log.to:
+        if importlib.util.find_spec(name) is None:
+            raise RecipeError(f"log.to: {name} is not installed; run `pip install {name}`, or leave it out")
