@@ -128,11 +128,12 @@ def ablate(recipe: Path, sets: tuple[str, ...], runs: Path, only_plan: bool, wor
 
 @click.command()
 @click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=FILE)
-def compare(folders: tuple[Path, ...]) -> None:
-    """Finished runs side by side: the base and the last checkpoint of each."""
+@click.option("--markdown", is_flag=True, help="Tables for papers.")
+def compare(folders: tuple[Path, ...], markdown: bool) -> None:
+    """Finished runs side by side: the base and the last checkpoint of each; or the tables of a grid."""
     from align.compare import compare as table
 
-    click.echo(table(folders))
+    click.echo(table(folders, markdown=markdown))
 
 
 @click.command()

@@ -1,25 +1,43 @@
-"""Finished runs side by side, and a recipe's seeds summed up."""
+"""Finished runs side by side, a grid's tables, and a recipe's seeds summed up."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from align.ablation import tables
+from align.ablation.outcome import headline
 from align.results import checkpoint_table, read_results, table_lines, targets
+from align.statistics import mcnemar
+from curate.errors import DataError
+
+OUTCOME = "outcome.json"
 
 
-def compare(folders: Sequence[Path]) -> str:
-    """The first and the last checkpoint of each run in one table, as text.
+def compare(folders: Sequence[Path], *, markdown: bool = False) -> str:
+    """Runs in one table, the first and the last checkpoint of each; or a grid's tables.
+
+    Two runs that answered the same prompts are also compared prompt by prompt.
 
     Args:
-        folders: run folders.
+        folders: run folders, or one grid folder.
+        markdown: tables for papers in place of the terminal's.
 
     Raises:
-        DataError: a folder without a finished run.
+        DataError: a folder without a finished run, or a grid among other folders.
     """
+    grids = [folder for folder in folders if (folder / OUTCOME).is_file()]
+    if grids and len(folders) > 1:
+        raise DataError(f"{grids[0]}: is a grid, which has a table of its own; compare it by itself")
+    if grids:
+        return _grid(json.loads((grids[0] / OUTCOME).read_bytes()), markdown=markdown)
     runs = [read_results(folder) for folder in folders]
-    lines = table_lines(*_table(runs))
+    header, rows = _table(runs)
+    lines = tables.markdown((header, rows)).split("\n") if markdown else table_lines(header, rows)
+    if len(runs) == 2:
+        lines += _prompt_by_prompt(folders, runs)
     if len({run["data"]["fingerprint"] for run in runs}) > 1:
         lines.append("warning: these runs are on different data, so their prompts differ")
     if len({(run["judge"]["name"], str(run["key"]["judges"])) for run in runs}) > 1:
@@ -27,6 +45,31 @@ def compare(folders: Sequence[Path]) -> str:
     lines += [f"warning: {run['name']}, seed {run['seed']}: {text}" for run in runs for text in run["warnings"]]
     lines += sorted({run["judge"]["line"] for run in runs})
     return "\n".join(lines)
+
+
+def _grid(result: Mapping[str, Any], *, markdown: bool) -> str:
+    """A grid's answer and its tables."""
+    parts = ["\n".join(f"- {line}" if markdown else line for line in headline(result))]
+    for cells in (tables.needed(result), tables.everything(result), tables.contrasts(result), tables.views(result)):
+        parts.append(tables.markdown(cells) if markdown else "\n".join(table_lines(*cells)))
+    return "\n\n".join(parts)
+
+
+def _prompt_by_prompt(folders: Sequence[Path], runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """McNemar's test of the two last checkpoints, where both answered the same prompts."""
+    said = []
+    for folder, run in zip(folders, runs, strict=True):
+        path = folder / run["phases"][-1]["folder"] / "heldout.jsonl" if run["phases"] else folder / "base" / "heldout.jsonl"
+        items = [json.loads(line) for line in path.read_text("utf-8").split("\n") if line] if path.is_file() else []
+        said.append({(item["id"], item.get("sample", 0)): item["judge"]["toxic"] for item in items})
+    both = [name for name in said[0] if said[0][name] is not None and said[1].get(name) is not None]
+    if not both or runs[0]["data"]["fingerprint"] != runs[1]["data"]["fingerprint"]:
+        return []
+    found = mcnemar([said[0][name] for name in both], [said[1][name] for name in both])
+    return [
+        f"of {len(both):,} prompts that both answered, only the first is toxic on {found.first:,} and only the second on"
+        f" {found.second:,}: McNemar's exact p = {found.p:.3g} (of these two checkpoints, not of their methods)"
+    ]
 
 
 def seeds_summary(runs: Sequence[Mapping[str, Any]]) -> str:

@@ -1,0 +1,113 @@
+"""What sharing saves: CPU of some of a grid's cells in one warm process against the same cells each in a process of its own.
+
+python benchmarks/sharing.py --data pairs/ [--methods kto,sft+kto] [--size 64]
+
+A cell by itself starts a process, opens the data, measures the base, trains its SFT where it has one, and is run once for each
+of the three views (to the cap, to the equal-epochs step, to the equal-FLOPs step). The warm process does the first three once for
+all cells, and reads every view off one run; its start and base are charged to the sample in proportion to the grid's cells.
+Pretraining of the base is in neither. Learning rates are given, so trials are in neither.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from align.ablation.grid import AFTER_SFT, Grid, read_grid
+from align.ablation.tasks import BASE, Task, base_key, task_key
+from align.ablation.worker import Worker
+
+RATE = 2e-4  # of every method: what is timed does not depend on it
+
+
+def main() -> None:
+    """Print both sides and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", type=Path, default=Path("recipes/ablation.yaml"))
+    parser.add_argument("--data", default="pairs/")
+    parser.add_argument("--methods", default="kto,sft+kto")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="holds the pretrained base, or will")
+    parser.add_argument("--alone", help=argparse.SUPPRESS)
+    parser.add_argument("--steps", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    grid = read_grid(options.recipe, [f"data={options.data}"])
+    if options.alone:
+        cap = _capped(grid, options.steps)
+        with tempfile.TemporaryDirectory() as folder:
+            _run(Worker(cap, Path(folder), options.cache), [options.alone], options.size)
+        print(json.dumps(time.process_time()))  # noqa: T201 - imports and all
+        return
+    _ = Worker(grid, options.cache, options.cache).loaded  # pretrains the base where it is not there yet
+    methods = options.methods.split(",")
+    since = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        worker = Worker(grid, Path(folder), options.cache)
+        parts, views = _run(worker, methods, options.size)
+    warm_start = _alone(options, "none", None)
+    cells = len(grid.methods) * len(grid.axes.sizes) * len(grid.axes.seeds)
+    shared = sum(seconds for name, seconds in parts.items() if name != BASE)
+    shared += (warm_start + parts[BASE]) * len(methods) / cells
+    once = by_view = 0.0
+    for method in methods:
+        whole = _alone(options, method, None)
+        once += whole
+        by_view += whole + sum(_alone(options, method, max(1, views[method][view])) for view in ("epochs", "flops"))
+    print(f"sample: {', '.join(methods)} at {options.size} completions; {time.process_time() - since:.0f} CPU s in this process")  # noqa: T201
+    print(f"shared: {shared:.1f} CPU s (SFT of the sample counted once; start and base in proportion)")  # noqa: T201
+    print(f"each cell in its own process, views read off one run: {once:.1f} CPU s, {once / shared:.1f} x")  # noqa: T201
+    print(f"each cell and view in its own process: {by_view:.1f} CPU s, {by_view / shared:.1f} x")  # noqa: T201
+
+
+def _alone(options: argparse.Namespace, method: str, steps: int | None) -> float:
+    """CPU seconds of a process that runs one cell from nothing."""
+    command = [sys.executable, __file__, "--recipe", str(options.recipe), "--data", options.data, "--cache", str(options.cache)]
+    command += ["--size", str(options.size), "--alone", method, *([] if steps is None else ["--steps", str(steps)])]
+    return float(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]))
+
+
+def _capped(grid: Grid, steps: int | None) -> Grid:
+    """The grid under another cap, with one validation at its end."""
+    if steps is None:
+        return grid
+    return dataclasses.replace(grid, axes=dataclasses.replace(grid.axes, steps=steps, checkpoints=(steps,)))
+
+
+def _run(worker: Worker, methods: list[str], size: int) -> tuple[dict[str, float], dict[str, Any]]:
+    """CPU seconds of the base's measurement and of each cell, and the steps of each cell's views."""
+    parts: dict[str, float] = {}
+    views: dict[str, Any] = {}
+    done: dict[str, dict[str, Any]] = {}
+    _ = worker.loaded, worker.pool
+    if methods == ["none"]:
+        return parts, views
+
+    def run(name: str, key: str, task: Task) -> None:
+        if key not in done:
+            since = time.process_time()
+            done[key] = worker.run(key, task, done)
+            parts[name] = time.process_time() - since
+
+    run(BASE, base_key(worker.grid, worker.fixed), Task(BASE))
+    for method in methods:
+        parent = None
+        if method.startswith(AFTER_SFT):
+            sft = Task("sft", size, 0, RATE)
+            parent = task_key(worker.grid, worker.fixed, sft)
+            run("sft", parent, sft)
+        task = Task(method, size, 0, RATE, False, parent)
+        key = task_key(worker.grid, worker.fixed, task)
+        run(method, key, task)
+        views[method] = done[key]["views"]
+    return parts, views
+
+
+if __name__ == "__main__":
+    main()
