@@ -7,6 +7,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any, Literal
 
+from align import ranks
 from curate.errors import RecipeError
 from curate.recipe import config
 
@@ -16,7 +17,7 @@ class Log:
     """Trackers that follow a run.
 
     Args:
-        to: tensorboard writes files into the run folder; wandb and trackio take their account and project from their own
+        to: tensorboard writes files into the run's folder; wandb and trackio take their account and project from their own
             settings.
     """
 
@@ -36,8 +37,16 @@ class Trackers:
     name: str | None = None
 
     def arguments(self) -> dict[str, Any]:
-        """What a `TrainingArguments` is told."""
-        return {"report_to": list(self.to) or "none", "run_name": self.name}
+        """What a `TrainingArguments` is told; it would name tensorboard's folder by host and hour, so `follow` sees to that."""
+        return {"report_to": [name for name in self.to if name != "tensorboard"] or "none", "run_name": self.name}
+
+    def follow(self, trainer: Any, out: Path) -> None:  # noqa: ANN401 - a transformers Trainer
+        """Let tensorboard follow a trainer, into the phase's folder; a resumed phase goes on there."""
+        if "tensorboard" in self.to and ranks.is_main():
+            from torch.utils.tensorboard import SummaryWriter
+            from transformers.integrations import TensorBoardCallback
+
+            trainer.add_callback(TensorBoardCallback(SummaryWriter(str(out / "tensorboard"))))
 
 
 NO_TRACKERS = Trackers()
@@ -56,4 +65,6 @@ def check(log: Log) -> None:
     """
     for name in log.to:
         if importlib.util.find_spec(name) is None:
-            raise RecipeError(f"log.to: {name} is not installed; run `pip install {name}`, or leave it out")
+            raise RecipeError(
+                f"log.to: {name} is not installed; run `pip install {name}` (all: the extra `tracking`), or leave it out"
+            )

@@ -245,7 +245,9 @@ def make_shell(
         seed=seed,
         remove_unused_columns=False,
     )
-    return PackedTrainer(model=model, arguments=arguments, rows=rows, plan=plan, phase=phase, key=key, signals=signals, log=log)
+    made = PackedTrainer(model=model, arguments=arguments, rows=rows, plan=plan, phase=phase, key=key, signals=signals, log=log)
+    trackers.follow(made, out)
+    return made
 
 
 @contextlib.contextmanager

@@ -120,6 +120,7 @@ def train(
         path = out / "metrics.jsonl"
         with Progress(f"{phase.name} (trl {version})", steps, "steps") as progress, quiet():
             trainer = _trainer(model, rows, plan, phase, out, seed, tokenizer, trackers)
+            trackers.follow(trainer, out)
             trainer.add_callback(_scribe(path, rows, plan, phase, progress))
             trainer.train()
         model.eval()
