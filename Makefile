@@ -65,6 +65,7 @@ ROWS ?= 1000000 5000000
 bench-duplicates: install .cache/peers/.installed
 	$(BIN)/python benchmarks/duplicates.py --peers .cache/peers 50000 200000
 	$(BIN)/python benchmarks/duplicates_growth.py $(ROWS)
+	$(BIN)/python benchmarks/duplicates_build.py
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[large]'
 	$(BIN)/python benchmarks/leakage.py
 

@@ -66,9 +66,9 @@ def semhash(texts: list[str]) -> list[int]:
 
     class Grams:
         def encode(self, inputs: list[str], **_: object) -> np.ndarray:
-            vectors = np.zeros((len(inputs), 512), np.float32)
+            vectors = np.zeros((len(inputs), 256), np.float32)
             for row, text in enumerate(inputs):
-                vectors[row, [zlib.crc32(gram.encode()) & 511 for gram in grams(text)]] = 1
+                vectors[row, [zlib.crc32(gram.encode()) & 255 for gram in grams(text)]] = 1
             return vectors
 
     records = [{"row": str(row), "text": text} for row, text in enumerate(texts)]
