@@ -21,7 +21,7 @@ tags: [toxicity, singlish, text-classification]
 # Built-in labelers: `head` and `ngram`
 
 Two small classifiers that give the probability that a text is toxic, as [`policy.yaml`](../../policy.yaml) defines it.
-`head`, one hidden layer over all-MiniLM-L6-v2 vectors beside hashed n-grams and the prompt that a text answers, labels data;
+`head`, one hidden layer over all-MiniLM-L6-v2 vectors beside hashed n-grams, labels data;
 `ngram`, a logistic model over hashed words, word pairs and character n-grams, judges what a model trained on that data says.
 They learned from rows that share no group (template, context, sentence with its rewrites). Written by `make weights`; every
 number below stands in the weights' metadata, and none is typed by hand.

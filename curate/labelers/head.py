@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 @config
 class Head:
-    """Probability of toxicity by one hidden layer over a sentence vector, n-grams of the text, and what it answers.
+    """Probability of toxicity by one hidden layer over a sentence vector, n-grams, and, as far as trusted, its prompt.
 
     As a stage it reads the vectors that `encode` made with the built-in encoder; as a TextLabeler it encodes by itself, the same
     way, and knows no prompt. Directions along which a discourse particle moves a vector are projected out first, and particles

@@ -96,13 +96,6 @@ def test_head_as_a_stage_gives_what_it_gives_for_texts_that_answer_nothing() -> 
     assert Head()(_vectors(texts, [""] * len(texts)).head(0)).height == 0
 
 
-def test_head_reads_what_a_text_answers() -> None:
-    asked = Head()(
-        _vectors(["Yes, I think so too."] * 2, ["All my neighbours are useless idiots, right?", "Is the library open?"])
-    )
-    assert asked["score_head"][0] > asked["score_head"][1]
-
-
 def test_head_refuses_vectors_of_another_encoder() -> None:
     vectors = pl.Series(np.ones((2, 8), np.float32), dtype=pl.Array(pl.Float32, 8))
     with pytest.raises(RecipeError, match="8"):
