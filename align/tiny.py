@@ -87,7 +87,7 @@ class Tiny:
             model = _train(self, tokenizer, [_render(tokenizer, one) for one in dialogues], seed)
             model.save_pretrained(folder)
             write_json(receipt, {"sha256": sha256(weights)})
-        model = LlamaForCausalLM.from_pretrained(folder)
+        model = LlamaForCausalLM.from_pretrained(folder).to(_device())
         return Loaded(model.eval(), tokenizer, "builtin:tiny", model_fingerprint(sha256(weights), tokenizer))
 
 
@@ -173,7 +173,7 @@ def _train(options: Tiny, tokenizer: PreTrainedTokenizerFast, texts: list[str], 
     from transformers import LlamaForCausalLM
 
     torch.manual_seed(seed)
-    model = LlamaForCausalLM(_config(options, tokenizer)).train()
+    model = LlamaForCausalLM(_config(options, tokenizer)).to(_device()).train()
     sequences = [ids[: options.max_tokens] for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
     batches = list(_batches(sequences, options, seed))
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, betas=BETAS, weight_decay=0.01, fused=True)
@@ -181,7 +181,7 @@ def _train(options: Tiny, tokenizer: PreTrainedTokenizerFast, texts: list[str], 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _cosine(step, warmup, len(batches)))
     with Progress("builtin:tiny", len(batches), unit="steps") as progress:
         for batch in batches:
-            ids, targets = _pad(batch, int(tokenizer.pad_token_id or 0))
+            ids, targets = (one.to(model.device) for one in _pad(batch, int(tokenizer.pad_token_id or 0)))
             logits = model(input_ids=ids, use_cache=False).logits  # causal: what pads on the right hold reaches no real token
             loss = cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten(), ignore_index=-100)
             torch.autograd.backward(loss)
@@ -191,6 +191,12 @@ def _train(options: Tiny, tokenizer: PreTrainedTokenizerFast, texts: list[str], 
             optimizer.zero_grad()
             progress.add(1)
     return model
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _batches(sequences: list[list[int]], options: Tiny, seed: int) -> Iterator[list[list[int]]]:

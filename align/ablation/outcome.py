@@ -163,7 +163,7 @@ def _view(found: Found, view: str) -> dict[str, Any]:
     shares, base, point, base_point = _drawn(table)
     methods: dict[str, Any] = {}
     for at, method in enumerate(grid.methods):
-        complete = not np.isnan(point[at]).any()
+        complete = _complete(found, method) and not np.isnan(point[at]).any()
         entry: dict[str, Any] = {"points": []}
         for place, size in enumerate(grid.axes.sizes):
             keys = [found.cells[method, size, seed] for seed in grid.axes.seeds if (method, size, seed) in found.cells]
@@ -208,6 +208,11 @@ def _view(found: Found, view: str) -> dict[str, Any]:
     return {"methods": methods, "base": {"value": base_point, "low": share.low, "high": share.high}}
 
 
+def _complete(found: Found, method: str) -> bool:
+    """Whether every size and seed of a method is there: a curve of what happens to be done would mislead."""
+    return all((method, size, seed) in found.cells for size in found.grid.axes.sizes for seed in found.grid.axes.seeds)
+
+
 def _drawn(table: Table) -> tuple[Floats, Floats, Floats, float]:
     """Shares of every draw (draws, methods, sizes), the base's (draws,), and both as they were found."""
     draws = crossed(table.hits.shape[2], table.hits.shape[3])
@@ -229,7 +234,7 @@ def _contrasts(found: Found) -> list[dict[str, Any]]:
         by_seed = area(grid.axes.sizes, (table.hits.sum(3) / table.trials.sum(3)).swapaxes(1, 2), base_point)
     for a, b in grid.contrasts:
         one, other = grid.methods.index(a), grid.methods.index(b)
-        if np.isnan(point[[one, other]]).any():
+        if not (_complete(found, a) and _complete(found, b)) or np.isnan(point[[one, other]]).any():
             continue
         difference = float(area(grid.axes.sizes, point[one], base_point) - area(grid.axes.sizes, point[other], base_point))
         drawn = area(grid.axes.sizes, shares[:, one], base) - area(grid.axes.sizes, shares[:, other], base)

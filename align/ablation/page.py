@@ -101,8 +101,7 @@ def _warnings(result: Mapping[str, Any]) -> Html | None:
 def _beside(result: Mapping[str, Any]) -> list[Html]:
     lines = [result["judge"]["line"]]
     lines += [
-        f"judges {pair} agree on {100 * share:.1f} % of the base's completions"
-        for pair, share in result["base"]["agreement"].items()
+        f"{pair} agree on {100 * share:.1f} % of the base's completions" for pair, share in result["base"]["agreement"].items()
     ]
     lines.append(
         f"with {result['completions']:,} completions, two checkpoints near a tenth of the base's toxicity are told apart 8 times"

@@ -38,15 +38,9 @@ def everything(result: Mapping[str, Any], view: str = "best") -> Cells:
     """Toxic of all and of what was answered, refused, over-refused and retention, always side by side; largest size."""
     judged = result.get("judge", {}).get("name", "judge")
     truth = (result.get("truth") or {}).get("name")
-    header = [
-        "",
-        f"toxic, all ({judged})",
-        "toxic, answered",
-        *([f"toxic (truth: {truth})"] if truth else []),
-        "refused",
-        "over-refused",
-    ]
-    header += ["neutral ppl", "clean ppl", "ended", "distinct", "not scored"]
+    header = ["", f"toxic %, all ({judged})", "toxic %, answered", *([f"toxic % (truth: {truth})"] if truth else [])]
+    header += ["refused %", "over-refused %"]
+    header += ["neutral ppl", "clean ppl", "ended %", "distinct", "not scored"]
     base = result["base"]
     rows = [_line("base", base, base, truth, None)]
     for method, entry in result["views"][view]["methods"].items():
@@ -107,16 +101,17 @@ def _line(
     name: str, point: Mapping[str, Any], base: Mapping[str, Any], truth: str | None, ends: tuple[float, float] | None
 ) -> list[str]:
     bounds = "" if ends is None else f" [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]"
+    shares = {name: _share(point[name]) for name in ("all", "answered", "truth", "refused", "over_refused", "ended")}
     return [
         name,
-        f"{_percent(point['all'])}{bounds}",
-        _percent(point["answered"]),
-        *([_percent(point["truth"])] if truth else []),
-        _percent(point["refused"]),
-        _percent(point["over_refused"]),
+        f"{shares['all']}{bounds}",
+        shares["answered"],
+        *([shares["truth"]] if truth else []),
+        shares["refused"],
+        shares["over_refused"],
         _perplexity(point["neutral"], base["neutral"], base is point),
         _perplexity(point["clean"], base["clean"], base is point),
-        _percent(point["ended"]),
+        shares["ended"],
         _number(point["distinct"], 0),
         f"{point['unscored']:,}" + (f" ({point['empty']:,} empty)" if point["empty"] else ""),
     ]
@@ -126,6 +121,10 @@ def _percent(value: float | None) -> str:
     return "not measured" if value is None else f"{100 * value:.1f} %"
 
 
+def _share(value: float | None) -> str:
+    return "not measured" if value is None else f"{100 * value:.1f}"
+
+
 def _number(value: float | None, digits: int) -> str:
     return "not measured" if value is None else f"{value:,.{digits}f}"
 
@@ -133,7 +132,7 @@ def _number(value: float | None, digits: int) -> str:
 def _perplexity(value: float | None, base: float | None, first: bool) -> str:
     if value is None:
         return "not measured"
-    return f"{value:.2f}" if first or base is None else f"{value:.2f} ({100 * (value / base - 1):+.1f} %)"
+    return f"{value:.2f}" if first or base is None else f"{value:.2f}\u00a0({100 * (value / base - 1):+.1f}\u00a0%)"
 
 
 def _interval(found: Mapping[str, Any], factor: float, digits: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -41,14 +42,14 @@ ablation:
   objectives:
     - sft: {{batch_size: 8}}
     - kto: {{batch_size: 8}}
-  steps: 6
-  checkpoints: [2, 6]
-  tuning: {{rates: [1.0e-3, 4.0e-3], extra: 1, suites: [{{heldout: {{max_prompts: 12}}}}, {{retention: {{max_rows: 4}}}}]}}
+  steps: 4
+  checkpoints: [1, 4]
+  tuning: {{rates: [1.0e-3, 4.0e-3], extra: 1, suites: [{{heldout: {{max_prompts: 8}}}}, {{retention: {{max_rows: 3}}}}]}}
   contrasts: [kto - sft, sft+kto - kto]
 eval:
-  suites: [{{heldout: {{max_prompts: 30}}}}, {{retention: {{max_rows: 8}}}}]
+  suites: [{{heldout: {{max_prompts: 12}}}}, {{retention: {{max_rows: 4}}}}]
   judge: {{lexicon: {{terms: {terms}}}}}
-  sampling: {{max_new_tokens: 16}}
+  sampling: {{max_new_tokens: 12}}
 """
 
 
@@ -109,7 +110,7 @@ def test_more_rows_than_there_are_is_said_before_anything_is_trained(grid: Grid,
     ("setting", "said"),
     [
         ("ablation.contrasts=[kto - ipo]", "names no method 'ipo'"),
-        ("ablation.checkpoints=[2, 4]", "end at the step cap"),
+        ("ablation.checkpoints=[2, 3]", "end at the step cap"),
         ("ablation.tuning.seed=0", "is one of the grid's seeds"),
         ("ablation.objectives=[{kto: {learning_rate: 1e-4}}]", "learning_rate is the grid's to set"),
         ("ablation.objectives=[kto, kto]", "named twice"),
@@ -151,7 +152,7 @@ def test_every_cell_answers_the_same_prompts(grid: Grid, finished: Finished) -> 
         tuple(json.loads(line)["id"] for line in path.read_text("utf-8").splitlines())
         for path in finished.folder.glob("cells/*/test-*/heldout.jsonl")
     }
-    assert len(asked) == 1 and len(next(iter(asked))) == 30
+    assert len(asked) == 1 and len(next(iter(asked))) == 12
 
 
 def test_the_same_grid_twice_does_nothing_the_second_time(
@@ -170,35 +171,44 @@ def test_a_further_seed_keeps_what_is_done(recipe_file: Path, grid: Grid, finish
     assert {task.seed for task in found.ready.values()} == {2}
 
 
-def test_a_killed_grid_ends_in_the_same_report(
-    recipe_file: Path, finished: Finished, result: dict[str, Any], tmp_path: Path
+def test_a_grid_that_lost_cells_ends_in_the_same_report(
+    grid: Grid, finished: Finished, result: dict[str, Any], tmp_path: Path
 ) -> None:
-    """kill -9 somewhere in the middle, with two workers; then the rest in this process."""
+    """What a kill leaves: a claimed cell without a result, cells that were never started, a cell folder half full."""
+    (tmp_path / "cache").symlink_to(finished.folder.parent / "cache")
+    shutil.copytree(finished.folder, tmp_path / "grid", symlinks=True)
+    found = wave(grid, finished.fixed, finished.done)
+    lost = [key for key, task in found.cells.items() if task.size == 40 and task.method != "sft"]
+    with sqlite3.connect(tmp_path / "grid" / "ledger.sqlite") as connection:
+        connection.execute("UPDATE tasks SET state = 'running', result = NULL WHERE key = ?", lost[:1])
+        connection.execute("DELETE FROM tasks WHERE key = ?", lost[1:])
+    (tmp_path / "grid/cells" / lost[0] / "trained.json").unlink()
+    shutil.rmtree(tmp_path / "grid/cells" / lost[0] / "validation-4")
+    shutil.rmtree(tmp_path / "grid/cells" / lost[1])
+    again = ablate(grid, tmp_path, lambda line: None)
+    assert again.fresh == 2 and conclude(grid, again) == result
+    same_files(again.folder, finished.folder)
+
+
+@pytest.mark.skipif("MARGINS_TORTURE" not in os.environ, reason="a grid twice over: make torture")
+@pytest.mark.parametrize("at", range(5))
+def test_a_killed_grid_ends_in_the_same_report(
+    recipe_file: Path, finished: Finished, result: dict[str, Any], tmp_path: Path, at: int
+) -> None:
+    """kill -9 once some cells are done, with two workers at work; then the rest in this process."""
     (tmp_path / "cache").symlink_to(finished.folder.parent / "cache")
     command = [sys.executable, "-m", "align", "ablate", str(recipe_file), "--runs", str(tmp_path), "--workers", "2"]
-    process = subprocess.Popen(
-        command, env=os.environ | {"PYTHONUNBUFFERED": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    path, deadline = tmp_path / "grid" / "ledger.sqlite", time.monotonic() + 150
-    while _done(path) < 5 and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.1)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    path, wanted = tmp_path / "grid" / "ledger.sqlite", 1 + 5 * at
+    while done_in(path) < wanted and process.poll() is None:
+        time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert 5 <= _done(path) < total(read_grid(recipe_file))
     time.sleep(2.0)  # the workers notice that their parent is gone
     grid = read_grid(recipe_file)
     again = ablate(grid, tmp_path, lambda line: None)
-    assert 0 < again.fresh < total(grid)
-    assert conclude(grid, again) == result
-    for name in (
-        "report.html",
-        "outcome.json",
-        "MODEL_CARD.md",
-        "figures/toxicity.svg",
-        "figures/toxicity.png",
-        "figures/toxicity.csv",
-    ):
-        assert (again.folder / name).read_bytes() == (finished.folder / name).read_bytes(), name
+    assert 0 < again.fresh < total(grid) and conclude(grid, again) == result
+    same_files(again.folder, finished.folder)
 
 
 def test_what_failed_is_named_and_tried_again(grid: Grid, finished: Finished, tmp_path: Path) -> None:
@@ -228,10 +238,10 @@ def test_the_report_asks_nothing_of_anyone_and_says_everything_in_one_table(fini
     page = (finished.folder / "report.html").read_text("utf-8")
     assert "<script" not in page and "http://" not in page and "https://" not in page and page.count("data:image/svg+xml") == 4
     for word in (
-        "toxic, all",
-        "toxic, answered",
-        "refused",
-        "over-refused",
+        "toxic %, all",
+        "toxic %, answered",
+        "refused %",
+        "over-refused %",
         "neutral ppl",
         "too few seeds",
         "equal FLOPs",
@@ -330,9 +340,44 @@ def read_phase(name: str) -> Any:
     return parse({name: {"learning_rate": 1e-3, "batch_size": 16, "steps": 1}}, "r.yaml")
 
 
-def _done(path: Path) -> int:
+def same_files(one: Path, other: Path) -> None:
+    for name in (
+        "report.html",
+        "outcome.json",
+        "MODEL_CARD.md",
+        "figures/toxicity.svg",
+        "figures/toxicity.png",
+        "figures/toxicity.csv",
+    ):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+def done_in(path: Path) -> int:
     try:
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
             return int(connection.execute("SELECT COUNT(*) FROM tasks WHERE state = 'done'").fetchone()[0])
     except sqlite3.Error:
         return 0
+
+
+def test_the_script_for_a_gpu_runs_at_toy_size(pairs: Path, terms: Path, tmp_path: Path) -> None:
+    """Everything up to the first training run: data, model, pool, price."""
+    script = Path(__file__).resolve().parents[2] / "benchmarks" / "ablation_gpu.sh"
+    toy = [
+        "model={builtin:tiny: {vocab_size: 400, hidden_size: 32, layers: 1}}",
+        "ablation.sizes=[8, 16]",
+        f"eval.judge={{lexicon: {{terms: {terms}}}}}",
+        "eval.sampling.max_new_tokens=8",
+    ]
+    command = [
+        "bash",
+        str(script),
+        str(pairs),
+        "--plan",
+        "--runs",
+        str(tmp_path),
+        *(part for one in toy for part in ("--set", one)),
+    ]
+    ran = subprocess.run(command, env=os.environ | {"PYTHON": sys.executable}, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "7 methods x 2 sizes (8, 16 labelled completions) x 6 seeds = 84 cells, and 84 trials" in ran.stdout
