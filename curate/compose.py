@@ -39,7 +39,8 @@ COMPOSE = "compose"
 REASONS = ("empty", "abstained", "conflict", BACKGROUND, "personal_data", "purged", CONTAMINATED, "preferred", "benign_share")
 """Why a row that every stage kept is in no output: no completion text; no label; its text is toxic in one row and
 non_toxic in another; it may be read but not trained on; personal data shows in it in spite of `pii`; training shows it already;
-an evaluation set would be measured against it; people compared it with another and the labels do not bear them out; there are enough benign rows."""
+an evaluation set would be measured against it; people compared it with another and the labels do not bear them out; there are
+enough benign rows."""
 
 COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     **ROW,
@@ -226,15 +227,16 @@ def _with_keys(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _units(rows: pl.DataFrame) -> pl.DataFrame:
-    """For the splits: the rows of a parallel set by the text of their original in place of their record.
+    """For the splits: a row that stands alone by its text, the rows of a parallel set by the text of their original.
 
-    Two records that rewrite one text belong together: in two splits they would show each other, and could not stand in for copies
-    of each other.
+    Records that say or rewrite one text belong together: in two splits they would show each other, and could not stand in for
+    copies of each other.
     """
     originals = rows.filter(pl.col("side") == "original").select(original="id", text="completion_key")
     of = pl.when(pl.col("side") == "original").then("id").when(pl.col("side") == "rewrite").then("derived_from")
     texts = rows.select(original=of).join(originals, on="original", how="left", maintain_order="left")["text"]
-    return rows.with_columns(record=pl.coalesce(pl.format("text:{}", texts), "record"))
+    alone = pl.when(pl.col("side").is_null()).then("completion_key")
+    return rows.with_columns(record=pl.coalesce(pl.format("text:{}", texts), pl.format("text:{}", alone), "record"))
 
 
 def _fates(rows: pl.DataFrame) -> pl.DataFrame:

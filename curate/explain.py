@@ -149,7 +149,6 @@ def _outputs(folder: Path, manifest: Mapping[str, Any], name: str) -> Iterator[s
             place = f"chosen over {pair['rejected_id']}" if pair["chosen_id"] == name else f"rejected for {pair['chosen_id']}"
             yield _line("pair", f"{pair['id']}: {split}, {place} ({pair['strategy']}, margin {pair['margin']:.4g})")
 
-
     refused = read_output(folder, manifest, "refused/", ["chosen_id", "rejected_id", "strategy", "reason"])
     refused = refused.filter((pl.col("chosen_id") == name) | (pl.col("rejected_id") == name))
     for one in refused.sort("strategy", "reason", "chosen_id", "rejected_id").head(MATES).iter_rows(named=True):

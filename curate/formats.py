@@ -20,7 +20,9 @@ OUTPUTS = ("paired", "unpaired", "sft")
 
 
 def write_dataset(composed: Composed, folder: Path, also: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
-    """Write `paired/`, `unpaired/`, `sft/`, `refused/` (candidates), `contamination/` and `corpus/`, at most 65,536 rows a file, in order of id.
+    """Write `paired/`, `unpaired/`, `sft/`, `refused/` (candidates), `contamination/` and `corpus/`, in order of id.
+
+    A file has at most 65,536 rows.
 
     An empty split has no file: `datasets` cannot open Parquet without rows. The card leaves it out likewise.
 

@@ -78,7 +78,8 @@ def place(tmp_path: Path) -> Path:
     (tmp_path / "raw" / "pairs.jsonl").write_text(
         json.dumps({"prompt": "Nice shop?", "chosen": SECRET, "rejected": "Go and ask the violet walrus lah"}) + "\n"
     )
-    beside = [{"draft": SECRET}, {"draft": "Some other draft", "notes": [{"said": SECRET.upper()}]}, {"draft": "A yellow pelican"}]
+    other = {"draft": "Some other draft", "notes": [{"said": SECRET.upper()}]}
+    beside = [{"draft": SECRET}, other, {"draft": "A yellow pelican"}]
     write(
         tmp_path / "raw" / "drafts.jsonl",
         [said(f"Any shop {at}?", f"Try the green kiosk number {at} lah") | one for at, one in enumerate(beside)],
