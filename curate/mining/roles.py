@@ -230,7 +230,8 @@ def _numbered(values: Values, policy: Policy) -> tuple[str, ...]:
     for column in values:
         if (found := NUMBERED.fullmatch(_plain(leaf(column)))) and policy.label(found[1], 1).toxic is not None:
             groups.setdefault(found[1], []).append(column)
-    return tuple(max(groups.values(), key=lambda one: len(one), default=[]))
+    largest = sorted(groups.values(), key=lambda group: -len(group))
+    return tuple(largest[0]) if largest else ()
 
 
 def _label(values: Values, policy: Policy) -> Found:
