@@ -88,7 +88,8 @@ def area(sizes: Sequence[int], shares: ArrayLike, base: ArrayLike) -> Floats:
     >>> round(float(area([10, 100, 1000], [0.4, 0.2, 0.0], 0.4)), 9)
     0.5
     """
-    left = np.asarray(shares, dtype=np.float64) / np.asarray(base, dtype=np.float64)[..., None]
+    with np.errstate(invalid="ignore", divide="ignore"):  # a base that is never toxic has no share to be left
+        left = np.asarray(shares, dtype=np.float64) / np.asarray(base, dtype=np.float64)[..., None]
     if len(sizes) == 1:
         return np.asarray(left[..., 0])
     logs = np.log(np.asarray(sizes, dtype=np.float64))
