@@ -128,7 +128,7 @@ def _views_note(recipe: Mapping[str, Any]) -> str:
         f"One training run under the cap of {axes['steps']:,} steps, at a constant rate after warm-up, serves all three views:"
         f" its best checkpoint on validation; its checkpoint after {axes['epochs']:g} passes over its own rows; its checkpoint at"
         f" {axes['flops']:g} times the FLOPs that training on every row up to the cap takes, with reference, KL passes and the"
-        " SFT before it counted."
+        " SFT before it counted. Only the first is held to the limit on neutral perplexity; the others take what they find."
     )
 
 
