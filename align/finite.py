@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from align import ranks
 from align.journal import SUMS
 from curate.errors import NonFiniteError
 
@@ -87,8 +88,8 @@ class Guard:
         """
         self.settle(model)
         name = bad_weight(model)
-        if name is not None:
-            raise NonFiniteError(f"phase {self._phase}: step {step}: NaN or infinity in the weights ({name}){CURE}")
+        if ranks.any_of(name is not None):  # sharded, each process sees its own part
+            raise NonFiniteError(f"phase {self._phase}: step {step}: NaN or infinity in the weights ({name or 'sharded'}){CURE}")
 
 
 def cause(sums: Tensor, model: nn.Module) -> str:
@@ -109,8 +110,10 @@ def bad_weight(model: nn.Module) -> str | None:
     """Name of a parameter with NaN or infinity in it."""
     import torch
 
-    parameters = list(model.named_parameters())
-    norms = torch.stack([value.detach().float().abs().max() for _, value in parameters if value.numel()])
+    from align.sharding import local
+
+    parameters = [(name, local(value.detach())) for name, value in model.named_parameters()]
+    norms = torch.stack([value.float().abs().max() for _, value in parameters if value.numel()])
     if bool(norms.isfinite().all()):
         return None
     return next(name for name, value in parameters if not bool(value.isfinite().all()))
@@ -118,7 +121,9 @@ def bad_weight(model: nn.Module) -> str | None:
 
 def bad_gradient(model: nn.Module) -> str | None:
     """Name of a parameter whose gradient has NaN or infinity in it."""
+    from align.sharding import local
+
     for name, value in model.named_parameters():
-        if value.grad is not None and not bool(value.grad.isfinite().all()):
+        if value.grad is not None and not bool(local(value.grad).isfinite().all()):
             return name
     return None

@@ -12,6 +12,7 @@ from curate.errors import StorageError
 from curate.store import sha256, write_json
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedModel
 
 WEIGHTS, DONE = "model.safetensors", "done.json"
@@ -46,8 +47,10 @@ def load_weights(model: PreTrainedModel, out: Path) -> None:
     load_model(model, out / WEIGHTS, device=str(next(model.parameters()).device))
 
 
-def finish(model: PreTrainedModel, out: Path, key: str, metrics: dict[str, float]) -> None:
-    """Weights, then the receipt, then the checkpoints go."""
-    model.save_pretrained(out, max_shard_size="1TB")
+def finish(
+    model: PreTrainedModel, out: Path, key: str, metrics: dict[str, float], state: dict[str, Tensor] | None = None
+) -> None:
+    """Weights, then the receipt, then the checkpoints go; `state` in place of the weights of a model that is sharded."""
+    model.save_pretrained(out, state_dict=state, max_shard_size="1TB")
     write_json(out / DONE, {"key": key, "sha256": sha256(out / WEIGHTS), "metrics": metrics})
     prune(out, keep=0)

@@ -19,6 +19,7 @@ from align.journal import Counts, Journal
 from align.phase import Phase
 from align.plan import Plan
 from align.rows import Rows
+from align.sharding import whole
 from align.step import Step
 from curate.errors import UserError
 
@@ -108,7 +109,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
 
     def _clip_grad_norm(self, model: nn.Module) -> Tensor:
         """Clip, and look at the step before the optimizer takes it."""
-        norm: Tensor = super()._clip_grad_norm(model)
+        norm = whole(super()._clip_grad_norm(model))
         sums = torch.cat([self._sums, norm.detach().to(self._sums.dtype).reshape(1)])
         self.guard.watch(self._step + 1, sums, self.model)
         self.journal.add(self._counts(self._step), sums)

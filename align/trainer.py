@@ -139,6 +139,7 @@ def _train(
     started: float,
     trackers: Trackers,
 ) -> TrainResult:
+    from align import sharding
     from align.journal import Journal
     from align.layout import layout_for
     from align.reference import reference_for, reference_name, tensor_hashes
@@ -159,8 +160,10 @@ def _train(
         if signals.received is not None:
             raise signals.stop(f"phase {phase.name}: stopped before step 1")
 
+    trained = sharding.lend(model) if sharding.asked() else model
+    device = next(trained.parameters()).device
     with Progress(f"{phase.name}: reference", None) as progress:
-        trainer = make_shell(model, rows, plan, phase, out, seed, key, log, log_every, signals, trackers)
+        trainer = make_shell(trained, rows, plan, phase, out, seed, key, log, log_every, signals, trackers)
         longest = max(rows.lengths[row] for batch in plan.batches for row in batch.rows)
         trainer.step.layout = layout = layout_for(trainer.model, longest)  # on the device it will train on
         if layout.why_padded is not None:
@@ -183,7 +186,10 @@ def _train(
     if reached < steps:
         raise signals.stop(f"phase {phase.name}: stopped after step {reached:,} of {steps:,}, checkpoint saved")
     metrics = ranks.on_main(trainer.journal.summary)
-    ranks.on_main(lambda: finish(model, out, key, metrics))
+    state = sharding.full_state(trained)
+    ranks.on_main(lambda: finish(trained, out, key, metrics, state))
+    if trained is not model:
+        sharding.give_back(model, out / WEIGHTS, device)
     if ranks.any_of(signals.received is not None):
         raise signals.stop(f"phase {phase.name}: finished, weights saved")
     return TrainResult(

@@ -53,7 +53,7 @@ HEAVY = {
     "requests",
 }
 TENSORS = {"pack", "padded", "attention", "probe", "layout", "step", "score", "reference", "shell", "trainer"}
-TENSORS |= {"checkpoints", "generate", "models"}
+TENSORS |= {"checkpoints", "generate", "models", "sharding"}
 """Rooms of `align` that are about tensors: whoever imports them wants torch."""
 FILES = sorted(path for package in ("curate", "align") for path in (ROOT / package).rglob("*.py"))
 

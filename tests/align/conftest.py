@@ -145,3 +145,42 @@ def _write_pairs(folder: Path) -> None:
             "files": {name: {"sha256": sha256(folder / name), **fact} for name, fact in files.items()},
         },
     )
+
+
+@pytest.fixture
+def two() -> Callable[[Callable[[int], None]], list[int]]:
+    """Call something in two processes that make a gloo pair, forked from this one; gives their exit codes.
+
+    What uses polars hangs in a fork.
+    """
+    import os
+    import signal
+    import socket
+    import traceback
+
+    def call(work: Callable[[int], None]) -> list[int]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        children = []
+        for rank in range(2):
+            children.append(os.fork())
+            if children[-1] == 0:
+                try:
+                    signal.alarm(100)  # a pair that waits for each other for ever ends too
+                    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+                    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
+                    from accelerate.state import AcceleratorState, GradientState, PartialState
+
+                    for state in (AcceleratorState, GradientState, PartialState):
+                        state._reset_state()
+                    work(rank)
+                    os._exit(0)
+                except SystemExit as done:
+                    os._exit(int(done.code or 0))
+                except BaseException:
+                    traceback.print_exc()
+                    os._exit(99)
+        return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+    return call
