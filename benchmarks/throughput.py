@@ -119,7 +119,7 @@ def measure(path: Path, work: Path) -> None:
     from curate.ingest import ingest
     from curate.parts import Part
     from curate.sources import discover
-    from curate.stages import STAGES
+    from curate.stages.table import STAGES
 
     spent: dict[str, tuple[float, float]] = {}
 

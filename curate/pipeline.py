@@ -44,8 +44,8 @@ from curate.recipe import build as build_config
 from curate.recipe import choose, chosen_name, config, load, plain
 from curate.schema import ROW, canonical, digest
 from curate.sources import Source, discover
-from curate.stages import STAGES
 from curate.stages.near_duplicates import NearDuplicates
+from curate.stages.table import STAGES
 from curate.store import (
     locked,
     recover_folder,

@@ -1,32 +1,4 @@
-"""Stages: each one file, one frozen config, one behaviour; `STAGES` is the whole list."""
+"""Stages: each one file, one frozen config, one behaviour; `STAGES` in table.py is the whole list.
 
-from __future__ import annotations
-
-from curate.contracts import CorpusStage, Keys, RowStage, Schema
-from curate.stages.encode import Encode
-from curate.stages.exact_duplicates import ExactDuplicates
-from curate.stages.language import Language
-from curate.stages.length import Length
-from curate.stages.near_duplicates import NearDuplicates
-from curate.stages.pii import Pii
-from curate.stages.repair import Repair
-from curate.stages.repeated_completions import RepeatedCompletions
-from curate.stages.semantic_duplicates import SemanticDuplicates
-from curate.stages.templates import Templates
-from curate.stages.undecided import Undecided
-
-__all__ = ["STAGES", "CorpusStage", "Keys", "RowStage", "Schema"]
-
-STAGES: dict[str, type[RowStage] | type[CorpusStage]] = {
-    "repair": Repair,
-    "pii": Pii,
-    "language": Language,
-    "length": Length,
-    "exact_duplicates": ExactDuplicates,
-    "repeated_completions": RepeatedCompletions,
-    "near_duplicates": NearDuplicates,
-    "templates": Templates,
-    "encode": Encode,
-    "semantic_duplicates": SemanticDuplicates,
-    "undecided": Undecided,
-}
+The list is a file of its own so that a script that uses one stage does not import what all of them need.
+"""

@@ -9,7 +9,7 @@ import pytest
 
 from curate.contracts import CorpusStage, RowStage
 from curate.schema import MESSAGE, canonical, digest
-from curate.stages import STAGES
+from curate.stages.table import STAGES
 
 # stage -> (VERSION, hash of what it puts out). A new stage is one more line; a new VERSION is a new pair. The test prints it.
 GOLDEN: dict[str, tuple[int, str]] = {
