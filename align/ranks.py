@@ -22,6 +22,7 @@ PATIENCE = timedelta(days=7)  # how long a process waits for the main one: judgi
 FAILED = "margins/failed"  # the key by which the first process that fails is known
 
 _control: Any = None
+_first: bool | None = None
 
 
 class Elsewhere(UserError):
@@ -92,6 +93,7 @@ def on_main(work: Callable[[], T]) -> T:
         try:
             told = [work(), True]
         except BaseException:
+            _first_to_fail()
             with contextlib.suppress(RuntimeError):
                 dist.broadcast_object_list(told, src=0, group=_group())
             raise
@@ -122,6 +124,7 @@ def together(work: Callable[[], T]) -> T:
     try:
         found = work()
     except UserError:
+        _first_to_fail()  # before the others know, for one of them may keep the store
         any_of(True)
         raise
     if any_of(False):
@@ -151,12 +154,16 @@ def tell(line: str) -> None:
 
 
 def _first_to_fail() -> bool:
-    if _control is None:
-        return is_main()  # before they have met all read the same files, and find the same
-    try:
-        return int(_store().add(FAILED, 1)) == 1
-    except RuntimeError:
-        return False  # whoever held the store has gone, having spoken
+    """Whether no other process failed before this one; asked once."""
+    global _first
+    if _first is None:
+        if _control is None:
+            return is_main()  # before they have met all read the same files, and find the same
+        try:
+            _first = int(_store().add(FAILED, 1)) == 1
+        except RuntimeError:
+            _first = False  # whoever kept the store has gone, having spoken
+    return _first
 
 
 def _group() -> Any:  # noqa: ANN401 - a process group
