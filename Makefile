@@ -8,7 +8,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: bench-lexicon bench-precision install demo demo-seeds test check torture bench-sources bench-labels bench-duplicates docs weights examples clean bench-pairs bench-step bench-kto-s bench-statistics
+.PHONY: bench-lexicon bench-precision install demo demo-seeds test check torture bench-sources bench-labels bench-duplicates docs weights examples clean bench-pairs bench-step bench-kto-s bench-statistics bench-gpu
 
 install: $(VENV)/.installed
 
@@ -44,7 +44,11 @@ check: install
 # The reliability tests at their full counts; prints a line per promise. Takes long.
 torture: install
 	MARGINS_TORTURE=1 MARGINS_EXAMPLES=1000 $(BIN)/python -m pytest --timeout 7200 -s tests/curate/test_crash.py \
-		tests/curate/test_hostile.py tests/curate/test_forget.py tests/curate/test_compose.py tests/curate/test_canaries.py tests/curate/test_unicode.py
+		tests/curate/test_hostile.py tests/curate/test_forget.py tests/curate/test_compose.py tests/curate/test_canaries.py tests/curate/test_unicode.py tests/align/test_gpu_script.py
+
+# On a GPU: is packing exact there, then the step beside TRL's at Llama-3-8B's shape. Without one, at toy size.
+bench-gpu: install
+	PYTHON=$(BIN)/python benchmarks/gpu.sh
 
 # How much of a messy dump is recovered and how right, what is personal in it, which languages stay, rows a second and memory (needs the
 # public sets; MARGINS_ROWS=1000000 for the long run). The downloads are foreign text that nobody tuned by; nothing of them is kept here.
@@ -88,7 +92,7 @@ bench-kto-s: install
 
 # How good labels are: every figure of the labelers, trained and tested apart (needs the public sets).
 bench-labels: install
-	$(BIN)/python benchmarks/labels.py
+	$(BIN)/python benchmarks/labels.py $(foreach part,$(ONLY),--only $(part))
 
 # The lexicon beside the other built-ins (needs the public sets), and what bf16 and int8 buy a classifier here. Minutes.
 bench-lexicon: install
