@@ -25,6 +25,7 @@ from curate.pairing.outputs import Form, paired_output, sft_output, unpaired_out
 from curate.pairing.pairer import Vectors, no_vectors
 from curate.pairing.propose import propose
 from curate.pairing.refusals import refuses
+from curate.pairing.review import review
 from curate.pairing.splits import BACKGROUND, CLUSTERS, SPLITS, Splits, assign, purge
 from curate.pairing.unpaired import BALANCE, benign, limit_benign
 from curate.pairing.verdicts import overrule
@@ -52,6 +53,7 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "toxicity": pl.Float32,
     "toxic": pl.Boolean,
     "disagreement": pl.Float32,
+    "why": pl.String,
     "split": pl.String,
     "stage": pl.String,
     "reason": pl.String,
@@ -102,6 +104,7 @@ class Composed:
         sft: split -> desirable rows.
         refused: candidates that became no pair, and why: `pairing.PAIR`.
         overlaps: training rows that overlap evaluation sets, with the evidence: `contamination.HIT`.
+        review: rows that a person should look at: `review.REVIEW`.
         corpus: every row of the build, kept or dropped.
         counts: what the manifest holds under `dataset`.
         warnings: one line each.
@@ -112,6 +115,7 @@ class Composed:
     sft: dict[str, pl.DataFrame]
     refused: pl.DataFrame
     overlaps: pl.DataFrame
+    review: pl.DataFrame
     corpus: pl.DataFrame
     counts: dict[str, Any]
     warnings: list[str]
@@ -179,6 +183,7 @@ def compose(
         sft=_by_split(sft_output(sft, dataset.prompt_template, dataset.form, seed)),
         refused=refused,
         overlaps=overlaps,
+        review=review(rows),
         corpus=_corpus(rows, fates),
         counts=counts,
         warnings=warnings(counts, dataset.splits.purge_warn),
@@ -285,10 +290,11 @@ def _overrule(fates: pl.DataFrame, later: pl.DataFrame) -> pl.DataFrame:
 
 def _index(rows: pl.DataFrame, fates: pl.DataFrame) -> pl.DataFrame:
     """What pairers see: rows in a split, those without a usable label as abstained, and stand-ins for exact copies."""
-    seen = rows.join(fates, on="id", how="inner", suffix="_fate", maintain_order="left").filter(
-        pl.col("why").is_null() | pl.col("why").is_in(["abstained", "conflict"]), pl.col("split") != BACKGROUND
+    told = fates.rename({"why": "fate"})  # a row's own `why` is about its label
+    seen = rows.join(told, on="id", how="inner", suffix="_fate", maintain_order="left").filter(
+        pl.col("fate").is_null() | pl.col("fate").is_in(["abstained", "conflict"]), pl.col("split") != BACKGROUND
     )
-    sure = pl.col("why").is_null()
+    sure = pl.col("fate").is_null()
     scores = [pl.col(name) for name in rows.columns if name.removeprefix("score_") in LABELERS]
     agreed = (
         pl.when("toxic").then(pl.min_horizontal(scores) >= 0.5).otherwise(pl.max_horizontal(scores) <= 0.5).fill_null(value=True)
@@ -363,10 +369,10 @@ def _by_split(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
 
 def _corpus(rows: pl.DataFrame, fates: pl.DataFrame) -> pl.DataFrame:
     names = [name for name in rows.columns if name in COLUMNS or name.startswith("score_")]
-    told = rows.join(fates, on="id", how="left", suffix="_fate", maintain_order="left")
-    gone = pl.col("why").is_not_null()
+    told = rows.join(fates.rename({"why": "fate"}), on="id", how="left", suffix="_fate", maintain_order="left")
+    gone = pl.col("fate").is_not_null()
     return told.with_columns(
         stage=pl.when(gone).then(pl.lit(COMPOSE)).otherwise("stage"),
-        reason=pl.coalesce("why", "reason"),
+        reason=pl.coalesce("fate", "reason"),
         twin=pl.coalesce("twin_fate", "twin"),
     ).select(names)

@@ -117,6 +117,8 @@ def _label(fact: Mapping[str, Any]) -> Iterator[str]:
     evidence = f", evidence {fact['evidence']}" if fact["evidence"] else ""
     votes = f" ({fact['votes']} votes, {fact['given']:.4g} say toxic)" if fact["votes"] and fact["given"] is not None else ""
     yield _line("label", f"{side}{toxicity}{evidence}{votes}")
+    if fact.get("why"):  # builds made before it was kept have none
+        yield _line("why", fact["why"])
     scores = [
         f"{name.removeprefix('score_')} {value:.4g}"
         for name, value in fact.items()

@@ -20,7 +20,7 @@ OUTPUTS = ("paired", "unpaired", "sft")
 
 
 def write_dataset(composed: Composed, folder: Path, also: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
-    """Write `paired/`, `unpaired/`, `sft/`, `refused/` (candidates), `contamination/` and `corpus/`, in order of id.
+    """Write `paired/`, `unpaired/`, `sft/`, `refused/` (candidates), `contamination/`, `review/` and `corpus/`, in order of id.
 
     A file has at most 65,536 rows.
 
@@ -45,6 +45,7 @@ def write_dataset(composed: Composed, folder: Path, also: Sequence[str] = ()) ->
                 written |= WRITERS[form](frame, folder, f"{form}/{output}/{split}")
     written |= _write(composed.refused, folder, "refused/part")
     written |= _write(composed.overlaps, folder, "contamination/part")
+    written |= _write(composed.review, folder, "review/part")
     return written | _write(composed.corpus, folder, "corpus/part")
 
 

@@ -17,6 +17,7 @@ from curate.pairing.contamination import HIT, Contamination, contamination
 from curate.pairing.contamination import REASON as CONTAMINATED
 from curate.pairing.outputs import PAIRED, schema_of, transcript
 from curate.pairing.pairer import PAIR
+from curate.pairing.review import REVIEW
 from curate.pairing.splits import CLUSTERS, SPLITS
 from curate.schema import canonical, digest
 from curate.similarity import normalise
@@ -33,6 +34,7 @@ SCHEMAS: dict[str, Schema] = {
     "corpus": COLUMNS,
     "refused": PAIR,
     "contamination": HIT,
+    "review": REVIEW,
     "similarity": {"a": pl.String, "b": pl.String, "score": pl.Float32},
 }
 TOLERANCE = 1e-6  # of a margin: one rounding of float32 in [0, 1]

@@ -14,6 +14,7 @@ from curate.errors import DataError
 from curate.formats import read_manifest, read_output
 from curate.labelers import LABELERS
 from curate.labeling.measures import wilson
+from curate.pairing.review import machine_columns, suspect_labels
 from curate.schema import digest
 from curate.store import write_bytes
 
@@ -64,39 +65,6 @@ def draw(rows: pl.DataFrame, count: int, seed: int) -> pl.DataFrame:
 DRAWN = {"id": pl.String, "queue": pl.String, "place": pl.UInt32}
 
 
-def suspect_labels(rows: pl.DataFrame) -> pl.DataFrame:
-    """Labels that came with the data and that the machine score contradicts as confidently as it confirms labels elsewhere.
-
-    A row labelled harmless is suspect when its score is at least the mean score of rows labelled toxic, and the other way
-    round; the widest contradiction comes first.
-
-    Args:
-        rows: `id`, `toxic`, `evidence`, and `machine`, the mean of the machines' scores (made from `score_*` where absent).
-
-    Source: Northcutt, Jiang & Chuang (2021), Confident Learning: Estimating Uncertainty in Dataset Labels.
-    """
-    rows = rows if "machine" in rows.columns else rows.with_columns(machine=_machine(rows))
-    known = rows.filter(
-        pl.col("evidence").is_in(["human", "votes"]), pl.col("toxic").is_not_null(), pl.col("machine").is_not_null()
-    )
-    usual = {side: known.filter(pl.col("toxic") == side)["machine"].mean() for side in (True, False)}
-    if usual[True] is None or usual[False] is None:
-        return known.clear()
-    machine, toxic = pl.col("machine"), pl.col("toxic")
-    wrong = (toxic & (machine <= usual[False])) | (~toxic & (machine >= usual[True]))
-    far = (machine - toxic.cast(pl.Float64)).abs()
-    return known.filter(wrong).with_columns(far=far).sort("far", "id", descending=[True, False])
-
-
-def _machine_columns(rows: pl.DataFrame) -> list[str]:
-    return [name for name in rows.columns if name.startswith("score_") and name != "score_column"]
-
-
-def _machine(rows: pl.DataFrame) -> pl.Expr:
-    names = _machine_columns(rows)
-    return pl.mean_horizontal(names).cast(pl.Float64) if names else pl.lit(None, pl.Float64)
-
-
 def estimate(rows: pl.DataFrame, drawn: pl.DataFrame, truth: pl.DataFrame) -> dict[str, Any]:
     """Precision and recall of the build's toxic side, from what people said of the random queue.
 
@@ -141,7 +109,7 @@ def corpus(folder: Path) -> pl.DataFrame:
 def machines(rows: pl.DataFrame) -> tuple[dict[str, Floats], Floats]:
     """Scores of every machine labeler, by name, and what people said (1, 0 or NaN), of the kept rows."""
     kept = rows.filter(ENDED)
-    names = _machine_columns(kept)
+    names = machine_columns(kept)
     said = pl.col("evidence").is_in(["human", "votes"])
     truth = kept.select(pl.when(said).then(pl.col("toxic").cast(pl.Float64)).fill_null(float("nan"))).to_series().to_numpy()
     scores = {name.removeprefix("score_"): kept[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in names}

@@ -14,6 +14,7 @@ from curate.schema import canonical, digest
 from curate.store import write_text
 
 FOLDER = "verdicts"  # in the work folder
+WHY = "a person reviewed it"
 WORDS: dict[str, bool | None] = {"toxic": True, "non_toxic": False, "abstain": None}
 
 
@@ -84,7 +85,7 @@ def overrule(rows: pl.DataFrame, verdicts: Mapping[str, bool | None]) -> tuple[p
     """Rows with the labels that people gave them, marked `reviewed`, and how many there were.
 
     Args:
-        rows: `id`, `toxic`, `toxicity`, `evidence`, `disagreement`.
+        rows: `id`, `toxic`, `toxicity`, `evidence`, `disagreement`, `why`.
         verdicts: as `read_verdicts` gives them.
 
     Returns:
@@ -100,5 +101,6 @@ def overrule(rows: pl.DataFrame, verdicts: Mapping[str, bool | None]) -> tuple[p
         toxicity=pl.when("reviewed").then(pl.col("_said").cast(pl.Float32)).otherwise("toxicity"),
         evidence=pl.when("reviewed").then(pl.lit("human")).otherwise("evidence"),
         disagreement=pl.when("reviewed").then(None).otherwise("disagreement"),
+        why=pl.when("reviewed").then(pl.lit(WHY)).otherwise("why"),
     )
     return ruled.drop("_said"), {"rows": here, "changed": changed, "unknown": len(verdicts) - here}

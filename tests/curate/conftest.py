@@ -94,6 +94,7 @@ def neighbours(prompts: int = 60) -> pl.DataFrame:
                     "variety": "singlish" if reply else None,
                     "source": "held_out/b.jsonl" if at % 10 == 9 else "a.jsonl",
                     "score_head": toxicity,
+                    "why": f"head {toxicity:.2f}",
                     "pii": ["PHONE"] if at % 20 == 0 else [],
                 }
             )
