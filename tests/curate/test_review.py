@@ -41,9 +41,8 @@ def test_undecided_rows_are_queued_nearest_to_the_middle_first(rows: Any) -> Non
 
 def test_a_label_that_the_machines_contradict_is_queued(rows: Any) -> None:
     given = [{"text": f"text {at}", "toxicity": float(at % 2), "evidence": "human"} for at in range(20)]
-    frame = rows(*given).with_columns(
-        score_head=pl.when(pl.col("completion") == "text 6").then(0.97).otherwise(pl.col("toxicity") * 0.9)
-    )
+    wrong = pl.col("completion") == "text 6"
+    frame = rows(*given).with_columns(score_head=pl.when(wrong).then(0.97).otherwise(pl.col("toxicity") * 0.9))
     queue = compose(frame, WHOLE, [], 0).review
     assert queue.filter(pl.col("queue") == "suspect")["id"].to_list() == frame.filter(wrong)["id"].to_list()
 
