@@ -13,7 +13,6 @@ from pydantic import Field
 
 from curate import similarity
 from curate.contracts import Keys, Schema
-from curate.errors import RecipeError
 from curate.progress import Progress
 from curate.recipe import config
 from curate.stages import leaders
@@ -148,13 +147,8 @@ def _alike_by_cells(
 
     Source: Sivic & Zisserman (2003), Video Google (inverted file); Douze et al. (2024), The Faiss library.
     """
-    try:
-        import faiss
-    except ImportError:
-        raise RecipeError(
-            f"semantic_duplicates: {len(vectors):,} different rows are more than exact_up_to, and faiss is not installed; "
-            "pip install 'margins[large]', or raise exact_up_to"
-        ) from None
+    import faiss
+
     n, dim = vectors.shape
     unit = _unit(vectors)
     spoken: NDArray[np.bool_] = np.asarray(prompts.any(axis=1), np.bool_)

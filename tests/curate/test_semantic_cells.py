@@ -22,7 +22,6 @@ def rows(count: int, seed: int = 0) -> pl.DataFrame:
 
 
 def test_cells_find_nearly_every_pair_and_measure_it_exactly(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("faiss", reason="faiss-cpu (the extra `large`) is not installed")
     frame = rows(3000)
     exact, cells = SemanticDuplicates(), SemanticDuplicates(exact_up_to=100)
     keys = exact.keys(frame)
