@@ -15,6 +15,7 @@ from curate.errors import RecipeError
 from curate.labelers.adapted import Adapted, load_adapted
 from curate.labelers.ngram import Table
 from curate.labelers.trained import Trained, load_trained
+from curate.progress import Progress
 from curate.recipe import config
 
 ENCODER = "builtin:minilm"
@@ -71,7 +72,9 @@ class Head:
         """Probability of toxicity of each text, shape (n,), NaN for an empty one."""
         from curate.encoders import encoder
 
-        return self.score_vectors(encoder(ENCODER).encode(texts), texts)
+        with Progress("head", len(set(texts)), "texts") as progress:
+            vectors = encoder(ENCODER).encode(texts, progress)
+        return self.score_vectors(vectors, texts)
 
     def score_vectors(
         self, vectors: NDArray[np.float32], texts: Sequence[str], prompts: NDArray[np.float32] | None = None

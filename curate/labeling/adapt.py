@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from curate.errors import DataError
 from curate.labelers.adapted import KIND
 from curate.labelers.head import ENCODER, Head, features, general_logits
 from curate.labelers.trained import load_trained
 from curate.labeling.evaluate import evaluate, lines
 from curate.labeling.fit import Examples, curve, fit, folds, logits
 from curate.labeling.measures import platt
+from curate.progress import Progress
 from curate.store import write_bytes, write_text
 
 THRESHOLD = 0.5  # of a score calibrated on texts of both kinds, each weighing half
@@ -30,14 +32,20 @@ def adapt(rows: pl.DataFrame, variety: str, out: Path, sizes: Sequence[int], see
         out: the .safetensors file.
         sizes: numbers of texts on the learning curve; those that there are fewer texts for are left out, all is added.
         seeds: draws of the curve.
+
+    Raises:
+        DataError: `out` is no .safetensors file: its card, a .md file, lies beside it.
     """
+    if out.suffix != ".safetensors":
+        raise DataError(f"--out {out}: weights go into a .safetensors file; name one")
     from safetensors.numpy import save
 
     from curate.encoders import encoder
 
     general = load_trained("head", Head.VERSION)
     texts = rows["text"].to_list()
-    vectors = encoder(ENCODER).encode(texts)
+    with Progress("encode", len(set(texts)), "texts") as progress:
+        vectors = encoder(ENCODER).encode(texts, progress)
     examples = Examples(
         texts,
         features(general, vectors),

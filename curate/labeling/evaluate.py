@@ -93,7 +93,8 @@ def lines(page: Mapping[str, Any]) -> list[str]:
         at = f" at {page['threshold']:g}" if name == "f1" else ""
         said.append(f"{name}{at}: {middle:.3f} [{low:.3f}, {high:.3f}]")
     said.append(f"calibration error: {overall['calibration_error']:.3f}")
-    said.append(f"abstaining on the least certain 20 % cuts errors by {overall['errors_cut_by_abstaining_on_20_percent']:.0%}")
+    cut = overall["errors_cut_by_abstaining_on_20_percent"]  # NaN where there is no error to cut
+    said.append("no errors" if np.isnan(cut) else f"abstaining on the least certain 20 % cuts the error rate by {cut:.0%}")
     for column, values in page.items():
         if column in ("overall", "threshold", "abstained"):
             continue

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from curate.labelers.adapted import Adapted
 from curate.labelers.features import BUCKETS, char_features, pair_features, word_features, words
+from curate.labeling.measures import roc_auc
 from curate.schema import digest
 
 Floats = NDArray[np.float64]
@@ -96,20 +97,21 @@ def curve(examples: Examples, sizes: Sequence[int], seeds: int) -> dict[int, lis
         seeds: how often folds and the texts in them are drawn again.
 
     Returns:
-        For each size, the ROC-AUC over all folds' test texts together, per seed.
+        For each size, the mean ROC-AUC of the folds whose test texts are of both kinds, per seed; NaN without such a fold.
+        Where the texts to learn from are of one kind, the general head answers.
     """
-    from sklearn.metrics import roc_auc_score
-
     found: dict[int, list[float]] = {size: [] for size in sizes}
     for seed in range(seeds):
         cuts = list(folds(examples.groups, seed))
         for size in sizes:
             scores: list[float] = []
             for train, test in cuts:
-                chosen = np.random.default_rng(seed).permutation(train)[:size]
-                made = logits(fit(examples.take(chosen)), examples.take(test)) if size else examples.general[test]
-                scores.append(float(roc_auc_score(examples.toxic[test], made)))
-            found[size].append(float(np.mean(scores)))
+                some = examples.take(np.random.default_rng(seed).permutation(train)[:size])
+                both = 0 < some.toxic.sum() < len(some.texts)
+                made = logits(fit(some), examples.take(test)) if both else examples.general[test]
+                scores.append(roc_auc(made, examples.toxic[test]))
+            there = [score for score in scores if np.isfinite(score)]
+            found[size].append(float(np.mean(there)) if there else float("nan"))
     return found
 
 

@@ -13,7 +13,7 @@ from curate.errors import DataError, StorageError
 from curate.labelers import Consensus, Head
 from curate.labelers.reliability import Labeler, Reliability, load_reliability
 from curate.labeling.audit import describe, draw, estimate, suspect_labels
-from curate.labeling.fit import folds
+from curate.labeling.fit import Examples, curve, folds
 from curate.labeling.labelled import read_labelled
 from curate.labeling.measures import calibration_error, errors_cut, f1, interval, pr_auc, roc_auc, wilson
 from curate.labeling.weigh import dawid_skene, weigh
@@ -160,6 +160,22 @@ def test_a_head_fitted_for_a_variety_is_used_by_name_of_its_file(labelled: Path,
     np.testing.assert_array_equal(mine.score(texts["text"].to_list()[:3]), scores[:3])
     with pytest.raises(StorageError, match="curate label fit"):
         Head(weights=labelled).score(["a b"])
+
+
+def test_a_head_goes_into_a_safetensors_file_and_nowhere_else(labelled: Path, tmp_path: Path) -> None:
+    from curate.labeling.adapt import adapt
+
+    with pytest.raises(DataError, match="name one"):
+        next(adapt(read_labelled(labelled, "text", "toxic"), "singlish", tmp_path / "mine.md", (20,), seeds=1))
+
+
+def test_a_learning_curve_leaves_out_folds_with_one_kind_of_text() -> None:
+    texts = [f"text {at}" for at in range(40)]
+    toxic = np.arange(40) < 8  # ten groups of four, two of them toxic: most folds test harmless texts alone
+    general = np.where(toxic, 1.0, -1.0)
+    examples = Examples(texts, np.zeros((40, 1)), general, toxic, [str(at // 4) for at in range(40)])
+    found = curve(examples, (0, 2, 40), seeds=2)
+    assert found[0] == [1.0, 1.0] and all(np.isfinite(found[2])), "of two texts of one kind the general head's word is left"
 
 
 def _corpus() -> pl.DataFrame:
