@@ -1,6 +1,7 @@
 """How good labels are: the figures of the labelers, each printed beside what was asked of it.
 
     python benchmarks/labels.py --data ../shared/data
+    python benchmarks/labels.py --only surge
 
 The built-ins as they ship, and throw-away models of the same training script that never saw HateCheck, or Surge; every test is
 disjoint from training by template or group. HateCheck's functions and SGHateCheck's are tested by the models without HateCheck.
@@ -47,9 +48,16 @@ SIZES = (0, 50, 200, 800, 10_000)
 REQUIRED = {50: 0.65, 200: 0.74, 800: 0.80}
 AIMED = {50: 0.70, 200: 0.80, 800: 0.85}
 SEEDS = 5
+PARTS = ("shipped", "fairness", "surge", "hatecheck", "speed")
 UNSEEN = {"head": ("ngram", "test"), "ngram": ("head", "test"), "consensus": ("test",)}
 """Parts that each saw nothing of; the consensus saw what either did."""
 CATEGORIES = ("Offending User", "Biased Opinion")
+COUNTRIES = {"Singapore": "Singapore", "SG": "Singapore"} | dict.fromkeys(
+    ("United States", "USA", "Canada", "United Kingdom"), "English"
+)
+LEAST_WORDS = 3
+MATCHED = 0.03  # the share of plain English above which the shipped thresholds were set, too
+BAND = Consensus().abstain
 SPEED_TEXTS = 600
 SAMPLE = 1500
 
@@ -82,14 +90,15 @@ class Page:
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), default=ROOT.parent / "shared" / "data")
 @click.option("--cache", type=click.Path(path_type=Path), default=Path(tempfile.gettempdir()) / "margins-vectors")
 @click.option("--plot", type=click.Path(path_type=Path), default=ROOT / "build" / "adaptation.svg", help="Where the curve goes.")
-@click.option("--only", multiple=True, type=click.Choice(["shipped", "hatecheck", "surge", "speed"]), help="Some parts only.")
+@click.option("--only", multiple=True, type=click.Choice(PARTS), help="Some parts only.")
 def main(data: Path, cache: Path, plot: Path, only: tuple[str, ...]) -> None:
     """Print every figure; exit 1 when one is missed."""
-    page, rows, wanted = Page(), load(data), only or ("shipped", "surge", "hatecheck", "speed")
+    page, rows, wanted = Page(), load(data), only or PARTS
     encode = cached(encoder(ENCODER), cache)
+    shipped = Builtins(load_trained("head", Head.VERSION), load_trained("ngram", Ngram.VERSION), load_reliability(), encode)
     if "shipped" in wanted:
-        shipped = Builtins(load_trained("head", Head.VERSION), load_trained("ngram", Ngram.VERSION), load_reliability(), encode)
         in_domain(page, shipped, rows)
+    if "fairness" in wanted:
         fairness(page, shipped, rows, data)
     if "surge" in wanted:
         left_out(page, train(rows, encode, ["surge"]), rows, "surge", 0.87)
@@ -131,7 +140,9 @@ def in_domain(page: Page, builtins: Builtins, rows: pl.DataFrame) -> None:
         page.say(f"  {kind}", roc_auc(with_context[mask], toxic[mask]))
     _calibration(page, builtins, rows)
     scores, toxic = builtins.scores(test["text"].to_list())["consensus"], test["toxic"].to_numpy()
-    page.least("errors cut by abstaining on the least certain 20 %, consensus, all sets", errors_cut(scores, toxic), 0.40)
+    cut = errors_cut(scores, toxic)
+    page.least("error rate cut by abstaining on the least certain 20 %, consensus, all sets", cut, 0.40)
+    page.say("  wrong labels fewer, of all there were", 1 - (1 - cut) * 0.8)
 
 
 def _members(page: Page, tables: dict[str, dict[str, float]]) -> None:
@@ -165,7 +176,7 @@ def _calibration(page: Page, builtins: Builtins, rows: pl.DataFrame) -> None:
 
 
 def fairness(page: Page, builtins: Builtins, rows: pl.DataFrame, data: Path) -> None:
-    """Benign Singlish beside benign English, and what an appended particle changes."""
+    """Benign Singlish beside benign English, messages of one corpus by country, and what an appended particle changes."""
     click.echo("\n# Dialect fairness")
     path = data / "sgd_dialogue_pairs/sgd_pairs_20k.jsonl.gz"
     english = sorted({json.loads(line)["completion"] for line in gzip.decompress(path.read_bytes()).splitlines()})
@@ -177,6 +188,7 @@ def fairness(page: Page, builtins: Builtins, rows: pl.DataFrame, data: Path) -> 
         page.say(f"{name}: toxic share of {len(treebank)} treebank sentences", share)
         page.say(f"{name}: toxic share of {len(english)} SGD turns", usual)
         page.most(f"{name}: ratio", share / max(usual, 1 / len(english)), 1.5)
+    _one_register(page, builtins, data)
     texts = sorted(rows.filter(pl.col("part") == "test")["text"].to_list(), key=lambda text: digest("particle sample", text))[
         :SAMPLE
     ]
@@ -188,6 +200,46 @@ def fairness(page: Page, builtins: Builtins, rows: pl.DataFrame, data: Path) -> 
             float(((before[name] >= 0.5) != (after[name] >= 0.5)).mean()),
             0.01,
         )
+    turned = (before["consensus"] <= BAND[0]) & (after["consensus"] >= BAND[1])
+    turned |= (before["consensus"] >= BAND[1]) & (after["consensus"] <= BAND[0])
+    page.say("consensus: labels that an appended particle turns round, the abstain band between them", float(turned.mean()))
+
+
+def _one_register(page: Page, builtins: Builtins, data: Path) -> None:
+    """Text messages from Singapore beside those from North America and Britain: one corpus, one way of collecting it.
+
+    Turns of a booking assistant hold no joke, no slang and no swear word, so that their share is near zero and a ratio over it
+    says more about the register than about the dialect. Here the register is the same and both shares are far from zero. Also
+    at the score that 3 % of the English messages exceed, so that labelers of any strictness compare; intervals resample senders.
+    """
+    lines = gzip.decompress((data / "nus_sms_dev/nus_sms_en_dev.jsonl.gz").read_bytes()).splitlines()
+    found: dict[str, dict[str, str]] = {"Singapore": {}, "English": {}}
+    for line in map(json.loads, lines):
+        place = COUNTRIES.get(line["country"])
+        if place and len(line["text"].split()) >= LEAST_WORDS:
+            found[place][line["text"]] = line["userID"]
+    both = {place: sorted(one, key=lambda text: digest("evaluation sample", text))[:SAMPLE] for place, one in found.items()}
+    senders = [found[place][text] for place, texts in both.items() for text in texts]
+    abroad = np.array([place == "Singapore" for place, texts in both.items() for _ in texts])
+    for name, made in builtins.scores([text for texts in both.values() for text in texts]).items():
+        for at, words in ((0.5, "at 0.5"), (float(np.quantile(made[~abroad], 1 - MATCHED)), f"where English has {MATCHED:.0%}")):
+            flagged = (made >= at).astype(np.float64)
+
+            def shares(weight: Floats, flagged: Floats = flagged) -> Floats:
+                return np.array([np.average(flagged[side], weights=weight[side]) for side in (abroad, ~abroad)])
+
+            here, there = shares(np.ones(len(flagged)))
+            click.echo(
+                f"{name}, {words}: {here:.4f} of {int(abroad.sum())} messages from Singapore, {there:.4f} of "
+                f"{int((~abroad).sum())} in English ({_senders(senders, abroad)} and {_senders(senders, ~abroad)} senders)"
+            )
+            ends = interval(lambda w: float(np.diff(shares(w)[::-1])[0]), senders)  # noqa: B023 - used at once
+            page.say(f"{name}, {words}: difference", float(here - there), ends=ends)
+            page.most(f"{name}, {words}: ratio", float(here / max(there, 1e-9)), 1.5)
+
+
+def _senders(names: Sequence[str], side: NDArray[np.bool_]) -> int:
+    return len(set(np.asarray(names)[side]))
 
 
 def left_out(page: Page, builtins: Builtins, rows: pl.DataFrame, name: str, least: float) -> None:
