@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from curate.similarity import HASH_BITS, PAIRS, U64, Floats, Rows, Sets, bitmaps, jaccard, maybe_alike, mix, pieces
 
-SAMPLE = 1 << 21  # members that are counted to tell rare from common
+SAMPLE = 4  # one row in so many is looked at to tell rare members from common
+LEAST = 1 << 17  # members that are counted, where there are so many
+MOST = 1 << 21
 CELLS = 1 << 22  # counters for them, at most
 BLOCK = 1 << 10  # sets put in order at a time: their working memory stays in cache, and a row fits 10 bits
 COUNT_BITS = 16  # of a count; 10 + 16 bits leave 38 for the member
@@ -89,7 +91,7 @@ def index(sets: Sets, rows: Rows, kinds: U64, floor: float, maps: U64) -> Index:
 def _counts(sets: Sets, rows: Rows) -> NDArray[np.uint16]:
     """About how often members occur, by their low bits: of a sample, with collisions. Any order of members would be right."""
     total = int(sets.sizes[rows].sum())
-    sample = sets.take(rows[:: 1 + total // SAMPLE])
+    sample = sets.take(rows[:: 1 + total // min(max(total // SAMPLE, LEAST), MOST)])
     cells = min(CELLS, 1 << len(sample.values).bit_length())
     counts = np.bincount((sample.values & np.uint64(cells - 1)).astype(np.int64), minlength=cells)
     return np.minimum(counts, (1 << COUNT_BITS) - 1).astype(np.uint16)

@@ -13,11 +13,13 @@ from curate.formats import read_manifest, read_output, stages
 from curate.pairing.suspects import suspects
 from curate.schema import EVIDENCE
 from curate.stages.leaders import keep_leaders
+from curate.stages.outliers import Outliers
 from curate.store import read_parquet
 from curate.summary import table
 
 GRID = tuple(at / 20 for at in range(10, 21))  # .50, .55 ... 1.00
 CAPS = (1, 2, 5, 10, 20, 50, 100)  # rows of one completion, for repeated_completions
+MEANS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)  # mean cosines, for outliers
 SAMPLES = 3  # rows shown for each threshold of the grid
 SHORT = 12  # characters of an id that are shown; `curate explain` takes them
 MOST_TEMPLATES = 20  # that are listed
@@ -50,6 +52,8 @@ def show(folder: Path, stage: str | None = None, threshold: float | None = None,
         return "\n".join(_templates(folder, manifest, rows, show_text))
     if stage == "repeated_completions":
         return "\n".join(_caps(manifest, edges, rows))
+    if stage == "outliers":
+        return "\n".join(_outliers(manifest, edges, rows, threshold))
     lines = _thresholds(folder, manifest, stage, edges, rows, threshold, show_text)
     return "\n".join([*lines, *_suspects(folder, manifest, stage, edges)])
 
@@ -75,6 +79,22 @@ def _caps(manifest: Mapping[str, Any], edges: pl.DataFrame, rows: pl.DataFrame) 
     ]
     head = f"repeated_completions: {rows.height:,} rows in, {len(sizes):,} completions under several prompts"
     return [head, *table(("most", "rows dropped"), body), "* what this build used"]
+
+
+def _outliers(manifest: Mapping[str, Any], edges: pl.DataFrame, rows: pl.DataFrame, threshold: float | None) -> list[str]:
+    """How many rows each mean cosine would drop, and the farthest of them."""
+    used = Outliers(**next(entry["outliers"] for entry in manifest["recipe"]["stages"] if "outliers" in entry))
+    place = pl.Series(range(rows.height), dtype=pl.UInt32)
+    pairs = edges.select(pl.col(end).replace_strict(rows["id"], place) for end in ("a", "b")).hstack(edges.select("score"))
+    told = rows.select("id").hstack(used.means(pairs, rows)).drop_nulls().sort("score", "id")
+    grid = [threshold] if threshold is not None else sorted({*MEANS, used.threshold})
+    body = []
+    for at in grid:
+        gone = told.filter(pl.col("score") < pl.lit(at, pl.Float32))
+        said = ", ".join(f"{name[:SHORT]} {score:.3f}" for name, score in gone.tail(SAMPLES).iter_rows())
+        body.append((f"{at:g}{' *' if at == used.threshold else ''}", f"{gone.height:,}", said or "-"))
+    head = f"outliers: {rows.height:,} rows in, {told.height:,} with enough rows of their label to compare with"
+    return [head, *table(("threshold", "rows dropped", "the nearest of them, mean cosine"), body), "* what this build used"]
 
 
 def _templates(folder: Path, manifest: Mapping[str, Any], rows: pl.DataFrame, show_text: bool) -> list[str]:

@@ -8,6 +8,7 @@ from curate.stages.exact_duplicates import ExactDuplicates
 from curate.stages.language import Language
 from curate.stages.length import Length
 from curate.stages.near_duplicates import NearDuplicates
+from curate.stages.outliers import Outliers
 from curate.stages.pii import Pii
 from curate.stages.repair import Repair
 from curate.stages.repeated_completions import RepeatedCompletions
@@ -26,5 +27,6 @@ STAGES: dict[str, type[RowStage] | type[CorpusStage]] = {
     "templates": Templates,
     "encode": Encode,
     "semantic_duplicates": SemanticDuplicates,
+    "outliers": Outliers,
     "undecided": Undecided,
 }

@@ -21,6 +21,7 @@ GOLDEN: dict[str, tuple[int, str]] = {
     "repeated_completions": (1, "81fbeb40e9660da5"),
     "templates": (1, "c37ee628296b58f2"),
     "near_duplicates": (2, "71d437632269a02b"),
+    "outliers": (1, "3c1a3781b0fa2dd0"),
     "undecided": (1, "3532c323866a2dcf"),
 }
 
@@ -51,9 +52,10 @@ def rows() -> pl.DataFrame:
     return pl.DataFrame(
         {"id": ids, "prompt": prompts, "completion": [text for _, text in PAIRS]}
         | {"score_head": [at / (len(PAIRS) - 1) for at in range(len(PAIRS))]}
+        | {"vector": [[1.0, at / 8, (at % 3) / 4, -float(at == 5) * 16] for at in range(len(PAIRS))]}
         | {"toxic": None, "side": None, "kind": 0, "given": [float(index % 2) for index in range(len(PAIRS))], "votes": 1},
         schema={"id": pl.String, "prompt": pl.List(MESSAGE), "completion": pl.String, "toxic": pl.Boolean, "side": pl.String}
-        | {"score_head": pl.Float32}
+        | {"score_head": pl.Float32, "vector": pl.Array(pl.Float32, 4)}
         | {"kind": pl.UInt8, "given": pl.Float32, "votes": pl.UInt16},
     )
 
@@ -66,7 +68,7 @@ def put_out(stage: RowStage | CorpusStage) -> list[dict[str, Any]]:
         ranked = table.select(
             "id", pl.int_range(pl.len(), dtype=pl.UInt32).alias("rank"), "toxic", "kind", "given", "votes", "score_head"
         )
-        result = stage.decide(stage.edges(keys.buckets, keys.payload), ranked)
+        result = stage.decide(stage.edges(keys.buckets, keys.payload.with_columns(ranked["rank", "toxic"])), ranked)
     else:
         result = stage(table.select(stage.reads))
     return result.with_columns(pl.col(pl.Float32, pl.Float64).round(4)).to_dicts()
