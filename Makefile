@@ -103,7 +103,8 @@ bench-precision: install
 
 # Do intervals cover and tests find what they say? 2,000 simulated experiments a setting.
 bench-statistics: install
-	$(BIN)/python benchmarks/intervals.py
+	mkdir -p benchmarks/results
+	$(BIN)/python benchmarks/intervals.py | tee benchmarks/results/intervals.txt
 
 # Rewrite docs/cli.md from --help.
 docs: install

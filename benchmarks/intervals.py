@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from align.statistics import area, clustered, crossed, interval, mcnemar, mcnemar_power, sign_flip, spread, wilson
+from align.statistics import Draws, area, clustered_ends, crossed, interval, mcnemar, mcnemar_power, sign_flip, spread, wilson
 
 PROMISED = (0.93, 0.97)  # coverage of a 95 % interval for n >= 500, p in [.01, .9] and, of the clustered ones, >= 30 clusters
 SHARES = (0.01, 0.03, 0.1, 0.3, 0.5, 0.9)
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -54,34 +56,26 @@ def clustered_coverage(experiments: int, seed: int = 1) -> Iterator[Coverage]:
     for clusters, each in ((10, 50), (30, 17), (60, 10), (163, 4)):
         for rho in (0.0, 0.05, 0.2):
             for p in SHARES:
-                held = 0
-                for _ in range(experiments):
-                    sizes = np.maximum(1, draw.poisson(each, clusters))
-                    hits = draw.binomial(sizes, _chances(draw, p, rho, clusters))
-                    found = clustered(hits, sizes)
-                    held += found.low <= p <= found.high
+                sizes = np.maximum(1, draw.poisson(each, (experiments, clusters)))
+                hits = draw.binomial(sizes, _chances(draw, p, rho, sizes.shape))
+                low, high = clustered_ends(hits, sizes)
                 what = f"clustered, {clusters} clusters of about {each}, rho {rho}, p {p}"
-                yield Coverage(what, held / experiments, clusters >= 30)
+                yield Coverage(what, float(np.mean((low <= p) & (p <= high))), clusters >= 30)
 
 
 def bootstrap_coverage(experiments: int, seed: int = 2) -> Iterator[Coverage]:
     """The two-level bootstrap: seeds that differ, prompts in clusters that differ, every seed on the same prompts."""
     draw = np.random.default_rng(seed)
-    resamples = crossed(1, 1, 1)
     for seeds in (1, 3, 6):
         for clusters, each in ((30, 17), (100, 6)):
             resamples = crossed(seeds, clusters, 400)
             for p in (0.05, 0.1, 0.3, 0.5, 0.9):
-                held = 0
-                for _ in range(experiments):
-                    by_cluster = _chances(draw, p, 0.1, clusters)
-                    by_seed = draw.normal(0, 0 if seeds == 1 else 0.1 * p * (1 - p), seeds)
-                    chance = np.clip(by_cluster[None, :] + by_seed[:, None], 0, 1)
-                    trials = np.full((seeds, clusters), each)
-                    low, high = interval(spread(resamples, draw.binomial(trials, chance), trials))
-                    held += low <= p <= high
+                by_cluster = _chances(draw, p, 0.1, (experiments, 1, clusters))
+                by_seed = draw.normal(0, 0 if seeds == 1 else 0.1 * p * (1 - p), (experiments, seeds, 1))
+                hits = draw.binomial(each, np.clip(by_cluster + by_seed, 0, 1))
+                shares = _shares(resamples, hits, each)
                 what = f"two-level bootstrap, {seeds} seeds, {clusters} clusters of {each}, p {p}"
-                yield Coverage(what, held / experiments, seeds != 3)
+                yield Coverage(what, _held(shares, p), seeds != 3)
 
 
 def contrast_coverage(experiments: int, seed: int = 3) -> Iterator[Coverage]:
@@ -92,19 +86,26 @@ def contrast_coverage(experiments: int, seed: int = 3) -> Iterator[Coverage]:
         clusters, each, base_chance = 100, 2, 0.4
         resamples = crossed(seeds, clusters, 400)
         expected = float(area(sizes, truth[0], base_chance) - area(sizes, truth[1], base_chance))
-        held = 0
-        for _ in range(experiments):
-            shift = draw.normal(0, 0.03, (2, 1, seeds, 1)) * truth[:, :, None, None] / 0.3
-            lean = draw.normal(0, 0.3, clusters)
-            chance = np.clip(truth[:, :, None, None] * np.exp(lean - 0.045) + shift, 0, 1)
-            hits = draw.binomial(each, chance)
-            trials = np.full(hits.shape, each)
-            base_hits = draw.binomial(each, np.clip(base_chance * np.exp(lean - 0.045), 0, 1))
-            base = spread(resamples, np.tile(base_hits, (seeds, 1)), np.full((seeds, clusters), each))
-            shares = spread(resamples, hits, trials)
-            low, high = interval(area(sizes, shares[:, 0], base) - area(sizes, shares[:, 1], base))
-            held += low <= expected <= high
-        yield Coverage(f"contrast of areas, {seeds} seeds, {clusters} clusters of {each}", held / experiments, False)
+        shift = draw.normal(0, 0.03, (experiments, 2, 1, seeds, 1)) * truth[:, :, None, None] / 0.3
+        lean = np.exp(draw.normal(0, 0.3, (experiments, clusters)) - 0.045)
+        hits = draw.binomial(each, np.clip(truth[:, :, None, None] * lean[:, None, None, None] + shift, 0, 1))
+        base_hits = draw.binomial(each, np.clip(base_chance * lean, 0, 1))[:, None].repeat(seeds, 1)
+        base = _shares(resamples, base_hits, each)
+        shares = _shares(resamples, hits, each)
+        found = area(sizes, shares[:, :, 0], base) - area(sizes, shares[:, :, 1], base)
+        yield Coverage(f"contrast of areas, {seeds} seeds, {clusters} clusters of {each}", _held(found, expected), False)
+
+
+def _shares(resamples: Draws, hits: NDArray[np.int64], each: int) -> Floats:
+    """Bootstrap draws, shape (draws, experiments, ...), of hits of shape (experiments, ..., seeds, clusters)."""
+    parts = np.array_split(hits, max(1, len(hits) // 50))  # all at once would take gigabytes
+    return np.concatenate([spread(resamples, part, np.full(part.shape, each)) for part in parts], axis=1)
+
+
+def _held(drawn: Floats, truth: float) -> float:
+    """Share of experiments, shape (draws, experiments), whose interval holds the truth."""
+    ends = [interval(column) for column in drawn.T]
+    return float(np.mean([low <= truth <= high for low, high in ends]))
 
 
 def mcnemar_found(experiments: int, seed: int = 4) -> Iterator[tuple[str, float, float]]:
@@ -112,8 +113,9 @@ def mcnemar_found(experiments: int, seed: int = 4) -> Iterator[tuple[str, float,
     draw = np.random.default_rng(seed)
     for n, first, second in ((200, 0.08, 0.02), (571, 0.06, 0.03), (571, 0.04, 0.04), (1_000, 0.05, 0.03)):
         chances = [first, second, 1 - first - second]
-        counts = draw.multinomial(n, chances, experiments)
-        found = [mcnemar([True] * a + [False] * b, [False] * a + [True] * b).p <= 0.05 for a, b, _ in counts]
+        counts = [(int(a), int(b)) for a, b, _ in draw.multinomial(n, chances, experiments)]
+        known = {(a, b): mcnemar([True] * a + [False] * b, [False] * a + [True] * b).p for a, b in set(counts)}
+        found = [known[one] <= 0.05 for one in counts]
         yield f"McNemar, n {n}, discordant {first} and {second}", mcnemar_power(n, first, second), float(np.mean(found))
 
 
@@ -134,11 +136,11 @@ def flips_found(experiments: int, seed: int = 5) -> Iterator[tuple[str, float, f
         )
 
 
-def _chances(draw: np.random.Generator, p: float, rho: float, clusters: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _chances(draw: np.random.Generator, p: float, rho: float, shape: tuple[int, ...]) -> Floats:
     if rho == 0:
-        return np.full(clusters, p)
+        return np.full(shape, p)
     scale = (1 - rho) / rho
-    return draw.beta(p * scale, (1 - p) * scale, clusters)
+    return draw.beta(p * scale, (1 - p) * scale, shape)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from align.statistics.bootstrap import Draws, crossed, interval, spread
 from align.statistics.curves import area, isotonic, rows_for
 from align.statistics.paired import Discordant, holm, mcnemar, sign_flip
 from align.statistics.power import detectable, mcnemar_power
-from align.statistics.shares import Share, auc, clustered, overlap, wilson
+from align.statistics.shares import Share, auc, clustered, clustered_ends, overlap, wilson
 
 __all__ = [
     "Discordant",
@@ -16,6 +16,7 @@ __all__ = [
     "area",
     "auc",
     "clustered",
+    "clustered_ends",
     "crossed",
     "detectable",
     "holm",

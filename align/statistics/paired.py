@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 MIN_SEEDS = 6  # with fewer, even the clearest difference has p > .03, and no correction leaves anything of it
 EXACT = 16  # seeds up to which every flip is counted
@@ -67,12 +68,18 @@ def sign_flip(differences: ArrayLike, seed: int = 0) -> float | None:
     if len(d) < MIN_SEEDS:
         return None
     if len(d) <= EXACT:
-        signs = np.array(list(product((1.0, -1.0), repeat=len(d))))
+        signs = _flips(len(d))
     else:
         signs = np.random.default_rng(seed).choice((1.0, -1.0), size=(FLIPS, len(d)))
         signs[0] = 1.0  # what was seen is one of the flips
     sums = np.abs(signs @ d)
     return float((sums >= abs(d.sum()) * (1 - 1e-12)).mean())
+
+
+@cache
+def _flips(count: int) -> NDArray[np.float64]:
+    """Every way to flip `count` signs, shape (2**count, count)."""
+    return np.array(list(product((1.0, -1.0), repeat=count)))
 
 
 def holm(values: Sequence[float]) -> list[float]:

@@ -9,6 +9,10 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+Floats = NDArray[np.float64]
+ALIKE = 0.2  # intra-class correlation that is assumed until clusters with hits say otherwise
+FEW = 2  # clusters with hits (or, where hits are the rule, with a miss) at which what was seen weighs as much as that
+
 
 @dataclass(frozen=True)
 class Share:
@@ -60,11 +64,7 @@ def wilson(hits: int, n: int, confidence: float = 0.95) -> Share:
 
 
 def clustered(hits: ArrayLike, sizes: ArrayLike, confidence: float = 0.95) -> Share:
-    """Interval of a share whose trials come in clusters: Wilson's, with as many trials as the clusters are worth.
-
-    Trials of one cluster resemble each other, so n of them say less than n independent ones. The variance between clusters
-    gives the design effect (at least 1), n over it takes n's place, and Student's quantile for the number of clusters takes
-    the normal one's. Unlike a percentile bootstrap it holds its level where hits are few.
+    """A share whose trials come in clusters, with the interval of `clustered_ends`.
 
     Args:
         hits: per cluster, shape (clusters,).
@@ -73,26 +73,51 @@ def clustered(hits: ArrayLike, sizes: ArrayLike, confidence: float = 0.95) -> Sh
 
     Returns:
         The share; its interval is [0, 1] with fewer than two clusters.
+    """
+    low, high = clustered_ends(hits, sizes, confidence)
+    return Share(round(float(np.sum(hits))), round(float(np.sum(sizes))), float(low), float(high))
+
+
+def clustered_ends(hits: ArrayLike, sizes: ArrayLike, confidence: float = 0.95) -> tuple[Floats, Floats]:
+    """Ends of the interval of a share whose trials come in clusters: Wilson's, with as many trials as the clusters are worth.
+
+    Trials of one cluster resemble each other, so n of them say less than n independent ones. The variance between clusters
+    gives the design effect (at least 1), n over it takes n's place, and, where it is above 1, Student's quantile for the
+    number of clusters takes the normal one's. Unlike a percentile bootstrap it holds its level where hits are few.
+
+    A handful of clusters with a hit cannot tell how alike trials are: then the design effect is drawn towards that of an
+    intra-class correlation of `ALIKE`. `make bench-statistics` prints the coverage, which without this falls to 85 %.
+
+    Args:
+        hits: per cluster, shape (..., clusters).
+        sizes: trials per cluster, the same shape; clusters without a trial count for nothing.
+        confidence: in (0, 1).
+
+    Returns:
+        Lower and upper ends, shape (...), in [0, 1]; 0 and 1 with fewer than two clusters.
 
     Source: Korn and Graubard (1998), Confidence intervals for proportions with small expected number of positive counts
-    estimated from survey data; Wilson's interval in place of Clopper and Pearson's.
+    estimated from survey data; Wilson's interval in place of Clopper and Pearson's, the pull towards `ALIKE` added here.
     """
     from scipy.stats import t
 
     y, m = np.asarray(hits, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
-    y, m = y[m > 0], m[m > 0]
-    n, total, k = float(m.sum()), float(y.sum()), len(m)
-    if k < 2:
-        return Share(round(total), round(n), 0.0, 1.0)
-    p = total / n
-    z = float(t.ppf((1 + confidence) / 2, k - 1))
-    variance = k / (k - 1) * float(((y - p * m) ** 2).sum()) / n**2
-    effect = max(1.0, variance / (p * (1 - p) / n)) if 0 < p < 1 else 1.0
-    worth = n / effect
-    centre = (p + z * z / (2 * worth)) / (1 + z * z / worth)
-    half = z / (1 + z * z / worth) * math.sqrt(p * (1 - p) / worth + z * z / (4 * worth * worth))
-    low, high = (0.0 if total == 0 else max(0.0, centre - half)), (1.0 if total == n else min(1.0, centre + half))
-    return Share(round(total), round(n), low, high)
+    n, total, k = m.sum(-1), y.sum(-1), (m > 0).sum(-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p = total / n
+        variance = k / (k - 1) * ((y - p[..., None] * m) ** 2).sum(-1) / n**2
+        seen = np.where((total > 0) & (total < n), variance / (p * (1 - p) / n), 1.0)
+        expected = 1 + ((m**2).sum(-1) / n - 1) * ALIKE
+        rare = np.minimum((y > 0).sum(-1), (y < m).sum(-1)) ** 2
+        effect = (np.maximum(1.0, seen) * rare + expected * FEW**2) / (rare + FEW**2)
+        middle = (1 + confidence) / 2
+        z = np.where(seen > 1, t.ppf(middle, np.maximum(1, k - 1)), NormalDist().inv_cdf(middle))
+        worth = n / effect
+        centre = (p + z * z / (2 * worth)) / (1 + z * z / worth)
+        half = z / (1 + z * z / worth) * np.sqrt(p * (1 - p) / worth + z * z / (4 * worth * worth))
+        low = np.where((total == 0) | (k < 2), 0.0, np.maximum(0.0, centre - half))
+        high = np.where((total == n) | (k < 2), 1.0, np.minimum(1.0, centre + half))
+    return low, high
 
 
 def overlap(a: Share, b: Share) -> bool:
