@@ -44,7 +44,8 @@ check: install
 # The reliability tests at their full counts; prints a line per promise. Takes long.
 torture: install
 	MARGINS_TORTURE=1 MARGINS_EXAMPLES=1000 $(BIN)/python -m pytest --timeout 7200 -s tests/curate/test_crash.py \
-		tests/curate/test_hostile.py tests/curate/test_forget.py tests/curate/test_compose.py tests/curate/test_canaries.py tests/curate/test_unicode.py tests/align/test_gpu_script.py
+		tests/curate/test_hostile.py tests/curate/test_forget.py tests/curate/test_compose.py tests/curate/test_canaries.py tests/curate/test_unicode.py tests/align/test_gpu_script.py \
+		tests/align/test_ablation.py
 
 # On a GPU: is packing exact there, then the step beside TRL's at Llama-3-8B's shape. Without one, at toy size.
 bench-gpu: install

@@ -13,6 +13,7 @@ from align.ablation.figures import Drawn
 from align.ablation.outcome import VIEWS, headline
 from curate.html import Html, page, section, table, tag
 
+SHORT = 24  # characters of a table's cell that are kept on one line
 CAPTIONS = {
     "toxicity": "Toxic share of sampled completions against data size. Lines: mean over seeds; marks: every seed; bands: 95 %,"
     " drawn over seeds and clusters of prompts. Methods stand slightly side by side at one size.",
@@ -45,7 +46,7 @@ def grid_page(result: Mapping[str, Any], drawn: Sequence[Drawn], recipe: Mapping
             figures["rows_needed"],
         ),
         section("Toxicity against data size", figures["toxicity"], _table(tables.sizes(result))),
-        section("At the largest size", _table(tables.everything(result)), *_beside(result)),
+        section("At the largest size", tag("div", _table(tables.everything(result)), style="font-size:.9em"), *_beside(result)),
         section("Toxicity, retention, over-refusal", figures["trade_off"]),
         section(
             "Who learns from less",
@@ -152,5 +153,12 @@ def _picture(one: Drawn) -> Html:
 
 
 def _table(cells: tables.Cells) -> Html:
+    """Names of columns may break, numbers not: so the widest table fits a page without scrolling sideways."""
     header, rows = cells
-    return table(header, [[tag("span", row[0], style="white-space:nowrap"), *row[1:]] for row in rows])
+
+    def cell(at: int, text: str) -> str:
+        whole = not at or 0 < len(text) <= SHORT
+        return tag("span", text, style="white-space:nowrap") if whole else text
+
+    wrapped = [tag("span", name, style="white-space:normal") for name in header]
+    return table(wrapped, [[cell(at, text) for at, text in enumerate(row)] for row in rows])
