@@ -33,6 +33,8 @@ def normalise(text: str) -> str:
     Source: Unicode, D146 (compatibility caseless matching).
     """
     if text.isascii():
+        if text.isprintable() and "  " not in text:  # no white space but single spaces: half the time
+            return text.strip().lower()
         return " ".join(text.lower().split())
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFD", text).casefold())
     return " ".join(unicodedata.normalize("NFKC", folded.casefold()).split())

@@ -110,7 +110,7 @@ def key_texts(rows: pl.DataFrame) -> list[str]:
     before it gives two fields.
     """
     flat = flatten(rows.select("prompt"))
-    completions = [normalise(text) for text in rows["completion"].fill_null("")]
+    completions = [normalise(text) for text in rows["completion"].fill_null("").to_list()]
     if not flat.height:
         return completions
     fields: list[list[str]] = [[] for _ in range(rows.height)]

@@ -71,7 +71,7 @@ class NearDuplicates:
         prompts = prompt_texts(rows)
         different = {text: place for place, text in enumerate(dict.fromkeys(prompts))}
         which = np.fromiter((different[text] for text in prompts), np.int64, len(prompts))
-        completion = shingles([normalise(text) or NOTHING for text in rows["completion"].fill_null("")])
+        completion = shingles([normalise(text) or NOTHING for text in rows["completion"].fill_null("").to_list()])
         prompt = shingles([text or NOTHING for text in different])
         prompt_hash = similarity.set_hashes(prompt)[which]
         first = np.zeros(len(which), np.bool_)

@@ -141,3 +141,9 @@ def test_a_cosine_is_exact_whatever_the_order_of_its_terms() -> None:
 def test_two_vectors_of_nothing_are_equal_and_one_is_unlike_any_other() -> None:
     vectors = np.array([[0, 0], [0, 0], [1, 0]], np.float32)
     assert cosine(vectors, np.array([0, 0]), np.array([1, 2])).tolist() == [1.0, 0.0]
+
+
+def test_spacing_counts_for_nothing_whichever_white_space_it_is() -> None:
+    for space in (" ", "  ", "\t", "\n", "\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x1f", " \t "):
+        assert normalise(f"{space}Go{space}HOME{space}") == "go home"
+    assert normalise("a\x7fB\x00") == "a\x7fb\x00"
