@@ -31,8 +31,9 @@ demo-seeds: install
 	$(BIN)/curate build --source examples/raw/ --out pairs/
 	$(BIN)/align run recipes/kto_s.yaml --seeds 0,1,2
 
+# Two processes: a file's tests share what they build, so files are what is shared out.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: install
 	$(BIN)/ruff check .
