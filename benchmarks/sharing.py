@@ -1,6 +1,7 @@
 """What sharing saves: CPU of some of a grid's cells in one warm process against the same cells each in a process of its own.
 
 python benchmarks/sharing.py --data pairs/ [--methods kto,sft+kto] [--size 64]
+python benchmarks/sharing.py --data pairs/ --ledger runs/ablation/ledger.sqlite    # a whole grid, by what its cells took
 
 A cell by itself starts a process, opens the data, measures the base, trains its SFT where it has one, and is run once for each
 of the three views (to the cap, to the equal-epochs step, to the equal-FLOPs step). The warm process does the first three once for
@@ -13,10 +14,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ from align.ablation.tasks import BASE, Task, base_key, task_key
 from align.ablation.worker import Worker
 
 RATE = 2e-4  # of every method: what is timed does not depend on it
+SIDE_BY_SIDE = 2  # processes beside this one; CPU seconds are counted, so none waits for another's
 
 
 def main() -> None:
@@ -35,6 +39,7 @@ def main() -> None:
     parser.add_argument("--methods", default="kto,sft+kto")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="holds the pretrained base, or will")
+    parser.add_argument("--ledger", type=Path, help="of a finished grid: one process is started, no cell is run")
     parser.add_argument("--alone", help=argparse.SUPPRESS)
     parser.add_argument("--steps", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -45,25 +50,50 @@ def main() -> None:
             _run(Worker(cap, Path(folder), options.cache), [options.alone], options.size)
         print(json.dumps(time.process_time()))  # noqa: T201 - imports and all
         return
+    if options.ledger:
+        whole_grid(options.ledger, _alone(options, "none", None))
+        return
     _ = Worker(grid, options.cache, options.cache).loaded  # pretrains the base where it is not there yet
     methods = options.methods.split(",")
-    since = time.process_time()
-    with tempfile.TemporaryDirectory() as folder:
-        worker = Worker(grid, Path(folder), options.cache)
-        parts, views = _run(worker, methods, options.size)
-    warm_start = _alone(options, "none", None)
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        start = pool.submit(_alone, options, "none", None)
+        wholes = [pool.submit(_alone, options, method, None) for method in methods]
+        parts, views = _run(Worker(grid, Path(folder), options.cache), methods, options.size)
+        rest = [
+            pool.submit(_alone, options, method, max(1, views[method][view]))
+            for method in methods
+            for view in ("epochs", "flops")
+        ]
+        warm_start, once = start.result(), sum(one.result() for one in wholes)
+        by_view = once + sum(one.result() for one in rest)
     cells = len(grid.methods) * len(grid.axes.sizes) * len(grid.axes.seeds)
     shared = sum(seconds for name, seconds in parts.items() if name != BASE)
     shared += (warm_start + parts[BASE]) * len(methods) / cells
-    once = by_view = 0.0
-    for method in methods:
-        whole = _alone(options, method, None)
-        once += whole
-        by_view += whole + sum(_alone(options, method, max(1, views[method][view])) for view in ("epochs", "flops"))
-    print(f"sample: {', '.join(methods)} at {options.size} completions; {time.process_time() - since:.0f} CPU s in this process")  # noqa: T201
+    print(f"sample: {', '.join(methods)} at {options.size} completions")  # noqa: T201
+    print(f"a process's start: {warm_start:.1f} CPU s; " + ", ".join(f"{name} {one:.1f}" for name, one in parts.items()))  # noqa: T201
     print(f"shared: {shared:.1f} CPU s (SFT of the sample counted once; start and base in proportion)")  # noqa: T201
     print(f"each cell in its own process, views read off one run: {once:.1f} CPU s, {once / shared:.1f} x")  # noqa: T201
     print(f"each cell and view in its own process: {by_view:.1f} CPU s, {by_view / shared:.1f} x")  # noqa: T201
+
+
+def whole_grid(path: Path, start: float) -> None:
+    """Print what a grid's runs took, and what each would by itself: a start, the base's figures, its SFT, and the run.
+
+    Args:
+        path: the grid's ledger.
+        start: CPU seconds of a process that opens data, base and pool and ends.
+    """
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+        rows = connection.execute("SELECT key, task, cpu FROM tasks WHERE state = 'done'").fetchall()
+    took = {key: cpu for key, _, cpu in rows}
+    tasks = {key: Task(**json.loads(task)) for key, task, _ in rows}
+    base = next(took[key] for key, task in tasks.items() if task.method == BASE)
+    runs = {key: task for key, task in tasks.items() if task.method != BASE}
+    print(f"a process's start {start:.1f} CPU s, the base's figures {base:.1f}")  # noqa: T201
+    for name, chosen in (("cells", [key for key in runs if not runs[key].trial]), ("cells and trials", list(runs))):
+        shared = start + base + sum(took[key] for key in chosen)
+        alone = sum(start + base + took[key] + took.get(runs[key].parent or "", 0.0) for key in chosen)
+        print(f"{len(chosen)} {name}: {shared:,.0f} CPU s shared, {alone:,.0f} one by one, {alone / shared:.2f} x")  # noqa: T201
 
 
 def _alone(options: argparse.Namespace, method: str, steps: int | None) -> float:

@@ -32,6 +32,9 @@ class Retention:
     prompts that also drew toxic ones, what alignment should teach. On the validation split, neutral rows are background
     rows, which a built-in base model has read: what is chosen there has seen none of the rows that the test counts.
 
+    The logarithm of a perplexity over the base's is the difference of cross-entropies on these very texts, nats per token. It is
+    no KL divergence from the base, which would need the base's whole distribution at every token, or texts that the model drew.
+
     Args:
         max_rows: at most this many rows of each kind; none takes all.
     """
