@@ -239,9 +239,10 @@ def _contrasts(found: Found) -> list[dict[str, Any]]:
         difference = float(area(grid.axes.sizes, point[one], base_point) - area(grid.axes.sizes, point[other], base_point))
         drawn = area(grid.axes.sizes, shares[:, one], base) - area(grid.axes.sizes, shares[:, other], base)
         per_seed = by_seed[one] - by_seed[other]
-        rows.append(
-            {"a": a, "b": b, **_range(difference, drawn), "by_seed": [float(x) for x in per_seed], "p": sign_flip(per_seed)}
-        )
+        known = bool(np.isfinite(per_seed).all())  # not where the base is never toxic
+        by_one = [_finite(float(each)) for each in per_seed]
+        p = sign_flip(per_seed) if known else None
+        rows.append({"a": a, "b": b, **_range(difference, drawn), "by_seed": by_one, "p": p})
     values = [row["p"] for row in rows if row["p"] is not None]
     corrected = iter(holm(values))
     return [row | {"p_holm": None if row["p"] is None else next(corrected)} for row in rows]

@@ -134,7 +134,7 @@ class Worker:
         earlier = 0 if before is None else int(before["checkpoints"][str(before["views"]["best"])]["flops"])
         at = {"epochs": self._epoch_step(plan, rows, phase), "flops": self._flops_step(flops, earlier)}
         axes = self.grid.axes
-        diverged = self._train(folder, task, rows, phase, {*axes.checkpoints, *at.values()} - {0})
+        diverged = self._train(folder, task, rows, phase, plan, {*axes.checkpoints, *at.values()} - {0})
         measured = {
             0: base["validation"] if before is None else before["checkpoints"][str(before["views"]["best"])]["validation"]
         }
@@ -197,7 +197,7 @@ class Worker:
         budget = self.grid.axes.flops * self.weights.flops(tokens, scored, 6)
         return max(step for step, total in enumerate(flops) if step == 0 or earlier + total <= budget)
 
-    def _train(self, folder: Path, task: Task, rows: Rows, phase: Phase, steps: set[int]) -> str | None:
+    def _train(self, folder: Path, task: Task, rows: Rows, phase: Phase, plan: Plan, steps: set[int]) -> str | None:
         """Train up to the cap and keep the weights at `steps`; returns why it ended early, or None."""
         from safetensors.torch import load_file, save
 
@@ -225,11 +225,21 @@ class Worker:
                 keep,
                 threads=self.grid.recipe.threads,
                 log_every=every,
+                cache=self._reference(rows, plan, phase),
             )
         except NonFiniteError as error:  # a rate that is too high is a finding, not a failure
             diverged = str(error)
         write_json(folder / "trained.json", diverged)
         return diverged
+
+    def _reference(self, rows: Rows, plan: Plan, phase: Phase) -> Path:
+        """Where runs of one plan share the reference's log-probabilities: trials at several rates, objectives of like needs.
+
+        Runs of other plans lay rows in other passes, and their sums differ in the last bits: were those shared, a report
+        would depend on which run came first.
+        """
+        batches = [[batch.rows, batch.partners] for batch in plan.batches]
+        return self.folder / "reference" / digest(self.fixed, canonical(batches), canonical(rows.ids), str(phase.token_budget))
 
     def _measure(self, folder: Path, step: int, split: str) -> dict[str, Any]:
         """Figures of the weights as they are; a suite that was measured before an interrupt is not measured again."""
