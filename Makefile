@@ -55,11 +55,8 @@ bench-gpu: install
 # How much of a messy dump is recovered and how right, what is personal in it, which languages stay, rows a second and memory (needs the
 # public sets; MARGINS_ROWS=1000000 for the long run). The downloads are foreign text that nobody tuned by; nothing of them is kept here.
 bench-sources: install
-	$(BIN)/python benchmarks/sources.py
-	$(BIN)/python benchmarks/personal.py
 	$(BIN)/python -m pip download --quiet --no-deps --no-binary pycld2 --dest .cache/languages 'django==5.2.*' 'pycld2==0.42'
-	$(BIN)/python benchmarks/languages.py
-	$(BIN)/python benchmarks/throughput.py
+	@status=0; for part in sources personal languages throughput; do $(BIN)/python benchmarks/$$part.py || status=1; done; exit $$status
 
 # Pairs by strategy of five public sets together, and what stopped the others (needs the public sets; BENCH_WORK=DIR keeps caches).
 bench-pairs: install
