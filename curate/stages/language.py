@@ -1,11 +1,11 @@
 """Drop rows in a language that the recipe does not keep, without taking Singlish for one of them.
 
 Order of decision: (1) a variety that recognises the text settles it; (2) scripts settle Chinese, Tamil and mixtures with
-English; (3) what is mostly in a script that nobody here writes, or full of the function words of Tagalog or Hindi as people
-type them, is foreign; (4) a general detector names the language; (5) where it says "foreign" of a text whose words are mostly
-English, it is wrong: message spelling ("wat time r u reaching") looks like anything to it; (6) Malay and Indonesian, which
-detectors confuse, are told apart by words that only one of them uses. A text too short to trust, or that nobody knows, is
-"und" and kept.
+English; (3) what is mostly in a script that nobody here writes or in Vietnamese letters, or full of the function words of
+Tagalog or of Hindi as people type it, is foreign, however short; (4) a general detector names the language; (5) Malay and
+Indonesian, which detectors confuse, are told apart by their words (`malay`); (6) where "foreign" is said of a text whose words
+are mostly English, it is wrong: message spelling ("wat time r u reaching") looks like anything to a detector. A text too short
+to trust, or that nobody knows, is "und" and kept.
 
 Codes are BCP 47 (`en-SG-x-singlish`, en, ms, zh, ta, und, whatever the detector names) and `mixed` for English mixed with
 another kept script.
@@ -21,6 +21,7 @@ from pydantic import Field
 
 from curate.recipe import config
 from curate.stages.detectors import detect, detector_hash
+from curate.stages.malay import malay_hash, malay_or_indonesian
 from curate.stages.prompts import flatten, last_user
 from curate.varieties import variety
 
@@ -63,7 +64,7 @@ class Language:
     confidence: Annotated[float, Field(gt=0, le=1)] = 0.3
     min_frame: Annotated[float, Field(ge=0, le=1)] = 0.35
     min_words: Annotated[int, Field(ge=1)] = 4
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -77,8 +78,8 @@ class Language:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The detector's weights and the variety's markers."""
-        return (detector_hash(self.detector), f"{self.variety} {variety(self.variety).hash}")
+        """The detector's weights, the variety's markers and the words of Malay."""
+        return (detector_hash(self.detector), f"{self.variety} {variety(self.variety).hash}", f"malay {malay_hash()}")
 
     def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Decide once for each distinct text."""
@@ -122,15 +123,15 @@ class Language:
                 return "mixed", 1.0
             if reading.words < foreign_words:
                 return ("zh" if scripts.han else "ta"), 1.0
-        if reading.words + (scripts.han + scripts.tamil + scripts.other) // 3 < self.min_words:
-            return "und", 0.0
         if (foreign := self._foreign(clean, scripts)) is not None:
             return foreign
+        if reading.words + (scripts.han + scripts.tamil + scripts.other) // 3 < self.min_words:
+            return "und", 0.0
         if reading.frame >= _PLAINLY_ENGLISH:
             return "en", reading.frame
         language, confidence = detect(clean, self.detector)
-        if language in ("ms", "id") or language not in self.keep:
-            language = _malay_or_indonesian(clean, language)
+        if reading.frame < self.min_frame or language in ("ms", "id"):
+            language, confidence = malay_or_indonesian(clean, language, confidence)
         if language in self.keep:
             return language, confidence
         if reading.frame >= self.min_frame:
@@ -139,11 +140,12 @@ class Language:
 
     def _foreign(self, clean: str, scripts: _Scripts) -> tuple[str, float] | None:
         """What no detector has to be believed for, because an English word or two mislead it."""
-        if scripts.other > scripts.han + scripts.tamil + len(_LATIN.findall(clean)) and (written := _by_script(clean)):
+        latin = len(_LATIN.findall(clean))
+        if scripts.other >= _LETTERS and scripts.other > scripts.han + scripts.tamil + latin and (written := _by_script(clean)):
             language, confidence = detect(clean, self.detector)
             misled = language in _OURS or confidence < self.confidence
             return (written, 1.0) if misled and written not in self.keep else (language, confidence)
-        told = _by_function_words(clean)
+        told = "vi" if _vietnamese(clean) else _by_function_words(clean)
         return None if told is None or told in self.keep else (told, 1.0)
 
     def _evidence(self, completion: str, user: str) -> str:
@@ -205,6 +207,20 @@ def _by_script(text: str) -> str | None:
     return best if counts[best] else None
 
 
+_LETTERS = 4  # of a foreign script; fewer are a face drawn with letters
+
+_VIETNAMESE = re.compile(r"[^\W\d_]*[\u1ea0-\u1ef9\u01a1\u01b0\u0111][^\W\d_]*")
+"""Words with letters that no other language of the region has."""
+
+
+def _vietnamese(text: str) -> bool:
+    """At least two such words, and a third of all: one is the name of a dish."""
+    if text.isascii():
+        return False
+    marked = len(_VIETNAMESE.findall(text.lower()))
+    return marked >= 2 and 3 * marked >= len(_WORD.findall(text))
+
+
 _OURS = ("en", "ms", "zh", "ta", "und")
 _FUNCTION_WORDS = {
     "tl": frozenset(
@@ -226,33 +242,3 @@ def _by_function_words(text: str) -> str | None:
     hits = {code: sum(word in table for word in words) for code, table in _FUNCTION_WORDS.items()}
     best = max(hits, key=lambda code: hits[code])
     return best if hits[best] >= max(_FUNCTION_LEAST, _FUNCTION_SHARE * len(words)) else None
-
-
-# Words that one of the two uses and the other does not, or seldom.
-_MALAY = frozenset(
-    "awak korang kitorang diorang boleh nak tak takde taknak dah je tu ni pulak lah kat dekat macam camne camner sebab sbb "
-    "esok semalam petang pejabat kereta duit cakap sedap bas wayang rosak penat jom kejap sekejap sikit wang telefon bandar "
-    "tengok jumpa mak akak cikgu budak pukul pasal lepas "
-    "kerana bahawa berbeza cuba mula nombor rasmi sahaja akaun kerajaan berjaya padam sila maklumat syarikat ialah polis kualiti "
-    "universiti fasiliti bilangan cuti bahagian berasaskan ubat percuma peti".split()
-)
-_INDONESIAN = frozenset(
-    "nggak ngga enggak gak ga kamu aku bisa kantor mobil uang karena kalian gue gua lo lu banget dong sih kok besok kemarin "
-    "sore gimana sepeda kuliah macet nih deh aja udah cuma cuman teman temen bilang pengen kayak gitu begitu bagus sekali "
-    "ayo enak apalagi cowok cewek pacar mereka "
-    "bahwa berbeda coba mulai nomor resmi saja akun pemerintah berhasil hapus silakan unduh unggah berkas surel situs sandi "
-    "butuh membutuhkan polisi kualitas universitas fasilitas kecuali perusahaan setidaknya sebuah kesalahan yaitu sejumlah "
-    "bahkan terhadap merupakan menghapus menampilkan masing-masing".split()
-)
-
-
-def _malay_or_indonesian(text: str, guess: str) -> str:
-    """Tell the two apart, also from what detectors take colloquial Malay for (Tagalog, Estonian); a tie leaves the guess."""
-    words = re.findall(r"[a-z]+(?:-[a-z]+)?", text.lower())
-    malay, indonesian = (sum(word in table for word in words) for table in (_MALAY, _INDONESIAN))
-    if guess in ("ms", "id"):
-        return guess if malay == indonesian else "ms" if malay > indonesian else "id"
-    return "ms" if malay >= _ENOUGH_MALAY and malay > indonesian else guess
-
-
-_ENOUGH_MALAY = 3  # words, against a detector that says neither Malay nor Indonesian

@@ -15,7 +15,7 @@ from curate.stages.table import STAGES
 GOLDEN: dict[str, tuple[int, str]] = {
     "repair": (1, "f97445610a06090a"),
     "pii": (2, "87bb79512f92621d"),
-    "language": (2, "8287577c34db5b6c"),
+    "language": (3, "887cd715940bfd67"),
     "length": (1, "a205049b8b822b5f"),
     "exact_duplicates": (2, "b46b27b6782acce6"),
     "repeated_completions": (1, "81fbeb40e9660da5"),

