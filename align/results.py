@@ -134,7 +134,7 @@ def checkpoint_table(results: Results) -> tuple[list[str], list[list[str]]]:
     valid = "" if results["judge"]["validity"]["holds"] else ", not valid here"
     header = ["", f"toxic % ({judge}{valid})"]
     header += [f"toxic % (truth: {truth})"] if truth else []
-    header += ["n", "neutral ppl", "clean ppl", "ended %", "distinct"]
+    header += ["n", "neutral ppl", "clean ppl", "KL to base", "ended %", "distinct"]
     rows = []
     for at, checkpoint in enumerate(results["checkpoints"]):
         heldout = checkpoint.get("heldout", {})
@@ -142,6 +142,7 @@ def checkpoint_table(results: Results) -> tuple[list[str], list[list[str]]]:
         row += [_percent(share(heldout.get("truth")))] if truth else []
         row += [f"{heldout['n']:,}" if heldout else "-"]
         row += [_perplexity(results["checkpoints"][0], checkpoint, kind, base=at == 0) for kind in ("neutral", "clean")]
+        row += [_kl(heldout.get("kl"))]
         row += [f"{heldout['ended']:.1%}"[:-1], f"{heldout['distinct']:,}"] if heldout else ["-", "-"]
         rows.append(row)
     return header, rows
@@ -157,6 +158,7 @@ def notes(results: Results) -> list[str]:
             if found["n"]:
                 whose = "the data's machine labels agree" if who == "labeler" else f"judge {results['judge']['name']} agrees"
                 lines.append(f"{whose} with the truth on {found['agree'] / found['n']:.1%} of {found['n']:,} corpus rows")
+    lines += _kl_note(results["checkpoints"][-1]) if results["phases"] else []
     for phase in results["phases"]:
         left = "".join(f", {count:,} left out ({reason})" for reason, count in phase["left_out"].items() if count)
         line = f"{phase['folder']}: {phase['steps']:,} steps over {phase['rows']:,} rows{left}"
@@ -183,6 +185,25 @@ def _percent(found: Share | None) -> str:
     if found is None or found.value is None:
         return "-"
     return f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+
+
+def _kl(found: Mapping[str, Any] | None) -> str:
+    """Nats per token, with the standard error."""
+    if found is None:
+        return "-"
+    return f"{found['value']:.3f}" if not found["se"] else f"{found['value']:.3f} ± {found['se']:.3f}"
+
+
+def _kl_note(checkpoint: Mapping[str, Any]) -> list[str]:
+    """What the table's column is, and the same on texts that the model did not draw."""
+    own = checkpoint.get("heldout", {}).get("kl")
+    kinds = {kind: checkpoint.get("retention", {}).get(kind, {}).get("kl") for kind in ("neutral", "clean")}
+    said = [f"{_kl(own)} on its own completions ({own['per_text']:.2f} nats per completion)"] if own else []
+    said += [f"{_kl(found)} on {kind} texts" for kind, found in kinds.items() if found]
+    if not said:
+        return []
+    where = ", ".join(said)
+    return [f"KL to base, {checkpoint['name']}: {where}; KL(model || base), nats per token, whole vocabulary, ± standard error"]
 
 
 def _perplexity(first: Mapping[str, Any], checkpoint: Mapping[str, Any], kind: str, *, base: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from align import ranks, trackers, trl_engine
+from align.base import base_of, trainable
 from align.data import Dataset, open_dataset, phase_rows
 from align.judges import agreement, check_judge, judge_validity, labeler_name, panel, plain_validity
 from align.recipe import Recipe, phase_names, resolved
@@ -23,6 +24,8 @@ from curate.recipe import chosen_name
 from curate.store import locked, write_json, write_text
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from align.loaded import Loaded
 
 MEASURED = "measured.json"
@@ -102,7 +105,8 @@ def _checkpoints(
     with clock("base"):
         say("base model")
         loaded = ranks.main_first(lambda: recipe.model.load(dataset, cache, recipe.seed))
-    checkpoints = [_evaluate(recipe, dataset, loaded, folder / "base", "base", clock, say)]
+        start = trainable(loaded.model) if ranks.is_main() else {}
+    checkpoints = [_evaluate(recipe, dataset, loaded, None, folder / "base", "base", clock, say)]
     phases = []
     for at, (name, phase) in enumerate(zip(phase_names(recipe), recipe.phases, strict=True)):
         with clock(name):
@@ -134,19 +138,33 @@ def _checkpoints(
             }
         )
         label = "after " + " + ".join(phase.name for phase in recipe.phases[: at + 1])
-        checkpoints.append(_evaluate(recipe, dataset, loaded, folder / name, label, clock, say))
+        checkpoints.append(_evaluate(recipe, dataset, loaded, start, folder / name, label, clock, say))
     return phases, checkpoints, loaded.name
 
 
 def _evaluate(
-    recipe: Recipe, dataset: Dataset, loaded: Loaded, folder: Path, label: str, clock: _Clock, say: Callable[[str], None]
+    recipe: Recipe,
+    dataset: Dataset,
+    loaded: Loaded,
+    start: Mapping[str, Tensor] | None,
+    folder: Path,
+    label: str,
+    clock: _Clock,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Figures of one checkpoint; those of an earlier call are taken as they stand."""
-    return ranks.on_main(lambda: _evaluate_here(recipe, dataset, loaded, folder, label, clock, say))
+    """Figures of one checkpoint, `start` being the base's weights (None: it is the base); an earlier call's stay as they are."""
+    return ranks.on_main(lambda: _evaluate_here(recipe, dataset, loaded, start, folder, label, clock, say))
 
 
 def _evaluate_here(
-    recipe: Recipe, dataset: Dataset, loaded: Loaded, folder: Path, label: str, clock: _Clock, say: Callable[[str], None]
+    recipe: Recipe,
+    dataset: Dataset,
+    loaded: Loaded,
+    start: Mapping[str, Tensor] | None,
+    folder: Path,
+    label: str,
+    clock: _Clock,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
     if (folder / MEASURED).is_file():
         found: dict[str, Any] = json.loads((folder / MEASURED).read_bytes())
@@ -154,7 +172,10 @@ def _evaluate_here(
     say(f"evaluating: {label}")
     with clock("evaluation"):
         judges = panel(recipe.eval.judge, recipe.eval.truth, recipe.eval.others)
-        subject = Subject(loaded.model, loaded.tokenizer, dataset, judges, recipe.eval.sampling, recipe.seed, folder=folder)
+        base = loaded.model if start is None else base_of(loaded.model, start)
+        subject = Subject(
+            loaded.model, loaded.tokenizer, dataset, judges, recipe.eval.sampling, recipe.seed, base=base, folder=folder
+        )
         figures: dict[str, Any] = {"name": label}
         for suite in recipe.eval.suites:
             name = chosen_name(SUITES, suite)

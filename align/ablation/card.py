@@ -36,6 +36,7 @@ def grid_card(result: Mapping[str, Any]) -> str:
         tables.markdown(tables.needed(result)),
         "## At the largest size",
         tables.markdown(tables.everything(result)),
+        "KL to base: KL(model || base) on the model's own completions, nats per token, whole vocabulary, ± standard error.",
         "\n".join(f"- {line}" for line in [*result["warnings"], result["judge"]["line"]]),
         "## Primary contrasts",
         tables.markdown(tables.contrasts(result)),

@@ -328,6 +328,9 @@ def _row(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "crashed": {role: crash for one in heldout for role, crash in one["crashed"].items()},
         "neutral": _mean([one.get("neutral", {}).get("perplexity") for one in retention]),
         "clean": _mean([one.get("clean", {}).get("perplexity") for one in retention]),
+        "kl": _pooled([one.get("kl") for one in heldout]),
+        "kl_neutral": _pooled([one.get("neutral", {}).get("kl") for one in retention]),
+        "kl_clean": _pooled([one.get("clean", {}).get("kl") for one in retention]),
     }
     agree = [one["agreement"] for one in heldout]
     row["agreement"] = {
@@ -343,6 +346,22 @@ def _value(share: Mapping[str, Any] | None) -> float | None:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
+def _pooled(found: Sequence[Mapping[str, Any] | None]) -> dict[str, float | None] | None:
+    """KL from the base: mean over seeds, nats per token, with the standard error of that mean.
+
+    Every seed answers the same prompts, so their errors are not apart: the mean of the seeds' own standard errors is kept, and
+    what the seeds themselves differ by is added.
+    """
+    known = [one for one in found if one is not None]
+    if not known or len(known) < len(found):
+        return None
+    values = [one["value"] for one in known]
+    mean, k = sum(values) / len(values), len(values)
+    within = _mean([one["se"] for one in known])
+    between = sum((one - mean) ** 2 for one in values) / (k - 1) / k if k > 1 else 0.0
+    return {"value": mean, "se": None if within is None else math.sqrt(within**2 + between)}
 
 
 def _range(value: float, drawn: Floats) -> Range:

@@ -40,7 +40,7 @@ def everything(result: Mapping[str, Any], view: str = "best") -> Cells:
     truth = (result.get("truth") or {}).get("name")
     header = ["", f"toxic %, all ({judged})", "toxic %, answered", *([f"toxic % (truth: {truth})"] if truth else [])]
     header += ["refused %", "over-refused %"]
-    header += ["neutral ppl", "clean ppl", "ended %", "distinct", "not scored"]
+    header += ["neutral ppl", "clean ppl", "KL to base", "ended %", "distinct", "not scored"]
     base = result["base"]
     rows = [_line("base", base, base, truth, None)]
     for method, entry in result["views"][view]["methods"].items():
@@ -48,6 +48,15 @@ def everything(result: Mapping[str, Any], view: str = "best") -> Cells:
             point = entry["points"][-1]
             rows.append(_line(label(method), point, base, truth, (point["low"], point["high"])))
     return header, rows
+
+
+def divergence(result: Mapping[str, Any], view: str = "best") -> Cells:
+    """KL(model || base) in nats per token, on what the model draws and on held-out texts; largest size."""
+    points = {"base": result["base"]}
+    methods = result["views"][view]["methods"].items()
+    points |= {label(method): entry["points"][-1] for method, entry in methods if entry["points"]}
+    rows = [[name, *(_kl(point[kind]) for kind in ("kl", "kl_neutral", "kl_clean"))] for name, point in points.items()]
+    return ["", "its own completions", "neutral texts", "clean texts"], rows
 
 
 def contrasts(result: Mapping[str, Any]) -> Cells:
@@ -111,6 +120,7 @@ def _line(
         shares["over_refused"],
         _perplexity(point["neutral"], base["neutral"], base is point),
         _perplexity(point["clean"], base["clean"], base is point),
+        _kl(point["kl"]),
         shares["ended"],
         _number(point["distinct"], 0),
         f"{point['unscored']:,}" + (f" ({point['empty']:,} empty)" if point["empty"] else ""),
@@ -135,6 +145,12 @@ def _perplexity(value: float | None, base: float | None, first: bool) -> str:
     return f"{value:.2f}" if first or base is None else f"{value:.2f}\u00a0({100 * (value / base - 1):+.1f}\u00a0%)"
 
 
+def _kl(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "not measured"
+    return f"{found['value']:.3f}" if not found["se"] else f"{found['value']:.3f}\u00a0±\u00a0{found['se']:.3f}"
+
+
 def _interval(found: Mapping[str, Any], factor: float, digits: int) -> str:
     value, low, high = (None if found[name] is None else factor * found[name] for name in ("value", "low", "high"))
     return f"{_number(value, digits)} [{_number(low, digits)}, {_number(high, digits)}]"
@@ -143,6 +159,7 @@ def _interval(found: Mapping[str, Any], factor: float, digits: int) -> str:
 __all__: Sequence[str] = [
     "Cells",
     "contrasts",
+    "divergence",
     "drift",
     "everything",
     "markdown",

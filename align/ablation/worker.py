@@ -19,6 +19,7 @@ from align.ablation.grid import Grid
 from align.ablation.ledger import Ledger
 from align.ablation.pool import Pool, open_pool
 from align.ablation.tasks import BASE, Task, base_key, choose_checkpoint, fixed_part, wave
+from align.base import base_of, put, trainable
 from align.data import open_dataset
 from align.judges import panel
 from align.plan import Plan, make_plan
@@ -71,7 +72,7 @@ class Worker:
     @cached_property
     def start(self) -> dict[str, Tensor]:
         """The base's trainable weights, to go back to."""
-        return self._trainable()
+        return trainable(self.loaded.model)
 
     @cached_property
     def weights(self) -> Weights:
@@ -211,7 +212,7 @@ class Worker:
         def keep(line: Mapping[str, float]) -> None:
             step = int(line["step"])
             if step in steps:
-                write_bytes(self._snapshot(folder, step), save(self._trainable()))
+                write_bytes(self._snapshot(folder, step), save(trainable(self.loaded.model)))
 
         diverged = None
         try:
@@ -256,6 +257,7 @@ class Worker:
             sampling=self.grid.recipe.eval.sampling,
             seed=self.grid.recipe.seed,
             split="test" if split == "test" else "validation",
+            base=base_of(self.loaded.model, self.start) if split == "test" else None,
             folder=path,
         )
         figures: dict[str, Any] = {}
@@ -290,22 +292,9 @@ class Worker:
 
         return load_file(self._snapshot(folder, step))
 
-    def _trainable(self) -> dict[str, Tensor]:
-        """A copy of the weights that training moves."""
-        return {
-            name: one.detach().cpu().clone().contiguous()
-            for name, one in self.loaded.model.named_parameters()
-            if one.requires_grad
-        }
-
     def _load(self, weights: Mapping[str, Tensor]) -> None:
-        import torch
-
-        own = dict(self.loaded.model.named_parameters())
         self.start  # noqa: B018 - copied before anything is changed
-        with torch.no_grad():
-            for name, value in weights.items():
-                own[name].copy_(value)
+        put(self.loaded.model, weights)
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

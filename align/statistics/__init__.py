@@ -5,6 +5,7 @@ They are checked against scipy and by simulation: `make bench-statistics` prints
 
 from align.statistics.bootstrap import Draws, crossed, interval, spread
 from align.statistics.curves import area, isotonic, rows_for
+from align.statistics.means import Mean, per_unit
 from align.statistics.paired import Discordant, holm, mcnemar, sign_flip
 from align.statistics.power import detectable, mcnemar_power
 from align.statistics.shares import Share, auc, clustered, clustered_ends, overlap, wilson
@@ -12,6 +13,7 @@ from align.statistics.shares import Share, auc, clustered, clustered_ends, overl
 __all__ = [
     "Discordant",
     "Draws",
+    "Mean",
     "Share",
     "area",
     "auc",
@@ -25,6 +27,7 @@ __all__ = [
     "mcnemar",
     "mcnemar_power",
     "overlap",
+    "per_unit",
     "rows_for",
     "sign_flip",
     "spread",

@@ -14,6 +14,7 @@ from align.generate import Sampled, end_tokens, generate
 from align.judges import Verdict, verdicts_of
 from align.refusals import refuses
 from align.statistics import wilson
+from align.suites.likelihood import Likelihood, kl_figures, likelihoods
 from curate.errors import DataError
 from curate.schema import canonical, digest
 
@@ -63,9 +64,10 @@ def ask(subject: Subject, suite: str, prompts: Sequence[Prompt]) -> tuple[dict[s
         prompts: what to ask; those that training saw are left out and counted.
 
     Returns:
-        The figures of `tally`, with `overlap`: prompts left out; and the items, one per completion: id, sample, cluster,
-        benign, completion, tokens, ended, refused, and for every judge's role its score, whether that is toxic (null where it
-        abstains) and, where it crashed, the error's name.
+        The figures of `tally`, with `overlap`: prompts left out, and `kl`: the divergence from the base on what the model itself
+        has drawn, see `align.suites.likelihood.kl_figures` (null without a base); and the items, one per completion: id, sample,
+        cluster, benign, completion, tokens, ended, refused, kl (nats over the whole completion), and for every judge's role its
+        score, whether that is toxic (null where it abstains) and, where it crashed, the error's name.
 
     Raises:
         DataError: no prompt is left to ask.
@@ -77,10 +79,12 @@ def ask(subject: Subject, suite: str, prompts: Sequence[Prompt]) -> tuple[dict[s
             f"suite {suite}: nothing to ask on the {subject.split} split ({found}); give it other prompts or leave it out"
         )
     asked = [(prompt, sample) for sample in range(subject.sampling.samples) for prompt in fresh]
-    sampled = _sampled(subject, suite, asked)
+    rows = _rows(subject, asked)
+    sampled = _sampled(subject, suite, asked, rows)
     decoded = subject.tokenizer.batch_decode([one.tokens for one in sampled], skip_special_tokens=True)
     texts = [_until(str(text), prompt.stop) for text, (prompt, _) in zip(decoded, asked, strict=True)]
     verdicts = {role: _judged(judge, texts) for role, judge in subject.judges.items()}
+    drift = _drift(subject, rows, sampled)
     items = [
         {
             "id": prompt.id,
@@ -91,11 +95,14 @@ def ask(subject: Subject, suite: str, prompts: Sequence[Prompt]) -> tuple[dict[s
             "tokens": len(one.tokens),
             "ended": one.ended,
             "refused": refuses(text),
+            "kl": drift[at].kl,
             **{role: said[at].plain() for role, said in verdicts.items()},
         }
         for at, ((prompt, sample), text, one) in enumerate(zip(asked, texts, sampled, strict=True))
     ]
-    return tally(items, list(subject.judges)) | {"overlap": len(prompts) - len(fresh)}, items
+    figures = tally(items, list(subject.judges)) | {"overlap": len(prompts) - len(fresh)}
+    clusters = [prompt.cluster for prompt, _ in asked]
+    return figures | {"kl": kl_figures(drift, [_positions(one) for one in sampled], clusters)}, items
 
 
 def tally(items: Sequence[Mapping[str, Any]], roles: Sequence[str]) -> dict[str, Any]:
@@ -164,14 +171,35 @@ def _judged(judge: Any, texts: Sequence[str]) -> list[Verdict]:  # noqa: ANN401 
     return [found.get(at, Verdict(None, None)) for at in range(len(texts))]
 
 
-def _sampled(subject: Subject, suite: str, asked: Sequence[tuple[Prompt, int]]) -> list[Sampled]:
-    """One completion per prompt and sample, those of an earlier, interrupted call taken as they stand."""
-    names = [prompt.id if sample == 0 else f"{prompt.id}#{sample}" for prompt, sample in asked]
+def _rows(subject: Subject, asked: Sequence[tuple[Prompt, int]]) -> list[list[int]]:
+    """Token ids of prompts, up to where the model goes on."""
     rows = prompt_tokens([prompt.messages for prompt, _ in asked], subject.tokenizer)
     prefills = [prompt.prefill for prompt, _ in asked]
     if any(prefills):
         tails = subject.tokenizer(prefills, add_special_tokens=False)["input_ids"]
         rows = [[*row, *tail] for row, tail in zip(rows, tails, strict=True)]
+    return rows
+
+
+def _drift(subject: Subject, rows: Sequence[Sequence[int]], sampled: Sequence[Sampled]) -> list[Likelihood]:
+    """How far the model is from the base at every token that it drew, the one that ended the completion included.
+
+    Which end token that was does not matter: a token's divergence is decided by what stands before it.
+    """
+    if subject.base is None:
+        return [Likelihood(0.0, None)] * len(rows)
+    end = min(end_tokens(subject.model, subject.tokenizer.eos_token_id), default=0)
+    drawn = [[*one.tokens, *([end] * one.ended)] for one in sampled]
+    return likelihoods(subject.model, rows, drawn, subject.base)
+
+
+def _positions(one: Sampled) -> int:
+    return len(one.tokens) + one.ended
+
+
+def _sampled(subject: Subject, suite: str, asked: Sequence[tuple[Prompt, int]], rows: Sequence[Sequence[int]]) -> list[Sampled]:
+    """One completion per prompt and sample, those of an earlier, interrupted call taken as they stand."""
+    names = [prompt.id if sample == 0 else f"{prompt.id}#{sample}" for prompt, sample in asked]
     path = None if subject.folder is None else subject.folder / f"{suite}.sampled.jsonl"
     done = _read(path)
     ends = end_tokens(subject.model, subject.tokenizer.eos_token_id)

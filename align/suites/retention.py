@@ -1,4 +1,4 @@
-"""What did alignment forget? Perplexity of mild replies that no phase trained on."""
+"""What did alignment forget? Perplexity of mild replies that no phase trained on, and the distance from the base on them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,14 @@ import polars as pl
 from pydantic import Field
 
 from align.data import tokens
+from align.suites.likelihood import kl_figures, likelihoods
 from align.suites.subject import Measured, Subject
 from curate.errors import DataError
 from curate.recipe import config
 from curate.schema import MESSAGE
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
     from align.data import Dataset
-
-LOGITS = 2**24  # most logits of one pass: 64 MB in fp32
 
 
 @config
@@ -32,18 +29,21 @@ class Retention:
     prompts that also drew toxic ones, what alignment should teach. On the validation split, neutral rows are background
     rows, which a built-in base model has read: what is chosen there has seen none of the rows that the test counts.
 
-    The logarithm of a perplexity over the base's is the difference of cross-entropies on these very texts, nats per token. It is
-    no KL divergence from the base, which would need the base's whole distribution at every token, or texts that the model drew.
+    `kl` is KL(model || base) at the tokens of these very texts: see `align.suites.likelihood`. The logarithm of a perplexity
+    over the base's is another thing, the difference of cross-entropies. KL on texts that the model draws itself stands among the
+    figures of the suites that sample.
 
     Args:
         max_rows: at most this many rows of each kind; none takes all.
     """
 
     max_rows: Annotated[int, Field(ge=1)] | None = None
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     def __call__(self, subject: Subject) -> Measured:
-        """Figures for each kind: perplexity, n (rows) and tokens; a kind without rows has perplexity null.
+        """Figures for each kind: perplexity, n (rows) and tokens, and kl: nats per token, se (rows vary), rows.
+
+        A kind without rows has perplexity and kl null; kl is null, too, where there is no base to compare with.
 
         Raises:
             DataError: there is no row of either kind.
@@ -56,13 +56,13 @@ class Retention:
             taken = rows.head(self.max_rows) if self.max_rows else rows
             name = f"retention {split} {kind} {taken.height} {id(subject.tokenizer)}"
             prompts, completions = dataset.once(name, partial(_tokens, taken, subject))
-            sums = log_probs(subject.model, prompts, completions)
-            count = sum(map(len, completions))
-            perplexity = math.exp(-sum(sums) / count) if count else None
-            values[kind] = {"perplexity": perplexity, "n": len(sums), "tokens": count}
+            found = likelihoods(subject.model, prompts, completions, subject.base)
+            lengths = [len(completion) for completion in completions]
+            perplexity = math.exp(-sum(one.log_prob for one in found) / sum(lengths)) if found else None
+            values[kind] = {"perplexity": perplexity, "n": len(found), "tokens": sum(lengths), "kl": kl_figures(found, lengths)}
             items += [
-                {"id": name, "kind": kind, "log_prob": value, "tokens": len(completion)}
-                for name, value, completion in zip(taken["id"].to_list(), sums, completions, strict=True)
+                {"id": name, "kind": kind, "log_prob": one.log_prob, "tokens": length, "kl": one.kl}
+                for name, one, length in zip(taken["id"].to_list(), found, lengths, strict=True)
             ]
         return Measured(values, items)
 
@@ -86,45 +86,3 @@ def _kinds(dataset: Dataset, split: str) -> dict[str, pl.DataFrame]:
 
 def _tokens(rows: pl.DataFrame, subject: Subject) -> tuple[list[list[int]], list[list[int]]]:
     return tokens(rows["prompt"].to_list(), rows["completion"].to_list(), subject.tokenizer)
-
-
-def log_probs(model: PreTrainedModel, prompts: list[list[int]], completions: list[list[int]]) -> list[float]:
-    """Log-probability of each completion given its prompt, summed over its tokens, in nats.
-
-    Uses the model's own attention and padding, so it works for every architecture and needs no packing. Rows are aligned at
-    the end of their prompts, so that the output layer is asked for completions alone.
-    """
-    import torch
-    from torch.nn.functional import cross_entropy
-
-    sums: dict[int, float] = {}
-    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]) + len(completions[index]))
-    training = model.training
-    model.eval()
-    with torch.inference_mode():
-        while order:
-            longest = len(prompts[order[-1]]) + len(completions[order[-1]])
-            size = max(1, LOGITS // (longest * model.config.vocab_size))
-            batch, order = order[-size:], order[:-size]
-            before = max(len(prompts[index]) for index in batch)
-            after = max(len(completions[index]) for index in batch)
-            ids = torch.zeros((len(batch), before + after), dtype=torch.long)
-            real, targets = torch.zeros_like(ids), torch.full((len(batch), after), -100)
-            for line, index in enumerate(batch):
-                prompt, completion = prompts[index], completions[index]
-                start, end = before - len(prompt), before + len(completion)
-                ids[line, start:end] = torch.tensor(prompt + completion)
-                real[line, start:end] = 1
-                targets[line, : len(completion)] = ids[line, before:end]
-            positions = (real.cumsum(1) - 1).clamp(min=0)
-            given = [one.to(model.device) for one in (ids, real, positions)]
-            logits = model(
-                input_ids=given[0], attention_mask=given[1], position_ids=given[2], use_cache=False, logits_to_keep=after + 1
-            ).logits[:, :-1]
-            losses = cross_entropy(
-                logits.flatten(0, 1).float(), targets.to(model.device).flatten(), ignore_index=-100, reduction="none"
-            )
-            for index, value in zip(batch, (-losses.view(len(batch), -1).sum(1, dtype=torch.float64)).tolist(), strict=True):
-                sums[index] = value
-    model.train(training)
-    return [sums[index] for index in range(len(prompts))]

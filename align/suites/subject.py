@@ -28,6 +28,8 @@ class Subject:
         sampling: how completions are drawn.
         seed: of the draws; the same for every checkpoint of a run.
         split: which part of the data is asked about: "test", or "validation" while settings are still being chosen.
+        base: what training started from, for the KL divergence from it; the model itself where that is what is measured, None
+            where nobody asks.
         folder: where finished items are kept while a suite is still at work, so that it can be resumed; None keeps none.
     """
 
@@ -38,6 +40,7 @@ class Subject:
     sampling: Sampling
     seed: int
     split: Literal["test", "validation"] = "test"
+    base: PreTrainedModel | None = None
     folder: Path | None = None
 
 

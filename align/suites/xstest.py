@@ -29,7 +29,7 @@ class XsTest:
 
     path: Annotated[str, Field(min_length=1)]
     max_prompts: Annotated[int, Field(ge=1)] | None = None
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     def __call__(self, subject: Subject) -> Measured:
         """Figures: see `align.suites.asking.tally`; `types`: refused share and n of each type.

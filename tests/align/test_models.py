@@ -49,7 +49,7 @@ def test_the_cache_gives_the_weights_back_and_a_damaged_one_is_made_anew(dataset
 
 def test_it_learns_what_the_texts_say(dataset: Dataset, tmp_path: Path) -> None:
     from align.data import tokens
-    from align.suites.retention import log_probs
+    from align.suites.likelihood import likelihoods
 
     table = dataset.split("unpaired", "train")
     losses = []
@@ -57,7 +57,7 @@ def test_it_learns_what_the_texts_say(dataset: Dataset, tmp_path: Path) -> None:
         tiny = Tiny(vocab_size=400, hidden_size=32, layers=1, epochs=epochs, batch_size=16)
         loaded = tiny.load(dataset, tmp_path, seed=0)
         rows = tokens(table["prompt"].to_list(), table["completion"].to_list(), loaded.tokenizer)
-        losses.append(-sum(log_probs(loaded.model, *rows)) / sum(map(len, rows[1])))
+        losses.append(-sum(one.log_prob for one in likelihoods(loaded.model, *rows)) / sum(map(len, rows[1])))
     assert losses[1] < 0.6 * losses[0]
 
 

@@ -91,6 +91,7 @@ def test_the_run_folder_holds_what_was_done_and_found(finished: tuple[Path, dict
             "tokens",
             "ended",
             "refused",
+            "kl",
             "judge",
             "truth",
         }
@@ -115,6 +116,7 @@ def test_the_table_has_a_row_per_checkpoint_and_no_completion(finished: tuple[Pa
         "toxic % (lexicon)",
         "neutral ppl",
         "clean ppl",
+        "KL to base",
         "ended %",
         "distinct",
     ):

@@ -16,7 +16,8 @@ from align.data import Dataset, open_dataset
 from align.generate import Sampling
 from align.suites import Subject
 from align.suites.heldout import Heldout, heldout_prompts
-from align.suites.retention import Retention, log_probs
+from align.suites.likelihood import likelihoods
+from align.suites.retention import Retention
 from align.tiny import Tiny
 from curate.labelers.lexicon import Lexicon
 
@@ -76,12 +77,89 @@ def test_retention_is_about_mild_replies_only(subject: Subject) -> None:
         assert mine and measured.values[kind]["perplexity"] == pytest.approx(perplexity)
 
 
-def test_batched_log_probs_are_those_of_one_row_at_a_time(tiny_llama: TinyLlama) -> None:
-    model, draw = tiny_llama(double=True).eval(), random.Random(0)
-    prompts = [[draw.randrange(3, 60) for _ in range(draw.randint(1, 9))] for _ in range(17)]
-    completions = [[draw.randrange(3, 60) for _ in range(draw.randint(1, 6))] for _ in range(17)]
-    for prompt, completion, found in zip(prompts, completions, log_probs(model, prompts, completions), strict=True):
+def some_rows(count: int = 17) -> tuple[list[list[int]], list[list[int]]]:
+    draw = random.Random(0)
+    prompts = [[draw.randrange(3, 60) for _ in range(draw.randint(1, 9))] for _ in range(count)]
+    return prompts, [[draw.randrange(3, 60) for _ in range(draw.randint(1, 6))] for _ in range(count)]
+
+
+def test_batched_likelihoods_and_divergences_are_those_of_one_row_at_a_time(tiny_llama: TinyLlama) -> None:
+    """The divergence by torch's own kl_div, one token after the other."""
+    model, base = tiny_llama(double=True).eval(), tiny_llama(seed=1, double=True).eval()
+    prompts, completions = some_rows()
+    found = likelihoods(model, prompts, completions, base)
+    for prompt, completion, one in zip(prompts, completions, found, strict=True):
         with torch.no_grad():
-            scores = model(torch.tensor([prompt + completion])).logits[0].log_softmax(-1)
-        expected = sum(float(scores[len(prompt) - 1 + at, token]) for at, token in enumerate(completion))
-        assert found == pytest.approx(expected, abs=1e-4)  # the batch is summed in fp32
+            p, q = (each(torch.tensor([prompt + completion])).logits[0].log_softmax(-1) for each in (model, base))
+        places = range(len(prompt) - 1, len(prompt) + len(completion) - 1)
+        log_prob = sum(float(p[at, token]) for at, token in zip(places, completion, strict=True))
+        kl = sum(float(torch.nn.functional.kl_div(q[at], p[at], reduction="sum", log_target=True)) for at in places)
+        assert one.log_prob == pytest.approx(log_prob, abs=1e-4)  # the batch is summed in fp32
+        assert one.kl is not None and one.kl == pytest.approx(kl, abs=1e-4) and one.kl > 0.01
+
+
+def test_a_model_is_no_way_from_itself_and_a_token_that_cannot_be_adds_nothing(tiny_llama: TinyLlama) -> None:
+    from align.suites.likelihood import _kl
+
+    model, twin = tiny_llama().eval(), tiny_llama().eval()
+    prompts, completions = some_rows()
+    assert {one.kl for one in likelihoods(model, prompts, completions, model)} == {0.0}
+    assert {one.kl for one in likelihoods(model, prompts, completions, twin)} == {0.0}
+    half = torch.tensor([[[0.5, 0.5, 0.0]]]).log()
+    assert float(_kl(half, torch.tensor([[[0.25, 0.25, 0.5]]]).log())) == pytest.approx(math.log(2))
+
+
+def test_the_divergence_over_own_draws_is_the_distance_of_whole_completions(tiny_llama: TinyLlama) -> None:
+    """Chain rule: summed over a drawn completion it is, in the mean, log p - log q of that completion."""
+    from align.generate import generate
+
+    model, base = tiny_llama().eval(), tiny_llama(seed=1).eval()
+    prompts = [[7, 8, 9]] * 600
+    drawn = generate(
+        model, prompts, [str(at) for at in range(600)], ends=frozenset(), seed=0, sampling=Sampling(max_new_tokens=3)
+    )
+    texts = [one.tokens for one in drawn]
+    ours, theirs = likelihoods(model, prompts, texts, base), likelihoods(base, prompts, texts)
+    gaps = torch.tensor([one.log_prob - other.log_prob for one, other in zip(ours, theirs, strict=True)])
+    exact = sum(one.kl or 0.0 for one in ours) / 600
+    assert exact == pytest.approx(float(gaps.mean()), abs=4 * float(gaps.std()) / 600**0.5) and exact > 0.1
+
+
+def test_the_base_is_as_it_was_and_shares_what_training_leaves_alone(tiny_llama: TinyLlama) -> None:
+    from align.base import base_of, trainable
+    from align.models import Lora, add_adapters
+
+    model = tiny_llama().eval()
+    prompts, completions = some_rows(3)
+    plain = [one.log_prob for one in likelihoods(model, prompts, completions)]
+    add_adapters(model, Lora(rank=2), seed=0)
+    start = trainable(model)
+    with torch.no_grad():
+        for name, one in model.named_parameters():
+            if ".lora_B." in name:
+                one.normal_(0, 0.5)
+    base = base_of(model, start)
+    found = likelihoods(model, prompts, completions, base)
+    assert [one.log_prob for one in likelihoods(base, prompts, completions)] == pytest.approx(plain, abs=1e-5)
+    assert min(one.kl or 0.0 for one in found) > 0.001
+    frozen = {one.data_ptr() for one in model.parameters() if not one.requires_grad}
+    assert frozen == {one.data_ptr() for name, one in base.named_parameters() if ".lora_" not in name}
+
+
+def test_retention_and_asking_say_how_far_the_model_has_moved(subject: Subject) -> None:
+    import copy
+    from dataclasses import replace
+
+    moved = copy.deepcopy(subject.model)
+    with torch.no_grad():
+        next(iter(moved.parameters())).mul_(0.9)
+    values = Retention()(replace(subject, model=moved, base=subject.model)).values
+    asked = Heldout(max_prompts=20)(replace(subject, model=moved, base=subject.model))
+    for kl in (values["neutral"]["kl"], values["clean"]["kl"], asked.values["kl"]):
+        assert kl["value"] > 0 and kl["se"] > 0 and kl["tokens"] > 0
+    positions = sum(item["tokens"] + item["ended"] for item in asked.items)
+    total = sum(item["kl"] for item in asked.items)
+    assert asked.values["kl"]["value"] == pytest.approx(total / positions) and asked.values["kl"]["tokens"] == positions
+    assert asked.values["kl"]["per_text"] == pytest.approx(total / len(asked.items))
+    alone = Retention()(replace(subject, base=subject.model)).values
+    assert alone["clean"]["kl"]["value"] == 0.0 and Retention()(subject).values["clean"]["kl"] is None
