@@ -97,7 +97,7 @@ def _read(work: Path, said: str, cleaning: Sequence[RowStage], sources: Sequence
     shutil.rmtree(raw, ignore_errors=True)
     try:
         ingested = ingest(discover(Path(said).expanduser()), work=raw, sources=sources, author_key=author_key)
-        parts = [_cleaned(part.read(), cleaning) for part in ingested.parts]
+        parts = [cleaned(part.read(), cleaning) for part in ingested.parts]
     except UserError as error:
         raise type(error)(f"--against {said}: {str(error).removeprefix(f'--source {said}: ')}") from None
     finally:
@@ -108,7 +108,8 @@ def _read(work: Path, said: str, cleaning: Sequence[RowStage], sources: Sequence
     return lines_of(rows, prompts=True).sort("item", "text")
 
 
-def _cleaned(rows: pl.DataFrame, cleaning: Sequence[RowStage]) -> pl.DataFrame:
+def cleaned(rows: pl.DataFrame, cleaning: Sequence[RowStage]) -> pl.DataFrame:
+    """Rows as the stages that change texts leave them."""
     for stage in cleaning:
         said = stage(rows.select(stage.reads))
         rows = rows.with_columns(said.select(name for name in stage.writes if name in rows.columns))

