@@ -9,28 +9,29 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
 
 from curate.errors import DataError, StorageError
 from curate.mining import VERSION
+from curate.mining.parents import files_of_parents, opened
 from curate.mining.tables import Tables
 from curate.mining.unused import written
 from curate.policy import Policy, load_policy
 from curate.progress import Progress
-from curate.readers import READERS, Broken, Stream, recognise
+from curate.readers import READERS, Broken, Record, Stream, recognise
 from curate.readers.archive import open_member
 from curate.readers.container import ZIP_ERRORS
 from curate.receipts import ROOMS, FileReport, believed, write_receipt
 from curate.recipe import plain
+from curate.row_writer import RowWriter
 from curate.schema import ROW, canonical, digest
 from curate.sources import Discovered, LeftAside, Source, SourceFile, check_matches, may_name_table, source_for
-from curate.store import PARQUET_ROWS, Stored, commit, sha256
+from curate.store import PARQUET_ROWS, Stored, sha256
 from curate.tombstones import REASON, Tombstones, load_tombstones
 
 QUARANTINE: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -48,8 +49,6 @@ UNUSED: dict[str, pl.DataType | type[pl.DataType]] = {
     "fields": pl.String,  # column -> value, as JSON
 }
 """What records say in columns that play no role; it stays in the work folder too."""
-
-HELD_BYTES = 64 << 20  # of raw records, before they are written
 
 
 @dataclass(frozen=True)
@@ -143,10 +142,12 @@ def ingest(
                 continue
             try:
                 facts = _sha256(file)
-                key = _key(file, facts, sources, policy, author_key, left)
+                others = files_of_parents(file.name, found.files, sources)
+                elsewhere = [(other.name, _sha256(other, "parents_unreadable")) for other in others]
+                key = _key(file, facts, elsewhere, sources, policy, author_key, left)
                 known = believed(work, key, tombstones)
                 if known is None:
-                    known = _ingest_file(file, facts, key, work, sources, policy, tombstones, left, progress.add)
+                    known = _ingest_file(file, others, facts, key, work, sources, policy, tombstones, left, progress.add)
                     reread.append(file.name)
                 else:
                     progress.add(sizes[file.name])
@@ -173,6 +174,7 @@ class _Unreadable(Exception):  # noqa: N818 - a signal, caught by `ingest`
 
 def _ingest_file(
     file: SourceFile,
+    others: Sequence[SourceFile],
     facts: str,
     key: str,
     work: Path,
@@ -195,10 +197,14 @@ def _ingest_file(
     read = READERS[form]
     counts, skipped, broken = Counter[str](), Counter[str](), Counter[str]()
     licences: Counter[str] = Counter()
-    rows = _Writer(work / "parts" / key, ROW, PARQUET_ROWS)
-    bad = _Writer(work / "quarantine" / key, QUARANTINE, PARQUET_ROWS)
-    rest = _Writer(work / "unused" / key, UNUSED, PARQUET_ROWS)
-    with Tables(file.name, form, sources, policy, tombstones.key, lambda: read(Stream(file.path, member=file.member))) as tables:
+    rows = RowWriter(work / "parts" / key, ROW, PARQUET_ROWS)
+    bad = RowWriter(work / "quarantine" / key, QUARANTINE, PARQUET_ROWS)
+    rest = RowWriter(work / "unused" / key, UNUSED, PARQUET_ROWS)
+
+    def again() -> Iterator[Record | Broken]:
+        return read(Stream(file.path, member=file.member))
+
+    with Tables(file.name, form, sources, policy, tombstones.key, again, opened(others, sources)) as tables:
 
         def broke(entry: Broken) -> Broken:
             counts["records"] += 1
@@ -248,54 +254,25 @@ def _ingest_file(
     return report, parts
 
 
-class _Writer:
-    """Rows into numbered files of at most so many rows; the same rows give the same files."""
-
-    def __init__(self, folder: Path, schema: dict[str, pl.DataType | type[pl.DataType]], most: int) -> None:
-        self._folder, self._schema, self._most = folder, schema, most
-        self._rows: list[dict[str, Any]] = []
-        self._bytes = 0
-        self._written: list[Stored] = []
-
-    def add(self, rows: Sequence[dict[str, Any]], size: int) -> None:
-        """Take the rows of one record of so many bytes."""
-        self._rows.extend(rows)
-        self._bytes += size
-        while len(self._rows) >= self._most:
-            self._write(self._most)
-        if self._bytes > HELD_BYTES:
-            self._write(len(self._rows))
-
-    def close(self) -> list[Stored]:
-        """Write what is left; all files in order."""
-        if self._rows:
-            self._write(len(self._rows))
-        return self._written
-
-    def _write(self, count: int) -> None:
-        taken, self._rows = self._rows[:count], self._rows[count:]
-        self._bytes = 0
-        if taken:
-            frame = _frame(taken, self._schema)
-            self._written.append(commit(self._folder / f"{len(self._written):05d}.parquet", frame))
-
-
-def _frame(rows: Sequence[dict[str, Any]], schema: dict[str, pl.DataType | type[pl.DataType]]) -> pl.DataFrame:
-    """Rows as a frame; by way of Arrow, which builds lists of messages twenty times faster than Polars does."""
-    wanted = pl.DataFrame(schema=schema).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
-    table = pa.table([pa.array([row[one.name] for row in rows], type=one.type) for one in wanted], schema=wanted)
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
-
-
-def _key(file: SourceFile, facts: str, sources: Sequence[Source], policy: Policy, author_key: bytes, limit: int | None) -> str:
+def _key(
+    file: SourceFile,
+    facts: str,
+    elsewhere: Sequence[tuple[str, str]],
+    sources: Sequence[Source],
+    policy: Policy,
+    author_key: bytes,
+    limit: int | None,
+) -> str:
     """Everything that decides a file's rows; `settings.match` is how they were found, not what they say.
 
-    What the recipe may say of tables within the file counts too: only reading tells which tables it has.
+    What the recipe may say of tables within the file counts too: only reading tells which tables it has. So do the files in
+    which its parents may stand, and how those are read.
     """
-    said = [{name: value for name, value in plain(source_for(file.name, sources)).items() if name != "match"}]
-    said += [plain(source) for source in sources if may_name_table(source.match, file.name)]
+    said: list[Any] = []
+    for name in (file.name, *(name for name, _ in elsewhere)):
+        said += [{key: value for key, value in plain(source_for(name, sources)).items() if key != "match"}]
+        said += [plain(source) for source in sources if may_name_table(source.match, name)]
+    said += [list(one) for one in elsewhere]
     return digest(file.name, facts, canonical([VERSION, said, limit]), policy.hash, digest("author", author_key))
 
 
@@ -322,7 +299,7 @@ def _check_share(result: Ingested, limit: float, work: Path) -> None:
         )
 
 
-def _sha256(file: SourceFile) -> str:
+def _sha256(file: SourceFile, reason: str = "unreadable") -> str:
     """Of the file's bytes; of a member's, decompressed, and of the whole archive's where the member is damaged."""
     try:
         if file.member is not None:
@@ -336,7 +313,7 @@ def _sha256(file: SourceFile) -> str:
             return state.hexdigest()
         return sha256(file.path)
     except OSError as error:
-        raise _Unreadable("unreadable") from error
+        raise _Unreadable(reason) from error
 
 
 def _size(file: SourceFile) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.mining.labels import LABELS
+from curate.mining.parents import files_of_parents, opened
 from curate.mining.roles import Roles, flat, leaf
 from curate.mining.tables import Tables
 from curate.mining.unused import is_used, used_columns
@@ -74,7 +75,7 @@ def inspect(folder: Path, sources: Sequence[Source] = (), limit: int = 1_000, sh
     aside, files = list(found.left_aside), []
     with Progress("inspect", len(found.files), "files") as progress:
         for file in found.files:
-            seen = _look(file, sources, limit)
+            seen = _look(file, files_of_parents(file.name, found.files, sources), sources, limit)
             if isinstance(seen, _File):
                 files.append(seen)
             else:
@@ -84,13 +85,20 @@ def inspect(folder: Path, sources: Sequence[Source] = (), limit: int = 1_000, sh
     lines = _columns([HEADER, *(line for seen in files for line in _lines(seen, policy))])
     if any(not seen.whole for seen in files):
         lines += ["", f"+ there are more: the first {limit:,} records of each file were read; --limit reads more"]
-    lines += [*_aside(aside), *_places(files), *_unproven(files, policy), *_perhaps(files, policy), *_unused(files, policy)]
+    lines += [
+        *_aside(aside),
+        *_places(files),
+        *_unproven(files, policy),
+        *_perhaps(files, policy),
+        *_orphans(files),
+        *_unused(files, policy),
+    ]
     if show_text:
         lines += _samples(files)
     return "\n".join(map(_printable, lines))
 
 
-def _look(file: SourceFile, sources: Sequence[Source], limit: int) -> _File | str:
+def _look(file: SourceFile, others: Sequence[SourceFile], sources: Sequence[Source], limit: int) -> _File | str:
     """Read the first records of a file, or say why it is left aside."""
     try:
         stream = Stream(file.path, member=file.member)
@@ -106,7 +114,7 @@ def _look(file: SourceFile, sources: Sequence[Source], limit: int) -> _File | st
         return itertools.islice(reader(Stream(file.path, member=file.member)), limit)
 
     entries = reader(stream)
-    with Tables(file.name, form, sources, policy, b"inspect", again) as tables:
+    with Tables(file.name, form, sources, policy, b"inspect", again, opened(others, sources, limit)) as tables:
         for record, rows in tables.mine(itertools.islice(entries, limit), broken.append):
             if record.table not in seen:
                 seen[record.table] = _Table(tables.roles[record.table], source_for(file.name, sources, record.table))
@@ -271,6 +279,20 @@ def _perhaps(files: Sequence[_File], policy: Policy) -> list[str]:
                 match = f"{seen.file.name}/{name}" if name else seen.file.name
                 asked.append(f"  - {{match: {json.dumps(match)}, known: {set_name}}}")
     head = "columns that a public set has and any file may have: no label is read; where it is that set, say so in the recipe:"
+    return ["", head, "sources:", *asked] if asked else []
+
+
+def _orphans(files: Sequence[_File]) -> list[str]:
+    """Replies whose parents are not in their file: what to add to the recipe where they stand in another."""
+    threads = [(seen.file.name, name) for seen in files for name, one in seen.tables.items() if one.roles.kind == "thread"]
+    asked = []
+    for seen in files:
+        for name, one in seen.tables.items():
+            there = [f"{file}/{table}" if table else file for file, table in threads if (file, table) != (seen.file.name, name)]
+            if one.skipped["parent_missing"] and there and not one.settings.parents:
+                match = f"{seen.file.name}/{name}" if name else seen.file.name
+                asked.append(f"  - {{match: {json.dumps(match)}, parents: {json.dumps(there)}}}")
+    head = "replies whose parents are not in their file; where those stand in another, say so in the recipe:"
     return ["", head, "sources:", *asked] if asked else []
 
 

@@ -44,6 +44,8 @@ class Source:
         known: the public set of the policy page that this is, where the header does not prove it.
         instruction: for plain texts: what asks for them, instead of their first half. "{start}" stands for that first half;
             without it the whole text is the completion.
+        parents: for replies whose parents stand elsewhere: patterns of the files, or tables within files, that hold those
+            posts, as ["posts.jsonl"] or ["forum.sql/topics"].
     """
 
     match: str
@@ -54,6 +56,7 @@ class Source:
     mine: Kind | None = None
     known: str | None = None
     instruction: Annotated[str, Field(min_length=1)] | None = None
+    parents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, order=True)
@@ -131,15 +134,21 @@ def check_matches(sources: Sequence[Source], names: Iterable[str], partly: bool 
         partly: whether a pattern passes that may yet fit a table within one of the files.
 
     Raises:
-        RecipeError: naming the pattern.
+        RecipeError: naming the pattern; of several files that may hold parents, one is enough.
     """
     there = list(names)
-    for source in sources:
-        if any(fnmatch.fnmatchcase(name, source.match) or (partly and may_name_table(source.match, name)) for name in there):
+    asked: list[tuple[str, tuple[str, ...]]] = [("match", (source.match,)) for source in sources]
+    asked += [(f"{source.match}: parents", source.parents) for source in sources if source.parents]
+    for where, patterns in asked:
+        if any(_fits(name, pattern, partly) for pattern in patterns for name in there):
             continue
-        close = difflib.get_close_matches(source.match, there, n=1)
+        close = difflib.get_close_matches(patterns[0], there, n=1)
         cure = f"did you mean {close[0]!r}?" if close else f"found {', '.join(there[:8])}{' ...' if len(there) > 8 else ''}"
-        raise RecipeError(f"sources: match: no file fits {source.match!r}; {cure}")
+        raise RecipeError(f"sources: {where}: no file fits {' or '.join(map(repr, patterns))}; {cure}")
+
+
+def _fits(name: str, pattern: str, partly: bool) -> bool:
+    return fnmatch.fnmatchcase(name, pattern) or (partly and may_name_table(pattern, name))
 
 
 def may_name_table(pattern: str, name: str) -> bool:

@@ -78,14 +78,16 @@ def _run_rows(name: str, stage: RowStage, parts: Sequence[Part], folder: Path) -
     with Progress(name, sum(part.base.rows for part in parts)) as progress:
         for part in parts:
             path = folder / f"{part.lineage}.parquet"
-            stored = committed(path)
-            if stored is None:
-                rows = part.kept(stage.reads)
-                said = stage(rows)
-                stored = _commit(name, path, rows["id"], said, stage.writes)
+            stored = committed(path) or _judged(name, stage, part, path)
             layers.append(Layer(name, stored, tuple(stage.writes)))
             progress.add(part.base.rows)
     return layers
+
+
+def _judged(name: str, stage: RowStage, part: Part, path: Path) -> Stored:
+    """Run a stage over one part; a call of its own, so that no part's rows live on while the next is read."""
+    rows = part.kept(stage.reads)
+    return _commit(name, path, rows["id"], stage(rows), stage.writes)
 
 
 def _run_corpus(name: str, stage: CorpusStage, parts: Sequence[Part], folder: Path) -> tuple[list[Layer], Stored]:

@@ -203,8 +203,8 @@ class Miner:
             raise _Skip(reason)
         if prompt.strip().casefold() in DELETED:
             raise _Skip("parent_missing")
-        root = self._threads.root(fields)
-        yield {"prompt": user(prompt), "completion": text, "thread": digest(self._source, root) if root else None}
+        source, root = self._threads.root(fields)
+        yield {"prompt": user(prompt), "completion": text, "thread": digest(source, root) if root else None}
 
     def _text(self, fields: Mapping[str, Any]) -> Iterator[Row]:
         text = self._cell(fields, "text")

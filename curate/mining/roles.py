@@ -16,6 +16,7 @@ from curate.policy import Policy
 from curate.sources import Kind, Source
 
 SAMPLE = 200  # records whose values are looked at
+SAMPLE_BYTES = 16 << 20  # raw bytes of records that wait for their table to be understood
 LABELS_FIT = 0.9  # share of a column's values that the policy must know for it to be labels without being named so
 DEEP = 4  # how far nested objects are opened into dotted columns
 

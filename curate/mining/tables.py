@@ -8,14 +8,14 @@ from typing import Any
 
 from curate.mining import Miner, Row, find_roles, flat
 from curate.mining.occurrences import Occurrences
-from curate.mining.roles import SAMPLE, Roles
+from curate.mining.parents import Other, posts
+from curate.mining.roles import SAMPLE, SAMPLE_BYTES, Roles
 from curate.mining.threads import Threads
 from curate.mining.unused import unused, used_columns
 from curate.policy import Policy
 from curate.readers.records import Broken, Record
 from curate.sources import Source, source_for
 
-SAMPLE_BYTES = 16 << 20  # raw bytes of records that wait for their table to be understood
 MOST_TABLES = 1_000  # of one file; more are no tables
 
 
@@ -29,6 +29,7 @@ class Tables:
         policy: reads labels.
         author_key: keys the pseudonyms of authors.
         again: reads the file once more, for tables whose records answer each other.
+        others: files in which parents of this file's replies may stand.
     """
 
     def __init__(
@@ -39,10 +40,11 @@ class Tables:
         policy: Policy,
         author_key: bytes,
         again: Callable[[], Iterator[Record | Broken]],
+        others: Sequence[Other] = (),
     ) -> None:
         """Nothing is read yet."""
         self._name, self._form, self._sources = name, form, sources
-        self._policy, self._key, self._again = policy, author_key, again
+        self._policy, self._key, self._again, self._others = policy, author_key, again, others
         self._waiting: dict[str, list[Record]] = {}
         self._bytes = 0
         self._miners: dict[str, Miner] = {}
@@ -112,12 +114,14 @@ class Tables:
         records = self._waiting.pop(table)
         self._bytes -= sum(len(record.raw) for record in records)
         roles = self.roles[table] = self._understand(table, records)
+        settings = source_for(self._name, self._sources, table)
         threads = None
         if roles.kind == "thread":
-            posts = (entry for entry in self._again() if isinstance(entry, Record) and entry.table == table)
-            threads = Threads((flat(post.fields) for post in posts), roles)
+            own = (flat(entry.fields) for entry in self._again() if isinstance(entry, Record) and entry.table == table)
+            place = f"{self._name}/{table}" if table else self._name
+            elsewhere = posts(self._others, settings.parents, place, self._sources, self._policy)
+            threads = Threads(own, roles, self._name, elsewhere)
             self._threads.append(threads)
-        settings = source_for(self._name, self._sources, table)
         miner = self._miners[table] = Miner(
             self._name, roles, settings, self._policy, self._key, threads, table, self._occurrences
         )

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 import curate.ingest
+import curate.row_writer
 from curate.errors import DataError, RecipeError
 from curate.ingest import Ingested, ingest
 from curate.schema import ROW
@@ -139,7 +140,7 @@ def test_whatever_changes_a_files_rows_reads_it_again(source: Path, tmp_path: Pa
 def test_an_interrupted_reading_ends_in_the_same_bytes(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(curate.ingest, "PARQUET_ROWS", 7)
     whole = read(source, tmp_path / "whole")
-    real, left = curate.ingest.commit, 0
+    real, left = curate.row_writer.commit, 0
 
     def commit(*given: Any, **more: Any) -> Any:
         nonlocal left
@@ -152,7 +153,7 @@ def test_an_interrupted_reading_ends_in_the_same_bytes(source: Path, tmp_path: P
     for stop in range(len(whole.parts) // 2):
         left = stop
         with monkeypatch.context() as patch:
-            patch.setattr(curate.ingest, "commit", commit)
+            patch.setattr(curate.row_writer, "commit", commit)
             try:
                 read(source, tmp_path / "cut")
             except KeyboardInterrupt:
