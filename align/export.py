@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ def export(run: Path, to: Path, *, phase: str | None = None, merge: bool = False
     loaded = recipe.model.load(open_dataset(Path(recipe.data)), run.parent / "cache", recipe.seed)
     load_model(loaded.model, weights, device=str(loaded.model.device))
     if adapters and not merge:
-        _save_adapters(loaded.model, recipe.model, to)
+        save_adapters(loaded.model, to, base=recipe.model.path, revision=recipe.model.revision)
         said = f"adapters over {loaded.name}; load them with peft's PeftModel.from_pretrained(base, {str(to)!r})"
     else:
         if adapters:
@@ -78,16 +79,20 @@ def fold(model: PreTrainedModel) -> None:
     model._hf_peft_config_loaded = False
 
 
-def _save_adapters(model: PreTrainedModel, settings: Pretrained, to: Path) -> None:
+def save_adapters(model: PreTrainedModel, to: Path, *, base: str | None = None, revision: str | None = None) -> None:
+    """Write a model's adapters as PEFT has them.
+
+    Args:
+        model: adapters lie in it.
+        to: folder to make.
+        base: what they lie over: Hub id or folder.
+        revision: of the base.
+    """
     from peft import LoraConfig, get_peft_model_state_dict
     from safetensors.torch import save_file
 
-    from align.models import lora_config
-
-    assert settings.lora is not None
-    told: LoraConfig = lora_config(settings.lora)
-    told.base_model_name_or_path, told.revision, told.inference_mode = settings.path, settings.revision, True
-    model.peft_config = {"default": told}
+    told: LoraConfig = copy.deepcopy(model.peft_config["default"])
+    told.base_model_name_or_path, told.revision, told.inference_mode = base, revision, True
     tensors = {f"base_model.model.{name}": value.contiguous().cpu() for name, value in get_peft_model_state_dict(model).items()}
     to.mkdir(parents=True, exist_ok=True)
     told.save_pretrained(str(to))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -27,12 +27,15 @@ class Sampling:
         max_new_tokens: most tokens of a completion, its end included; one that has not ended by then is cut and counted.
         batch_size: prompts that are decoded side by side; changes the speed, and a completion by float rounding at most.
         samples: completions drawn for each prompt.
+        backend: who draws. transformers: this module. vllm: `align.vllm_backend`, for large models on a GPU; the same
+            distribution by other random numbers.
     """
 
     temperature: Annotated[float, Field(gt=0)] = 1.0
     max_new_tokens: Annotated[int, Field(ge=1)] = 64
     batch_size: Annotated[int, Field(ge=1)] = 256
     samples: Annotated[int, Field(ge=1)] = 1
+    backend: Literal["transformers", "vllm"] = "transformers"
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,22 @@ def end_tokens(model: PreTrainedModel, end: int | None) -> frozenset[int]:
     return frozenset(int(token) for token in [end, *listed] if token is not None)
 
 
+def cut(row: Sequence[int], ends: frozenset[int]) -> Sampled:
+    """Drawn tokens up to the first that ends the turn; -1 stands for nothing drawn.
+
+    >>> cut([5, 6, 2, 9], frozenset({2}))
+    Sampled(tokens=[5, 6], ended=True)
+    """
+    tokens: list[int] = []
+    for token in row:
+        if token in ends:
+            return Sampled(tokens, ended=True)
+        if token == -1:
+            break
+        tokens.append(token)
+    return Sampled(tokens, ended=False)
+
+
 def _stream(name: str, seed: int, count: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Numbers in [0, 1), shape (count,)."""
     return np.random.Generator(np.random.Philox(key=int(digest(name, str(seed)), 16))).random(count)
@@ -139,7 +158,7 @@ def _decode(
             alive, drawn, mask, positions = alive[kept], drawn[kept], mask[kept], positions[kept]
         ids, positions = drawn[:, None], positions[:, -1:] + 1
         mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
-    return [_sampled(row, ends) for row in tokens.tolist()]
+    return [cut(row, ends) for row in tokens.tolist()]
 
 
 def _draw(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
@@ -149,14 +168,3 @@ def _draw(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
     cumulated = torch.softmax(logits.double() / temperature, dim=-1).cumsum(-1)
     target = uniform[:, None] * cumulated[:, -1:]
     return torch.searchsorted(cumulated, target, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
-
-
-def _sampled(row: list[int], ends: frozenset[int]) -> Sampled:
-    tokens: list[int] = []
-    for token in row:
-        if token in ends:
-            return Sampled(tokens, ended=True)
-        if token == -1:
-            break
-        tokens.append(token)
-    return Sampled(tokens, ended=False)

@@ -41,14 +41,20 @@ def run_key(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
         "data": dataset.fingerprint,
         "judges": {role: [labeler_name(judge), list(judge.models), judge.threshold] for role, judge in judges.items()},
         "suites": [suite.VERSION for suite in recipe.eval.suites],
-        "versions": versions() | ({"trl": importlib.metadata.version("trl")} if recipe.engine == "trl" else {}),
+        "versions": versions(recipe),
         "format": FORMAT,
     }
 
 
-def versions() -> dict[str, str]:
+def versions(recipe: Recipe) -> dict[str, str]:
     """Versions of the packages that can move a figure."""
-    return {name: importlib.metadata.version(name) for name in RECORDED}
+    chosen = [name for name, used in (("trl", recipe.engine == "trl"), ("vllm", uses_vllm(recipe))) if used]
+    return {name: importlib.metadata.version(name) for name in (*RECORDED, *chosen)}
+
+
+def uses_vllm(recipe: Recipe) -> bool:
+    """Whether vLLM draws the completions."""
+    return recipe.eval.sampling.backend == "vllm"
 
 
 def run_folder(runs: Path, recipe: Recipe, key: Mapping[str, Any]) -> Path:
@@ -158,6 +164,8 @@ def notes(results: Results) -> list[str]:
             if found["n"]:
                 whose = "the data's machine labels agree" if who == "labeler" else f"judge {results['judge']['name']} agrees"
                 lines.append(f"{whose} with the truth on {found['agree'] / found['n']:.1%} of {found['n']:,} corpus rows")
+    if "vllm" in results["key"]["versions"]:
+        lines.append(f"completions drawn by vLLM {results['key']['versions']['vllm']}")
     lines += _kl_note(results["checkpoints"][-1]) if results["phases"] else []
     for phase in results["phases"]:
         left = "".join(f", {count:,} left out ({reason})" for reason, count in phase["left_out"].items() if count)

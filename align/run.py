@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from align import ranks, trackers, trl_engine
+from align import ranks, trackers, trl_engine, vllm_backend
 from align.base import base_of, trainable
 from align.data import Dataset, open_dataset, phase_rows
 from align.judges import agreement, check_judge, judge_validity, labeler_name, panel, plain_validity
 from align.recipe import Recipe, phase_names, resolved
 from align.report import report
-from align.results import FORMAT, RESULTS, read_results, run_folder, run_key
+from align.results import FORMAT, RESULTS, read_results, run_folder, run_key, uses_vllm
 from align.suites import SUITES, Subject
 from curate.recipe import chosen_name
 from curate.store import locked, write_json, write_text
@@ -49,6 +49,8 @@ def run(recipe: Recipe, runs: Path, say: Callable[[str], None], *, cpu_since: fl
         UserError: the data, the recipe or the disk cannot give what was asked; what was finished stays.
     """
     trackers.check(recipe.log)
+    if uses_vllm(recipe):
+        vllm_backend.require()
     dataset = open_dataset(Path(recipe.data))
     warnings = judge_warnings(recipe, dataset)
     key = run_key(recipe, dataset)

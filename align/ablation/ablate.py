@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from align import vllm_backend
 from align.ablation.card import grid_card
 from align.ablation.figures import draw_all, save
 from align.ablation.grid import Grid
@@ -18,6 +19,7 @@ from align.ablation.tasks import base_key, total, wave
 from align.ablation.worker import Worker, run_worker
 from align.data import open_dataset
 from align.recipe import resolved
+from align.results import uses_vllm
 from align.run import judge_warnings, judged
 from curate.errors import DataError, UserError
 from curate.progress import Progress
@@ -64,6 +66,8 @@ def ablate(grid: Grid, runs: Path, say: Callable[[str], None], *, workers: int =
     Raises:
         UserError: the data or the recipe cannot give what was asked, before anything is trained; or a signal came.
     """
+    if uses_vllm(grid.recipe):
+        vllm_backend.require()
     folder, cache = runs / grid.recipe.name, runs / "cache"
     with locked(folder):
         ledger = Ledger(folder / "ledger.sqlite")

@@ -203,13 +203,14 @@ def _sampled(subject: Subject, suite: str, asked: Sequence[tuple[Prompt, int]], 
     path = None if subject.folder is None else subject.folder / f"{suite}.sampled.jsonl"
     done = _read(path)
     ends = end_tokens(subject.model, subject.tokenizer.eos_token_id)
+    draw = _sampler(subject.sampling.backend)
     size = subject.sampling.batch_size
     order = sorted(range(len(rows)), key=lambda at: len(rows[at]))  # batches are the same in a resumed call
     for start in range(0, len(order), size):
         batch = order[start : start + size]
         if all(names[at] in done for at in batch):
             continue
-        made = generate(
+        made = draw(
             subject.model,
             [rows[at] for at in batch],
             [names[at] for at in batch],
@@ -223,6 +224,14 @@ def _sampled(subject: Subject, suite: str, asked: Sequence[tuple[Prompt, int]], 
     if path is not None:
         path.unlink(missing_ok=True)  # the suite's own items hold it all
     return [done[name] for name in names]
+
+
+def _sampler(backend: str) -> Any:  # noqa: ANN401 - has the arguments of `generate`
+    if backend == "vllm":
+        from align import vllm_backend
+
+        return vllm_backend.generate
+    return generate
 
 
 def _read(path: Path | None) -> dict[str, Sampled]:

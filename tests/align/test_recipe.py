@@ -10,6 +10,7 @@ import yaml
 from align.ablation.grid import read_grid
 from align.recipe import phase_names, read_recipe, resolved
 from curate.errors import RecipeError
+from curate.recipe import load
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted(path for path in (ROOT / "recipes").glob("*.yaml"))
@@ -29,7 +30,7 @@ def write(folder: Path, text: str = WHOLE) -> Path:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.name))
 def test_every_recipe_that_ships_reads(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    recipe = read_grid(path).recipe if "ablation" in yaml.safe_load(path.read_text("utf-8")) else read_recipe(path)
+    recipe = read_grid(path).recipe if "ablation" in load(path) else read_recipe(path)
     assert recipe.phases and recipe.name.replace("_", "").isalnum()
 
 
