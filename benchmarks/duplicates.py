@@ -22,11 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 from duplicates_corpus import corpus, likeness, shingle_set
 
 import curate
-from curate.set_join import index, pairs
-from curate.similarity import bitmaps, normalise, shingles
+from curate.set_index import index
+from curate.set_join import pairs
+from curate.shingles import Texts
+from curate.similarity import normalise
 
 HERE = Path(__file__).resolve().parent
 FAST = ("rensa", "rensa-batch")
@@ -90,8 +93,7 @@ def truth(count: int) -> Truth:
     texts, source = corpus(count)
     planted = [(row, other) for row, other in source.items() if likeness(texts[row], texts[other]) >= THRESHOLD]
     first = {text: row for row, text in reversed(list(enumerate(map(normalise, texts))))}
-    sets = shingles(list(first))
-    a, b, _ = pairs(index(sets, np.arange(len(first)), np.zeros(len(first), np.uint64), THRESHOLD, bitmaps(sets))) or ()
+    a, b, _ = pairs(index(Texts(pl.Series(list(first))), np.zeros(len(first), np.uint64), THRESHOLD)) or ()
     several = {at for at in {*a.tolist(), *b.tolist()}}
     alike = {text for at, text in enumerate(first) if at in several}
     normal = [normalise(text) for text in texts]

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from curate import similarity
-from curate.similarity import SHINGLE, Rows, mix, normalise, shingles
+from curate.set_join import likeness
+from curate.shingles import SHINGLE, Texts, sets
+from curate.similarity import Rows, mix, normalise
 
 WORDS = 8  # of a gram; shorter runs are phrases that people share
 ANCHORS = 8  # shingles that a near copy must share of an item's rarest
@@ -159,11 +162,9 @@ def neighbours(vectors: NDArray[np.float32], items: NDArray[np.float32], floor: 
 def _measured(texts: Sequence[str], items: Sequence[str], text: Rows, item: Rows, floor: float) -> Overlap:
     """Candidate pairs with their exact Jaccard similarity, those below the floor left out."""
     used = np.unique(text)
-    sets = shingles([normalise(one) for one in itertools.chain((texts[at] for at in used), items)])
-    a, b = np.searchsorted(used, text), item + len(used)
-    maybe = similarity.maybe_alike(sets, similarity.bitmaps(sets), a, b, floor)
-    text, item = text[maybe], item[maybe]
-    score = similarity.jaccard(sets, a[maybe], b[maybe])
+    both = Texts(pl.Series([normalise(one) for one in itertools.chain((texts[at] for at in used), items)], dtype=pl.String))
+    sizes = sets(both, np.arange(len(both.lengths))).sizes
+    score = likeness(both, sizes, np.searchsorted(used, text), item + len(used), floor)
     near = score >= floor
     return Overlap(text[near], item[near], score[near].astype(np.float32))
 

@@ -6,17 +6,15 @@ Arrays in, arrays out. Ragged sets are held as `Sets`; pairs as two arrays of ro
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-SHINGLE = 5  # characters; words-5, the common default, loses a fifth of near copies of chat-length text
 HASH_BITS = 48  # of a shingle: two sets of 40 hold an accidental match once in 10^11 pairs
 PAIRS = 1 << 17  # pairs in memory at a time
-TEXTS = 1 << 10  # texts cut into shingles at a time: their working memory stays in cache
-CACHED = 1 << 16  # numbers that stay in a core's cache while they are worked on
+SLACK = 1e-9  # of a bound in floating point: rather one pair too many
 ELEMENTS = 1 << 18  # shingles in memory at a time, while sets are intersected
 
 U64 = NDArray[np.uint64]
@@ -70,87 +68,26 @@ def mix(x: U64) -> U64:
 
     Source: Steele, Lea & Flood (2014), SplitMix; the finaliser's constants are Stafford's variant 13.
     """
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    x = x ^ (x >> np.uint64(30))
+    x *= np.uint64(0xBF58476D1CE4E5B9)
+    x ^= x >> np.uint64(27)
+    x *= np.uint64(0x94D049BB133111EB)
+    x ^= x >> np.uint64(31)
+    return x
 
 
-def shingles(texts: Sequence[str]) -> Sets:
-    """The sets of 5-character shingles, hashed; a text of 1 to 4 characters is one shingle, an empty text none.
+def scattered_sum(table: U64, sizes: Rows) -> U64:
+    """One number per row, equal for equal sets: of its members, in any order.
 
     Args:
-        texts: already normalised.
+        table: shape (rows, longest); all that stands behind a row's size is the same number.
+        sizes: of each row.
     """
-    blocks = [_shingles(texts[start : start + TEXTS]) for start in range(0, len(texts), TEXTS)] or [_shingles([])]
-    sizes = np.concatenate([block.sizes for block in blocks])
-    return Sets(np.concatenate([block.values for block in blocks]), np.concatenate([[0], np.cumsum(sizes)]))
-
-
-PAD = "\x1e"  # counts as white space, so that no normalised text holds it
-WEIGHTS = tuple(int(odd) for odd in mix(np.arange(1, SHINGLE + 1, dtype=np.uint64)) | np.uint64(1))
-
-
-def _shingles(texts: Sequence[str]) -> Sets:
-    """A few texts (at most 2^16): a row and a hash share one number, so that one sort makes all the sets."""
-    padded = [text if len(text) >= SHINGLE or not text else text.ljust(SHINGLE, PAD) for text in texts]
-    lengths = np.fromiter(map(len, padded), np.int64, len(padded))
-    whole = "".join(padded)
-    if not whole:
-        return Sets(np.zeros(0, np.uint64), np.zeros(len(texts) + 1, np.int64))
-    narrow = whole.isascii()
-    raw = whole.encode() if narrow else whole.encode("utf-32-le", "surrogatepass")
-    letters = np.frombuffer(raw, np.uint8 if narrow else np.uint32).astype(np.uint64) + np.uint64(1)
-    windows = len(letters) - SHINGLE + 1
-    hashed = letters[:windows] * np.uint64(WEIGHTS[0])
-    for step in range(1, SHINGLE):
-        hashed += letters[step : step + windows] * np.uint64(WEIGHTS[step])
-    inside = np.ones(len(letters), np.bool_)  # no window begins in the last letters of a text
-    ends = np.cumsum(lengths)[lengths > 0]
-    for back in range(1, SHINGLE):
-        inside[ends - back] = False
-    hashed = mix(hashed[inside[:windows]]) >> np.uint64(64 - HASH_BITS)
-    row = np.repeat(np.arange(len(texts), dtype=np.uint64) << np.uint64(HASH_BITS), np.maximum(lengths - SHINGLE + 1, 0))
-    packed = hashed | row
-    packed.sort()
-    packed = packed[np.concatenate([[True], packed[1:] != packed[:-1]])]
-    starts = np.searchsorted(packed, np.arange(len(texts), dtype=np.uint64) << np.uint64(HASH_BITS))
-    return Sets(packed & np.uint64((1 << HASH_BITS) - 1), np.append(starts, len(packed)))
-
-
-def set_hashes(sets: Sets) -> U64:
-    """One number per set, whatever the order of its members; 0 for the empty set."""
-    out = np.empty(len(sets.starts) - 1, np.uint64)
-    for piece in pieces(sets.sizes, CACHED, len(out)):
-        block = sets.cut(piece)
-        out[piece] = _reduce(np.add, mix(block.values + np.uint64(1)), block)
-    return out
-
-
-def bitmaps(sets: Sets, words: int = 4) -> U64:
-    """A few machine words per set in which each member sets one bit, shape (n, words).
-
-    Bits that differ between two sets' words are at most as many as members that differ, which makes a bound on Jaccard.
-
-    Source: Sandes, Teodoro & Melo (2020), Bitmap filter.
-    """
-    out = np.empty((len(sets.starts) - 1, words), np.uint64)
-    bits = 64 * words
-    for piece in pieces(sets.sizes, CACHED, TEXTS):
-        block = sets.cut(piece)
-        rows = piece.stop - piece.start
-        place = np.repeat(np.arange(rows) * bits, block.sizes) + (block.values % np.uint64(bits)).astype(np.int64)
-        seen = np.zeros(rows * bits, np.bool_)
-        seen[place] = True
-        out[piece] = np.packbits(seen).view(np.uint64).reshape(rows, words)
-    return out
-
-
-def _reduce(how: np.ufunc, values: U64, sets: Sets) -> U64:
-    out = np.zeros(len(sets.starts) - 1, np.uint64)
-    full = sets.sizes > 0
-    if full.any():
-        out[full] = how.reduceat(values, sets.starts[:-1][full])
-    return out
+    each = table * (table + np.uint64(1))  # a square's top bits depend on all of the number
+    total: U64 = each.sum(axis=1, dtype=np.uint64) - np.where(sizes < table.shape[1], each[:, -1], np.uint64(0)) * (
+        table.shape[1] - sizes
+    ).astype(np.uint64)
+    return total
 
 
 def jaccard(sets: Sets, a: Rows, b: Rows) -> Floats:
@@ -176,38 +113,18 @@ def jaccard(sets: Sets, a: Rows, b: Rows) -> Floats:
     return np.asarray(np.divide(common, union, out=np.ones(len(a)), where=union > 0), np.float64)
 
 
-def maybe_alike(sets: Sets, maps: U64, a: Rows, b: Rows, floor: float) -> NDArray[np.bool_]:
-    """Which pairs could have a Jaccard similarity of `floor` or more, by size and bitmap: no such pair is ever left out."""
-    sizes = sets.sizes
-    total = sizes[a] + sizes[b]
-    most_different = total * ((1 - floor) / (1 + floor)) + 1e-9  # |A xor B| where Jaccard is exactly `floor`
-    maybe = np.asarray(np.abs(sizes[a] - sizes[b]) <= most_different, np.bool_)
-    rest = np.flatnonzero(maybe)
-    different = np.zeros(len(rest), np.int64)
-    for word in range(maps.shape[1]):
-        different += np.bitwise_count(maps[a[rest], word] ^ maps[b[rest], word])
-    maybe[rest] = different <= most_different[rest]
-    return maybe
-
-
-def pairs_within(groups: U64 | Rows) -> Iterator[tuple[Rows, Rows]]:
-    """All pairs of positions that stand in one group, some at a time.
+def maybe_alike(sizes: tuple[Rows, Rows], maps: tuple[U64, U64], floor: float) -> NDArray[np.bool_]:
+    """Which pairs could have a Jaccard similarity of `floor` or more, by size and bitmap: no such pair is ever left out.
 
     Args:
-        groups: the group of each position, ascending.
+        sizes: of both sets of each pair.
+        maps: of both, shape (pairs, words), see `shingles.bitmaps`.
+        floor: in (0, 1].
     """
-    n = len(groups)
-    if not n:
-        return
-    opens = np.concatenate([[True], groups[1:] != groups[:-1]])
-    start = np.maximum.accumulate(np.where(opens, np.arange(n), 0))
-    earlier = np.arange(n) - start  # how many of its group stand before it
-    for piece in pieces(earlier, PAIRS, n):
-        count = earlier[piece]
-        second = np.repeat(np.arange(piece.start, piece.stop), count)
-        first = np.arange(len(second)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(start[piece], count)
-        if len(second):
-            yield first, second
+    total = sizes[0] + sizes[1]
+    most_different = total * ((1 - floor) / (1 + floor)) + SLACK  # |A xor B| where Jaccard is exactly `floor`
+    different = np.einsum("ij->i", np.bitwise_count(maps[0] ^ maps[1]).astype(np.uint16))  # faster than sum(axis=1)
+    return np.asarray((np.abs(sizes[0] - sizes[1]) <= most_different) & (different <= most_different), np.bool_)
 
 
 def pieces(weights: Rows, weight: int, count: int) -> Iterator[slice]:

@@ -11,7 +11,19 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     {"errors", "schema"},
     {"recipe", "store", "progress", "cache", "contracts", "command", "exports", "html", "charts", "policy"},
-    {"sources", "readers", "encoders", "batches", "similarity", "overlap", "set_join", "varieties", "parts"},
+    {
+        "sources",
+        "readers",
+        "encoders",
+        "batches",
+        "similarity",
+        "overlap",
+        "shingles",
+        "set_index",
+        "set_join",
+        "varieties",
+        "parts",
+    },
     {"mining", "stages", "labelers", "pairing", "engines", "receipts", "row_writer", "tombstones"},
     {
         "ingest",

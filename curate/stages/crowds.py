@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curate.set_join import Found, index, many, pairs
-from curate.similarity import U64, Rows, Sets, bitmaps, jaccard
+from curate.set_index import Index
+from curate.set_join import Found, likeness, many, pairs
+from curate.similarity import Rows
 from curate.stages.leaders import edge_frame, keep_leaders
 
 FIRST = 1 << 10  # rows whose leaders are told first; then twice as many, and so on
@@ -22,56 +23,44 @@ class Compared:
     """What rows are compared by.
 
     Attributes:
-        completion: their sets.
-        prompt: sets of the different prompts.
+        completion: index of their completions, of one kind where prompts are alike.
+        prompt: index of the different prompts.
         which: the prompt of each row.
-        kinds: one number per row; rows whose prompts are alike have the same.
-        maps: bitmaps of the completions.
     """
 
-    completion: Sets
-    prompt: Sets
+    completion: Index
+    prompt: Index
     which: Rows
-    kinds: U64
-    maps: U64
 
-    def like(self, rows: Rows, floor: float, old: NDArray[np.bool_] | None = None, limit: int | None = None) -> Found | None:
-        """Pairs among `rows` from the floor on; of old and new ones only, where `old` is given; None: more than `limit`."""
-        found = pairs(index(self.completion, rows, self.kinds[rows], floor, self.maps), old, limit)
+    def of(self, rows: Rows, floor: float) -> Compared:
+        """The same for some rows, and for a floor that is not lower."""
+        return replace(self, completion=self.completion.of(rows, floor))
+
+    def like(self, old: NDArray[np.bool_] | None = None, limit: int | None = None) -> Found | None:
+        """Pairs of rows from the floor on; of old and new ones only, where `old` is given; None: more than `limit`."""
+        found = pairs(self.completion, old, limit)
         if found is None:
             return None
         a, b, score = found
-        other = self.which[a] != self.which[b]
-        score[other] = np.minimum(score[other], jaccard(self.prompt, self.which[a[other]], self.which[b[other]]))
+        floor = self.completion.floor
+        other = np.flatnonzero(self.which[a] != self.which[b])
+        one, two = self.which[a[other]], self.which[b[other]]
+        score[other] = np.minimum(score[other], likeness(self.prompt.source, self.prompt.sizes, one, two, floor))
         near = score >= floor
         return a[near], b[near], score[near]
 
 
-def like_pairs(
-    completion: Sets,
-    prompt: Sets,
-    which: Rows,
-    kinds: U64,
-    first: Rows,
-    facts: pl.DataFrame,
-    threshold: float,
-    floor: float,
-) -> Found:
+def like_pairs(compared: Compared, first: Rows, facts: pl.DataFrame, threshold: float) -> Found:
     """Pairs of rows that are not equal, from the floor on; where these are too many, all that decisions at the threshold need.
 
     Args:
-        completion: sets, by row.
-        prompt: sets of the different prompts.
-        which: the prompt of each row.
-        kinds: rows are compared where these are the same.
+        compared: all rows.
         first: one row of each class of equal rows.
-        facts: by row, `same` (equal numbers: equal rows) and, for crowds, `rank` and `toxic`.
+        facts: by row, `same` (equal numbers: equal rows), `rank` and `toxic`.
         threshold: from which similarity on two rows count as one.
-        floor: least similarity that is of interest.
     """
-    compared = Compared(completion, prompt, which, kinds, bitmaps(completion))
-    for least in sorted({min(floor, threshold), threshold}):
-        found = compared.like(first, least, limit=many(len(first)))
+    for least in sorted({compared.completion.floor, threshold}):
+        found = compared.of(first, least).like(limit=many(len(first)))
         if found is not None:
             return found
     return _crowds(compared, facts, threshold)
@@ -91,13 +80,14 @@ def _crowds(compared: Compared, facts: pl.DataFrame, threshold: float) -> Found:
     at, step = 0, FIRST
     while at < len(order):
         block = order[at : at + step]
-        across = compared.like(np.concatenate([np.flatnonzero(kept), block]), threshold, kept)
+        here = compared.of(np.concatenate([np.flatnonzero(kept), block]), threshold)
+        across = here.like(kept)
         assert across is not None
         a, b, _ = across
         opposite = (label[a] >= 0) & (label[b] >= 0) & (label[a] != label[b])
         gone = np.where(kept[a], b, a)[~opposite]
         rest = np.setdiff1d(block, gone)
-        within = compared.like(rest, threshold, limit=many(len(rest), FEW) if step > LEAST else None)
+        within = here.of(rest, threshold).like(limit=many(len(rest), FEW) if step > LEAST else None)
         if within is None:
             step //= 2
             continue
@@ -105,7 +95,7 @@ def _crowds(compared: Compared, facts: pl.DataFrame, threshold: float) -> Found:
         kept[leaders] = True
         fresh = np.zeros(facts.height, np.bool_)
         fresh[leaders] = True  # the likest leader of a row may have come with it
-        beside = compared.like(np.concatenate([leaders, np.intersect1d(block, gone)]), threshold, fresh)
+        beside = here.of(np.concatenate([leaders, np.intersect1d(block, gone)]), threshold).like(fresh)
         assert beside is not None
         found += [across, within, beside]
         at, step = at + len(block), 2 * step

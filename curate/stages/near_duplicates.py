@@ -8,13 +8,15 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from curate import similarity
 from curate.contracts import Keys, Schema
 from curate.recipe import config
+from curate.set_index import index
 from curate.set_join import glued
-from curate.similarity import Rows, Sets, normalise, shingles
+from curate.shingles import Texts
+from curate.similarity import Rows, mix, normalise
 from curate.stages import leaders
-from curate.stages.crowds import like_pairs
+from curate.stages.crowds import Compared, like_pairs
+from curate.stages.exact_duplicates import halves
 from curate.stages.prompts import flatten
 
 CLUSTER = "near_cluster"
@@ -65,25 +67,11 @@ class NearDuplicates:
     def keys(self, rows: pl.DataFrame) -> Keys:
         """One bucket for all rows: what is rare can only be told of all of them.
 
-        The payload is both shingle sets, a prompt's only where it stands first in the part, the prompt's hash, and a hash of
-        completion and prompt that tells equal rows.
+        The payload is the normalised texts, an eighth the size of their shingles, a prompt's only where it stands first in the
+        part, and a hash of the prompt.
         """
-        prompts = prompt_texts(rows)
-        different = {text: place for place, text in enumerate(dict.fromkeys(prompts))}
-        which = np.fromiter((different[text] for text in prompts), np.int64, len(prompts))
-        completion = shingles([normalise(text) or NOTHING for text in rows["completion"].fill_null("").to_list()])
-        prompt = shingles([text or NOTHING for text in different])
-        prompt_hash = similarity.set_hashes(prompt)[which]
-        first = np.zeros(len(which), np.bool_)
-        first[np.unique(which, return_index=True)[1]] = True
-        payload = pl.DataFrame(
-            {
-                "completion": _lists(completion),
-                "prompt": _lists(prompt, np.where(first, which, -1)),
-                "prompt_hash": prompt_hash,
-                "same": similarity.mix(similarity.set_hashes(completion) + np.uint64(1)) + prompt_hash,
-            }
-        )
+        completion = [normalise(text) or NOTHING for text in rows["completion"].fill_null("").to_list()]
+        payload = pl.DataFrame({"completion": pl.Series(completion, dtype=pl.String)}).hstack(_prompts(rows))
         row = np.arange(rows.height, dtype=np.uint32)
         return Keys(pl.DataFrame({"row": row, "bucket": np.zeros(rows.height, np.uint64)}), payload)
 
@@ -91,12 +79,15 @@ class NearDuplicates:
         """Pairs at or above the floor: equal rows tied to the first of them, and the first of each kind with one another."""
         if not buckets.height:
             return leaders.edge_frame(*(np.zeros(0, np.int64),) * 2, np.zeros(0, np.float32))
-        same = payload["same"].to_numpy()
+        floor = min(self.floor, self.threshold)
+        held, which = _held(payload)
+        prompt = index(held, np.zeros(len(held.lengths), np.uint64), floor)
+        kinds = mix(glued(prompt)[which].astype(np.uint64) + np.uint64(1))
+        completion = index(Texts(payload["completion"].rechunk()), kinds, floor)
+        same = mix(completion.hashes + np.uint64(1)) + prompt.hashes[which]
         a, b, first = leaders.stars(same, np.arange(payload.height))
-        completion = _sets(payload["completion"])
-        prompt, which = _prompts(payload)
-        kinds = similarity.mix(glued(prompt, min(self.floor, self.threshold))[which].astype(np.uint64) + np.uint64(1))
-        one, other, score = like_pairs(completion, prompt, which, kinds, first, payload, self.threshold, self.floor)
+        facts = payload.select("rank", "toxic", same=same)
+        one, other, score = like_pairs(Compared(completion, prompt, which), first, facts, self.threshold)
         return leaders.edge_frame(
             np.concatenate([a, one]),
             np.concatenate([b, other]),
@@ -120,26 +111,19 @@ def prompt_texts(rows: pl.DataFrame) -> list[str]:
     return ["\x1f".join(parts) for parts in texts]
 
 
-def _prompts(payload: pl.DataFrame) -> tuple[Sets, Rows]:
+def _prompts(rows: pl.DataFrame) -> pl.DataFrame:
+    """Of each row a hash of its prompt, and the prompt where it stands first."""
+    texts = pl.Series("prompt", [text or NOTHING for text in prompt_texts(rows)], dtype=pl.String)
+    different = texts.unique(maintain_order=True)
+    hashes = pl.DataFrame({"prompt": different, "prompt_hash": halves(different.to_list())[0]})
+    first = pl.when(pl.col("prompt").is_first_distinct()).then("prompt")
+    return texts.to_frame().join(hashes, on="prompt", how="left", maintain_order="left").with_columns(prompt=first)
+
+
+def _held(payload: pl.DataFrame) -> tuple[Texts, Rows]:
     """The different prompts, and which of them each row has."""
-    there = payload["prompt"].is_not_null().to_numpy()
-    number, first = np.unique(payload["prompt_hash"].to_numpy()[there], return_index=True)
-    held = payload["prompt"].gather(np.flatnonzero(there)[first])
-    return _sets(held), np.searchsorted(number, payload["prompt_hash"].to_numpy())
-
-
-def _lists(sets: Sets, rows: Rows | None = None) -> pl.Series:
-    """One list per set, none of them empty; with `rows`, one per row: the set it names, null where that is negative.
-
-    By polars alone: to make an array, pyarrow imports pandas, which costs as much as comparing 20,000 texts.
-    """
-    row = pl.Series("row", np.repeat(np.arange(len(sets.starts) - 1, dtype=np.uint32), sets.sizes)).set_sorted()
-    lists = pl.DataFrame({"row": row, "values": sets.values}).group_by("row", maintain_order=True).agg("values")["values"]
-    if rows is None:
-        return lists
-    return lists.gather(pl.select(pl.when(pl.Series(rows) >= 0).then(pl.Series(rows))).to_series())
-
-
-def _sets(lists: pl.Series) -> Sets:
-    values = lists.explode(empty_as_null=False, keep_nulls=False).to_numpy()
-    return Sets(values, np.concatenate([[0], np.cumsum(lists.list.len().to_numpy().astype(np.int64))]))
+    held = payload.select("prompt", "prompt_hash").drop_nulls("prompt").unique("prompt_hash", maintain_order=True)
+    which = payload.select("prompt_hash").join(
+        held.select("prompt_hash").with_row_index("which"), on="prompt_hash", how="left", maintain_order="left"
+    )
+    return Texts(held["prompt"]), which["which"].to_numpy().astype(np.int64)

@@ -5,20 +5,14 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.similarity import (
-    bitmaps,
-    cosine,
-    jaccard,
-    maybe_alike,
-    normalise,
-    pairs_within,
-    set_hashes,
-    shingles,
-)
+from curate.set_index import index
+from curate.shingles import Texts, maps, shingles
+from curate.similarity import cosine, jaccard, maybe_alike, normalise
 
 few_letters = st.text(alphabet="abc e\u0301é好", max_size=30)
 texts = st.lists(few_letters, min_size=2, max_size=12)
@@ -57,18 +51,19 @@ def test_jaccard_is_symmetric_and_one_exactly_for_equal_sets(many: list[str]) ->
     assert (there == back).all()
     equal = [plain_shingles(many[i]) == plain_shingles(many[j]) for i, j in zip(a, b, strict=True)]
     assert (there == 1).tolist() == equal
-    hashes = set_hashes(sets)
+    hashes = index(Texts(pl.Series(many)), np.zeros(len(many), np.uint64), 0.5).hashes
     assert (hashes[a] == hashes[b]).tolist() == equal
 
 
 @given(texts, st.sampled_from([0.3, 0.65, 0.8, 1.0]))
 @settings(max_examples=100, deadline=None)
 def test_the_quick_filter_never_loses_a_pair(many: list[str], floor: float) -> None:
-    sets = shingles(many)
+    sets, source = shingles(many), Texts(pl.Series(many))
     a, b = every_pair(len(many))
     reaches = jaccard(sets, a, b) >= floor
     for words in (1, 4):
-        assert (maybe_alike(sets, bitmaps(sets, words), a, b, floor) | ~reaches).all()
+        bits = maps(source, np.arange(len(many)), words)
+        assert (maybe_alike((sets.sizes[a], sets.sizes[b]), (bits[a], bits[b]), floor) | ~reaches).all()
 
 
 def test_a_text_shorter_than_a_shingle_is_one_shingle_and_an_empty_one_none() -> None:
@@ -86,16 +81,6 @@ def test_more_texts_than_one_block_holds_keep_their_places() -> None:
     sets = shingles(many)
     last = shingles(many[-1:])
     assert sets.values[sets.starts[-2] :].tolist() == last.values.tolist()
-
-
-@given(st.lists(st.integers(0, 4), max_size=40))
-def test_pairs_within_are_all_pairs_of_each_group(groups: list[int]) -> None:
-    groups.sort()
-    found = [
-        pair for one, other in pairs_within(np.array(groups, np.int64)) for pair in zip(one.tolist(), other.tolist(), strict=True)
-    ]
-    wanted = [(i, j) for j in range(len(groups)) for i in range(j) if groups[i] == groups[j]]
-    assert found == wanted
 
 
 @pytest.mark.parametrize(
