@@ -20,7 +20,7 @@ from curate.sources import Source
 
 __all__ = ["VERSION", "Miner", "Roles", "Threads", "find_roles", "flat"]
 
-VERSION = 4  # of readers and mining together: moves when the same bytes would give other rows
+VERSION = 5  # of readers and mining together: moves when the same bytes would give other rows
 
 Row = dict[str, Any]
 Turn = tuple[str, str]  # author, text

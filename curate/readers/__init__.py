@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from curate.readers import chat, csv, hf, html, json, jsonl, mbox, parquet, sql, table, txt, xlsx, xml
 from curate.readers.container import MAGIC, Stream
+from curate.readers.lines import MAX_RECORD
 from curate.readers.records import Broken, Record
 
 __all__ = ["READERS", "Broken", "Record", "Stream", "recognise"]
@@ -91,9 +92,26 @@ def _json(stream: Stream) -> str | None:
     if len(head) >= len(stream.head) - 8 and len(lines) > 1 and b"\n" not in stream.head[-1:]:
         lines = lines[:-1]
     objects = sum(line.startswith(b"{") and line.rstrip(b",").endswith(b"}") for line in lines)
+    if head.startswith(b"{") and b"\n" not in head.rstrip():
+        return "jsonl" if _goes_on(stream) else "json"
     if head.startswith(b"{"):
         return "jsonl" if _parses(lines[0]) or objects >= max(1, 0.5 * len(lines)) else "json"
     return "json" if re.match(rb'\[\s*(?:[\[{"\]]|-?\d+(?:\.\d+)?\s*[,\]]|true|false|null|$)', head) else None
+
+
+def _goes_on(stream: Stream) -> bool:
+    """Whether another object follows the first line, however long that is; a document written as one line is one object."""
+    seen, ended = 0, False
+    for chunk in stream.chunks():
+        if not ended:
+            _, newline, chunk = chunk.partition(b"\n")
+            ended = newline != b""
+        if ended and chunk.strip():
+            return chunk.lstrip().startswith(b"{")
+        seen += len(chunk)
+        if seen > MAX_RECORD and not ended:
+            return False  # longer than any record
+    return False
 
 
 def _parses(line: bytes) -> bool:

@@ -1,18 +1,15 @@
-"""A JSON array of records, element by element in bounded memory; or one JSON object that holds such an array."""
+"""A JSON array of records, element by element in bounded memory; an object that holds such an array is `json_object`'s."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from curate.readers.container import Stream, Undecodable
+from curate.readers.json_object import read_object
 from curate.readers.lines import KEPT, MAX_RECORD
 from curate.readers.records import Broken, Record, parse_json, record_of
-from curate.schema import canonical
 
-MAX_OBJECT = 16 << 20  # bytes of a file that is one object: it is held whole
-WRAPPERS = ("data", "records", "rows", "items", "results", "posts", "comments", "messages")
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
 _INSIDE = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)  # a text up to its closing quote, or up to half an escape
 
@@ -21,7 +18,7 @@ def read(stream: Stream) -> Iterator[Record | Broken]:
     """Every element as a record."""
     if stream.head.lstrip().startswith(b"["):
         return _array(stream)
-    return _object(stream)
+    return read_object(stream)
 
 
 def _array(stream: Stream) -> Iterator[Record | Broken]:
@@ -96,43 +93,3 @@ def _rest(stream: Stream, after: bytearray, chunks: Iterator[bytes], count: int)
         yield Broken(kept, f"after item {count}", "more data after the array's end")
     elif stream.trouble is not None:
         yield Broken(b"", f"after item {count}", stream.trouble)
-
-
-def _object(stream: Stream) -> Iterator[Record | Broken]:
-    held = bytearray()
-    for chunk in stream.chunks():
-        held += chunk
-        if len(held) > MAX_OBJECT:
-            yield Broken(bytes(held[:KEPT]), "file", f"one JSON object of more than {MAX_OBJECT >> 20} MiB")
-            return
-    raw = bytes(held)
-    if stream.trouble is not None:
-        yield Broken(raw[:KEPT], "file", stream.trouble)
-        return
-    try:
-        value = parse_json(stream.decode(raw), raw)
-    except Undecodable as error:
-        yield Broken(raw[:KEPT], "file", str(error))
-        return
-    name, items = _wrapped(value)
-    if items is None:
-        yield record_of(value, raw, "file")
-        return
-    for index, item in enumerate(items):
-        yield record_of(item, canonical(item).encode(), f"{name} item {index + 1}")
-
-
-def _wrapped(value: Any) -> tuple[str, list[Any] | None]:  # noqa: ANN401 - any JSON value
-    """The list of objects that an object holds, as in {"data": [...]}: its only one, or the only one of a usual name.
-
-    An object with several is one record: choosing among them would lose the others in silence.
-    """
-    lists = {
-        name: items
-        for name, items in (value.items() if isinstance(value, dict) else ())
-        if isinstance(items, list) and items and all(isinstance(item, dict) for item in items)
-    }
-    for names in (list(lists), [name for name in lists if name in WRAPPERS]):
-        if len(names) == 1:
-            return names[0], lists[names[0]]
-    return "", None
