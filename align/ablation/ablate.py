@@ -75,8 +75,9 @@ def ablate(grid: Grid, runs: Path, say: Callable[[str], None], *, workers: int =
         first = Worker(grid, folder, cache)
         warnings = judge_warnings(grid.recipe, first.dataset)
         say("base model")
-        for seed in (*grid.axes.seeds, grid.axes.tuning.seed):
-            first.pool.draw(seed, grid.axes.sizes[-1])  # says now what would stop the largest cells in hours
+        for phase in grid.axes.objectives:  # says now what would stop the largest cells in hours
+            for seed in (*grid.axes.seeds, grid.axes.tuning.seed):
+                first.pool.mixture(phase.objective, seed, grid.axes.sizes[-1], grid.axes.benign)
         before = _progress(grid, first.fixed, ledger)
         with Progress("grid", total(grid) - before, "training runs") as bar:
             shown = 0

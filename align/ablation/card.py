@@ -29,7 +29,7 @@ def grid_card(result: Mapping[str, Any]) -> str:
         f"---\n{data.to_yaml()}\n---",
         f"# {result['name']}",
         f"{methods} methods x {sizes} data sizes x {seeds} seeds on {result['model']},"
-        f" data {result['data']['name']} (`{result['data']['fingerprint'][:8]}`).",
+        f" data {result['data']['name']} (`{result['data']['fingerprint'][:8]}`); {result['mixture']}.",
         "## Labelled completions for a 90 % cut in toxicity",
         "\n".join(f"- {line}" for line in headline(result)),
         f"View: {VIEWS['best']}.",

@@ -55,6 +55,10 @@ class Axes:
     Args:
         sizes: numbers of labelled completions, ascending and even: n completions are n / 2 pairs. Every objective sees the very
             same ones: the paired ones as pairs, the unpaired ones each by itself, SFT the chosen half.
+        benign: share of a size's completions that are benign rows in place of pairs, for the objectives that learn from single
+            completions (SFT, KTO, KTO-S): ordinary replies to prompts that drew no toxic one. An objective that needs pairs takes
+            all its completions in pairs, so that the number of labels stays the same for all; the report says so. 0: every
+            objective learns from the very same completions.
         seeds: each draws its own nested order of the pairs, shared by all methods, and the order of rows in training. Three
             give an interval; six or more give p-values.
         objectives: what is compared, each with its own options (but for the learning rate, which is searched).
@@ -70,6 +74,7 @@ class Axes:
     """
 
     sizes: Annotated[tuple[Annotated[int, Field(ge=2, multiple_of=2)], ...], Field(min_length=1)]
+    benign: Annotated[float, Field(ge=0, lt=1)] = 0.0
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 1, 2)
     objectives: SkipValidation[tuple[Phase, ...]]
     after_sft: bool = True
@@ -119,6 +124,16 @@ class Grid:
         axes["objectives"] = objectives
         axes["tuning"]["suites"] = [{chosen_name(SUITES, suite): plain(suite)} for suite in self.axes.tuning.suites]
         return {**tree, "ablation": axes}
+
+    @property
+    def mixture(self) -> str:
+        """What a size is made of, as a line for people."""
+        if not self.axes.benign:
+            return "every objective learns from the same completions, all of them in pairs"
+        single = [phase.name for phase in self.axes.objectives if "paired" not in phase.objective.needs]
+        paired = [phase.name for phase in self.axes.objectives if "paired" in phase.objective.needs]
+        line = f"{100 * self.axes.benign:g} % of the completions of {', '.join(single)} are benign rows, the others are in pairs"
+        return f"{line}; {', '.join(paired)}: all are in pairs" if paired else line
 
     @property
     def contrasts(self) -> tuple[tuple[str, str], ...]:

@@ -132,6 +132,7 @@ def outcome(found: Found) -> dict[str, Any]:
         "methods": list(grid.methods),
         "sizes": list(grid.axes.sizes),
         "seeds": list(grid.axes.seeds),
+        "mixture": grid.mixture,
         "steps": grid.axes.steps,
         "prompts": base["heldout"]["prompts"],
         "completions": n,
@@ -186,6 +187,8 @@ def _view(found: Found, view: str) -> dict[str, Any]:
                         else None
                         for result, step in zip(results, steps, strict=True)
                     ],
+                    "pairs": _mean([result["pairs"] for result in results]),
+                    "benign": _mean([result["benign"] for result in results]),
                     "prompts": _mean([result["prompts"] for result in results]),
                     "tokens": _mean([result["tokens"] for result in results]),
                     "rates": [found.wave.cells[key].rate for key in keys],

@@ -52,7 +52,12 @@ def grid_page(result: Mapping[str, Any], drawn: Sequence[Drawn], recipe: Mapping
             tag("p", f"View: {VIEWS['best']} ({result['steps']:,} optimizer steps a phase). Fewest first; 95 % intervals."),
             figures["rows_needed"],
         ),
-        section("Toxicity against data size", figures["toxicity"], _table(tables.sizes(result))),
+        section(
+            "Toxicity against data size",
+            figures["toxicity"],
+            _table(tables.sizes(result)),
+            tag("p", f"Mixture: {result['mixture']}.", class_="quiet"),
+        ),
         section("At the largest size", tag("div", _table(tables.everything(result)), style="font-size:.9em"), *_beside(result)),
         section("Distance from the base", _table(tables.divergence(result)), tag("p", KL_NOTE, class_="quiet")),
         section("Toxicity, retention, over-refusal", figures["trade_off"]),

@@ -44,6 +44,7 @@ def price(grid: Grid, runs: Path, workers: int) -> str:
         f"{grid.recipe.name}: {', '.join(grid.methods)}",
         f"{methods} methods x {len(axes.sizes)} sizes ({sizes} labelled completions) x {len(axes.seeds)} seeds = {cells:,} cells,"
         f" and {trials:,} trials that choose learning rates",
+        grid.mixture,
         f"each up to {axes.steps:,} steps with {len(axes.checkpoints)} validations; a cell also has up to 3 tests",
         f"done already: {len(finished[0]):,} trials, {len(finished[1]):,} cells",
     ]

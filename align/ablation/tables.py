@@ -24,14 +24,26 @@ def needed(result: Mapping[str, Any], view: str = "best") -> Cells:
 
 
 def sizes(result: Mapping[str, Any]) -> Cells:
-    """What a number of labelled completions is in prompts and tokens; means over the seeds."""
-    rows = []
-    first = next(iter(result["views"]["best"]["methods"].values()))["points"]
-    unpaired = next((m for m in result["methods"] if m not in {"sft"}), result["methods"][0])
-    points = result["views"]["best"]["methods"][unpaired]["points"] or first
-    for point in points:
-        rows.append([f"{point['size']:,}", f"{point['size'] // 2:,}", _number(point["prompts"], 0), _number(point["tokens"], 0)])
-    return ["labelled completions", "pairs", "prompts", "tokens"], rows
+    """What a number of labelled completions is in pairs, benign rows, prompts and tokens; means over the seeds.
+
+    One block for the objectives that take them in the same way; SFT learns from the chosen sides alone.
+    """
+    kinds: dict[tuple[Any, ...], tuple[list[str], list[Any]]] = {}
+    for method in result["methods"]:
+        points = result["views"]["best"]["methods"][method]["points"]
+        made = tuple((point["size"], point["pairs"], point["benign"], point["tokens"]) for point in points)
+        if points and "+" not in method:
+            kinds.setdefault(made, ([], points))[0].append(label(method))
+    rows = [
+        [
+            ", ".join(names),
+            f"{point['size']:,}",
+            *(_number(point[name], 0) for name in ("pairs", "benign", "prompts", "tokens")),
+        ]
+        for names, points in kinds.values()
+        for point in points
+    ]
+    return ["", "labelled completions", "pairs", "benign rows", "prompts", "tokens"], rows
 
 
 def everything(result: Mapping[str, Any], view: str = "best") -> Cells:

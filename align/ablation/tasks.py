@@ -90,7 +90,7 @@ def fixed_part(grid: Grid, fingerprint: str, versions: Mapping[str, str]) -> dic
         "recipe": {name: tree[name] for name in ("seed", "model", "eval", "threads")},
         "judges": [None if judge is None else [list(judge.models), judge.threshold] for judge in judges],
         "suites": [[suite.VERSION, plain(suite)] for suite in (*grid.recipe.eval.suites, *axes.tuning.suites)],
-        "axes": {"checkpoints": list(axes.checkpoints), "epochs": axes.epochs, "flops": axes.flops},
+        "axes": {"checkpoints": list(axes.checkpoints), "epochs": axes.epochs, "flops": axes.flops, "benign": axes.benign},
         "max_loss": axes.tuning.max_loss,
         "versions": dict(versions),
     }

@@ -81,8 +81,8 @@ class Worker:
 
     @cached_property
     def pool(self) -> Pool:
-        """Every labelled completion, tokenised."""
-        return open_pool(self.dataset, self.loaded.tokenizer)
+        """Every labelled completion that the grid may draw, tokenised."""
+        return open_pool(self.dataset, self.loaded.tokenizer, benign=self.grid.axes.benign > 0)
 
     def work(self, ledger: Ledger, tick: Callable[[], None]) -> None:
         """Take task after task until nothing is left that could still become ready."""
@@ -121,14 +121,15 @@ class Worker:
         with locked(folder):
             if task.method == BASE:
                 self._load(self.start)
-                return {"checkpoints": {"0": {split: self._measure(folder, 0, split) for split in ("validation", "test")}}}
+                found = {split: self._measure(folder, 0, split, drift=split == "test") for split in ("validation", "test")}
+                return {"checkpoints": {"0": found}}
             return self._cell(folder, task, done)
 
     def _cell(self, folder: Path, task: Task, done: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         base = done[base_key(self.grid, self.fixed)]["checkpoints"]["0"]
         phase = self.grid.phase(task.method, task.rate)
-        pairs = self.pool.draw(task.seed, task.size)
-        rows = self.pool.rows_for(phase.objective, pairs)
+        mixed = self.pool.mixture(phase.objective, task.seed, task.size, self.grid.axes.benign)
+        rows = self.pool.rows_for(phase.objective, mixed)
         plan = make_plan(rows, phase, task.seed)
         before = done[task.parent] if task.parent is not None else None
         flops = spent(self.weights, rows, plan, reference="reference" in phase.objective.needs)
@@ -152,7 +153,9 @@ class Worker:
             "views": views,
             "checkpoints": checkpoints,
             "prompts": len({rows.prompt_keys[at] for at in range(len(rows))}),
-            "completions": 2 * len(pairs),
+            "completions": task.size,
+            "pairs": len(mixed.pairs),
+            "benign": len(mixed.benign),
             "tokens": sum(rows.lengths),
             "steps": {name: [line.get(name) for line in lines] for name in STABILITY if any(name in line for line in lines)},
             "beta": getattr(phase.objective, "beta", None),
@@ -183,7 +186,7 @@ class Worker:
                 entry["test"] = base["test"] if before is None else before["checkpoints"][str(before["views"]["best"])]["test"]
                 continue
             self._load(self._read(folder, reached))
-            entry["test"] = self._measure(folder, reached, "test")
+            entry["test"] = self._measure(folder, reached, "test", drift=view == "best")
 
     def _epoch_step(self, plan: Plan, rows: Rows, phase: Phase) -> int:
         """The step that ends the view's epochs, at most the cap."""
@@ -242,8 +245,8 @@ class Worker:
         batches = [[batch.rows, batch.partners] for batch in plan.batches]
         return self.folder / "reference" / digest(self.fixed, canonical(batches), canonical(rows.ids), str(phase.token_budget))
 
-    def _measure(self, folder: Path, step: int, split: str) -> dict[str, Any]:
-        """Figures of the weights as they are; a suite that was measured before an interrupt is not measured again."""
+    def _measure(self, folder: Path, step: int, split: str, *, drift: bool = False) -> dict[str, Any]:
+        """Figures of the weights as they are, with the distance from the base where asked for; what an interrupt left stands."""
         path = folder / f"{split}-{step}"
         if (path / "measured.json").is_file():
             found: dict[str, Any] = json.loads((path / "measured.json").read_bytes())
@@ -257,7 +260,7 @@ class Worker:
             sampling=self.grid.recipe.eval.sampling,
             seed=self.grid.recipe.seed,
             split="test" if split == "test" else "validation",
-            base=base_of(self.loaded.model, self.start) if split == "test" else None,
+            base=base_of(self.loaded.model, self.start) if drift else None,
             folder=path,
         )
         figures: dict[str, Any] = {}

@@ -79,7 +79,8 @@ def ask(subject: Subject, suite: str, prompts: Sequence[Prompt]) -> tuple[dict[s
             f"suite {suite}: nothing to ask on the {subject.split} split ({found}); give it other prompts or leave it out"
         )
     asked = [(prompt, sample) for sample in range(subject.sampling.samples) for prompt in fresh]
-    rows = _rows(subject, asked)
+    name = digest(f"rows {id(subject.tokenizer)}", *(prompt.id for prompt, _ in asked), *(prompt.prefill for prompt, _ in asked))
+    rows = subject.dataset.once(name, lambda: _rows(subject, asked))
     sampled = _sampled(subject, suite, asked, rows)
     decoded = subject.tokenizer.batch_decode([one.tokens for one in sampled], skip_special_tokens=True)
     texts = [_until(str(text), prompt.stop) for text, (prompt, _) in zip(decoded, asked, strict=True)]

@@ -22,7 +22,7 @@ from align.ablation.cost import spent, weights_of
 from align.ablation.grid import Grid, read_grid
 from align.ablation.ledger import Ledger
 from align.ablation.outcome import headline
-from align.ablation.pool import Pool, open_pool
+from align.ablation.pool import Mixture, Pool, open_pool
 from align.ablation.price import price
 from align.ablation.tasks import BASE, Task, choose_checkpoint, next_rate, task_key, total, tuned_sizes, wave
 from align.ablation.worker import Worker
@@ -83,18 +83,18 @@ def result(grid: Grid, finished: Finished) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def pool(grid: Grid, runs: Path) -> Pool:
     dataset = open_dataset(Path(grid.recipe.data))
-    return open_pool(dataset, grid.recipe.model.tokenizer(dataset, runs / "cache"))
+    return open_pool(dataset, grid.recipe.model.tokenizer(dataset, runs / "cache"), benign=True)
 
 
 def test_a_smaller_size_is_the_beginning_of_a_larger_and_no_completion_counts_twice(pool: Pool) -> None:
     small, large = pool.draw(0, 8), pool.draw(0, 40)
-    rows = pool.rows_for(_objective("kto"), large)
+    rows = pool.rows_for(_objective("kto"), Mixture(large, []))
     assert large[:4] == small and len(large) == 20 and pool.draw(1, 40) != large
     assert len(rows) == 40 and len(set(rows.ids)) == 40
 
 
 def test_every_objective_sees_the_same_completions(pool: Pool) -> None:
-    pairs = pool.draw(0, 16)
+    pairs = Mixture(pool.draw(0, 16), [])
     unpaired, paired, chosen = (pool.rows_for(_objective(name), pairs) for name in ("kto", "dpo", "sft"))
     assert unpaired.completions == paired.completions and unpaired.ids == paired.ids and set(unpaired.pair) == {-1}
     assert chosen.completions == paired.completions[::2] and all(chosen.desirable)
@@ -126,6 +126,40 @@ def test_more_rows_than_there_are_is_said_before_anything_is_trained(
 def test_a_slip_in_the_recipe_is_named(recipe_file: Path, setting: str, said: str) -> None:
     with pytest.raises(RecipeError, match=said):
         read_grid(recipe_file, [setting])
+
+
+def test_a_mixture_keeps_the_number_of_labels_and_dpo_takes_pairs_alone(pool: Pool, make_rows: Callable[..., Any]) -> None:
+    pool = replace(pool, benign=make_rows(30, share=1.0))
+    single, paired = (pool.mixture(_objective(name), 0, 40, 0.25) for name in ("kto", "dpo"))
+    assert (len(single.pairs), len(single.benign)) == (15, 10) and (len(paired.pairs), len(paired.benign)) == (20, 0)
+    rows = pool.rows_for(_objective("kto"), single)
+    assert len(rows) == 40 and len(set(rows.ids)) == 40 and sum(rows.desirable) == 25 and set(rows.pair) == {-1}
+    assert {name[0] for name in rows.ids[-10:]} == {"r"}, "the benign ones"
+    assert len(pool.rows_for(_objective("sft"), single)) == 25 and len(pool.rows_for(_objective("dpo"), paired)) == 40
+    smaller = pool.mixture(_objective("kto"), 0, 20, 0.25)
+    assert (smaller.pairs, smaller.benign) == (single.pairs[:8], single.benign[:4])  # 5 is odd: rounded to 4
+    with pytest.raises(DataError, match="benign: 32 benign rows asked for at 128 .* take a smaller share"):
+        pool.mixture(_objective("kto"), 0, 128, 0.25)
+
+
+def test_what_is_benign_is_desirable_and_in_no_pair(tmp_path: Path, pairs: Path, grid: Grid, runs: Path) -> None:
+    """The fixture has no benign row in training, so some of its single mild ones are declared so."""
+    dataset = open_dataset(pairs)
+    tokenizer = grid.recipe.model.tokenizer(dataset, runs / "cache")
+    table = dataset.split("unpaired", "train")
+    dataset._tables["unpaired/train-"] = table.with_columns(benign=True)
+    pool = open_pool(dataset, tokenizer, benign=True)
+    mild = {row["id"] for row in table.to_dicts() if row["label"]}
+    assert pool.benign is not None and all(pool.benign.desirable) and set(pool.benign.ids) == mild - set(pool.rows.ids)
+    assert open_pool(dataset, tokenizer).benign is None
+
+
+def test_the_mixture_is_declared(recipe_file: Path, grid: Grid, finished: Finished, result: dict[str, Any]) -> None:
+    single = "every objective learns from the same completions, all of them in pairs"
+    assert grid.mixture == single == result["mixture"] and single in (finished.folder / "report.html").read_text("utf-8")
+    objectives = "ablation.objectives=[{kto: {batch_size: 8}}, {dpo: {batch_size: 8}}]"
+    mixed = read_grid(recipe_file, ["ablation.benign=0.25", objectives, "ablation.after_sft=false", "ablation.contrasts=[]"])
+    assert mixed.mixture == "25 % of the completions of kto are benign rows, the others are in pairs; dpo: all are in pairs"
 
 
 def test_every_method_gets_as_many_trials_and_every_cell_is_there(grid: Grid, finished: Finished) -> None:
@@ -265,7 +299,21 @@ def test_the_card_reads_as_a_model_card(finished: Finished, result: dict[str, An
     from huggingface_hub import ModelCard
 
     card = ModelCard((finished.folder / "MODEL_CARD.md").read_text("utf-8"))
-    assert "toxicity" in card.data.tags and "| SFT + KTO |" in card.text
+    assert "toxicity" in card.data.tags and "| SFT + KTO |" in card.text and "every objective learns from the same" in card.text
+
+
+def test_the_report_says_how_far_each_method_is_from_the_base(finished: Finished, result: dict[str, Any]) -> None:
+    from align.ablation.tables import divergence
+
+    header, rows = divergence(result)
+    assert header[1:] == ["its own completions", "neutral texts", "clean texts"] and rows[0] == [
+        "base",
+        "0.000",
+        "0.000",
+        "0.000",
+    ]
+    assert len(rows) == 4 and all("±" in cell for row in rows[1:] for cell in row[1:])
+    assert "nats per token" in (finished.folder / "report.html").read_text("utf-8")
 
 
 def test_the_price_comes_from_what_is_done(grid: Grid, finished: Finished, runs: Path, tmp_path: Path, recipe_file: Path) -> None:
