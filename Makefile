@@ -8,7 +8,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: bench-lexicon bench-precision install demo demo-seeds test check torture bench-sources bench-labels bench-duplicates docs weights examples clean bench-pairs bench-step bench-kto-s bench-statistics bench-gpu
+.PHONY: bench-encoders bench-lexicon bench-precision install demo demo-seeds test check torture bench-sources bench-labels bench-duplicates docs weights examples clean bench-pairs bench-step bench-kto-s bench-statistics bench-gpu
 
 install: $(VENV)/.installed
 
@@ -76,6 +76,11 @@ bench-duplicates: install .cache/peers/.installed
 	$(PYTHON) -m venv .cache/peers
 	.cache/peers/bin/python -m pip install --quiet --requirement benchmarks/peers.txt
 	touch $@
+
+# Ways to encode texts: speed beside MiniLM, and how far a static model's decisions agree with its (needs the public sets). Minutes.
+bench-encoders: install
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[openvino]'
+	$(BIN)/python benchmarks/encoders.py
 
 # Our training step against TRL's, as it comes and tuned: speed, memory, losses; takes about ten minutes on an idle machine.
 bench-step: install

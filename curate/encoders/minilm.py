@@ -33,17 +33,32 @@ def load_minilm(precision: Precision = "fp32") -> Network:
         StorageError: its files are missing or changed.
     """
     import torch
-    from safetensors.torch import load
 
-    tokenizer = builtin_tokenizer()
-    weights = load(_verified(builtin_folder() / "model.safetensors", BUILTIN_SHA256))
+    weights = builtin_weights()
     if precision == "bf16":
         weights = {name: tensor.to(torch.bfloat16) for name, tensor in weights.items()}
+    return minilm_network(weights)
+
+
+def minilm_network(weights: dict[str, Any]) -> Network:
+    """A network of MiniLM's shape, with weights that are its own, or made from them."""
+    tokenizer = builtin_tokenizer()
 
     def inputs(texts: list[str]) -> list[list[int]]:
         return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts)]
 
     return Network(BUILTIN_DIM, inputs, _minilm(weights))
+
+
+def builtin_weights() -> dict[str, Any]:
+    """Its tensors by name, fp32.
+
+    Raises:
+        StorageError: the file is missing or changed.
+    """
+    from safetensors.torch import load
+
+    return dict(load(_verified(builtin_folder() / "model.safetensors", BUILTIN_SHA256)))
 
 
 def builtin_folder() -> Path:

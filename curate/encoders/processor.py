@@ -9,6 +9,7 @@ from typing import Any, Literal
 from curate.errors import RecipeError
 
 Precision = Literal["fp32", "bf16"]
+CPUINFO = Path("/proc/cpuinfo")
 BF16_FLAGS = ("amx_bf16", "avx512_bf16", "bf16", "svebf16")  # x86's two, then ARM's, as Linux names them
 _CAPABILITIES = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")  # as torch names them
 
@@ -19,7 +20,7 @@ def multiplies_bf16() -> bool:
     Linux is asked first, which costs nothing; elsewhere torch, in versions that tell. Unknown counts as no.
     """
     try:
-        flags = set(Path("/proc/cpuinfo").read_text("utf-8").split())
+        flags = set(CPUINFO.read_text("utf-8").split())
     except OSError:
         import torch
 

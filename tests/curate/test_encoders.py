@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,9 +12,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate import batches
-from curate.encoders import BUILTIN, encoder, minilm
+from curate import batches, encoders
+from curate.cache import caching
+from curate.encoders import BUILTIN, BUILTIN_SHA256, encoder, minilm, processor
+from curate.encoders import vectors as vectors_module
 from curate.errors import RecipeError, StorageError
+from curate.pipeline import build, read_recipe
 from curate.schema import MESSAGE
 from curate.stages.encode import Encode
 
@@ -134,3 +138,142 @@ def test_a_row_gets_the_vectors_of_its_completion_and_of_what_the_user_said_last
     assert (made["vector"].to_numpy() == vectors[[3, 1, 3]]).all()
     assert (made["prompt_vector"].to_numpy() == np.stack([vectors[2], np.zeros(384), vectors[2]])).all()
     assert Encode()(rows.clear()).schema == made.schema
+
+
+def test_while_a_text_is_encoded_torch_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    seen: list[int] = []
+    run = vectors_module.Network._run
+
+    def watched(self: vectors_module.Network, ids: np.ndarray) -> np.ndarray:
+        seen.append(torch.get_num_threads())
+        return run(self, ids)
+
+    monkeypatch.setattr(vectors_module.Network, "_run", watched)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        encoders.named.load_minilm().loaded().encode(TEXTS[:4], None)
+    finally:
+        torch.set_num_threads(before)
+    assert seen and set(seen) == {1}
+
+
+def test_batches_hold_one_token_length_each_shortest_first_and_no_more_than_their_share() -> None:
+    seen: list[list[int]] = []
+    texts = [("w " * (at % 7 + 1)).strip() + f" {at}" for at in range(900)]
+
+    def count(some: list[str]) -> list[int]:
+        return [len(text.split()) for text in some]
+
+    def run(batch: list[str]) -> np.ndarray:
+        seen.append(count(batch))
+        return np.zeros((len(batch), 1), np.float32)
+
+    batches.by_length(texts, count, run, 1, 0.0)
+    assert all(len(set(counts)) == 1 for counts in seen)
+    lengths = [counts[0] for counts in seen]
+    assert lengths == sorted(lengths) and set(lengths) == set(range(2, 9))
+    assert max(sum(counts) for counts in seen) <= batches.BATCH_TOKENS
+    assert sum(map(len, seen)) == len(texts)  # so full that nothing is filled up
+
+
+def test_the_command_line_keeps_idle_threads_from_spinning() -> None:
+    from curate.command import ENVIRONMENT
+
+    assert ENVIRONMENT["OMP_WAIT_POLICY"] == "PASSIVE" and ENVIRONMENT["TOKENIZERS_PARALLELISM"] == "false"
+
+
+def test_bf16_vectors_are_near_their_own_kind_and_cached_apart(vectors: np.ndarray, tmp_path: Path) -> None:
+    exact, rough = encoder(BUILTIN), encoder(BUILTIN, precision="bf16")
+    assert exact.hash == BUILTIN_SHA256 and rough.hash != exact.hash
+    with caching(tmp_path):
+        exact.encode(TEXTS[:6])
+        made = rough.encode(TEXTS[:6])
+    assert len(list(tmp_path.glob("*.sqlite"))) == 2
+    moved = np.abs(made - vectors[:6]).max()
+    assert 0 < moved < 0.02
+    assert (rough.encode(TEXTS[5:2:-1])[::-1] == made[3:6]).all()
+
+
+def test_a_folder_in_bf16_is_near_the_same_in_fp32(tmp_path: Path) -> None:
+    folder = tiny_sentence_transformer(tmp_path)
+    exact, rough = encoder(folder), encoder(folder, precision="bf16")
+    one, other = exact.encode(TEXTS[:8]), rough.encode(TEXTS[:8])
+    assert exact.hash != rough.hash
+    assert 0 < np.abs(one - other).max() < 0.05
+
+
+def tiny_sentence_transformer(folder: Path) -> str:
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Pooling, Transformer
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=minilm.builtin_tokenizer(), unk_token="[UNK]", pad_token="[PAD]", model_max_length=32
+    )
+    torch.manual_seed(0)
+    config = BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    BertModel(config).save_pretrained(folder / "bert")
+    tokenizer.save_pretrained(folder / "bert")
+    words = Transformer(str(folder / "bert"))
+    SentenceTransformer(modules=[words, Pooling(16)], device="cpu").save(str(folder / "model"))
+    return str(folder / "model")
+
+
+@pytest.mark.parametrize(
+    ("flags", "has"),
+    [
+        ("flags : fpu sse4_2 avx avx2 fma", False),
+        ("flags : avx512f avx512bw amx_tile", False),
+        ("flags : avx512f avx512_bf16", True),
+        ("flags : amx_bf16 amx_tile", True),
+        ("Features : fp asimd i8mm bf16", True),
+    ],
+)
+def test_the_processors_flags_decide_whether_a_recipe_may_ask_for_bf16(
+    flags: str, has: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\n{flags}\n")
+    monkeypatch.setattr(processor, "CPUINFO", tmp_path / "cpuinfo")
+    assert processor.multiplies_bf16() is has
+    if has:
+        Encode(precision="bf16").check()
+    else:
+        with pytest.raises(RecipeError, match="neither amx_bf16 nor avx512_bf16.*take precision: fp32"):
+            Encode(precision="bf16").check()
+    Encode().check()
+
+
+def test_where_the_system_tells_no_flags_torch_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(processor, "CPUINFO", tmp_path / "absent")
+    for found, has in (({"avx2": True}, False), ({"amx_bf16": True}, True)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found, raising=False)
+        assert processor.multiplies_bf16() is has
+
+
+def test_a_build_in_bf16_is_refused_before_anything_is_read_or_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "raw").mkdir()
+    lines = [
+        {"prompt": f"stall {at}?", "completion": f"pillar {at} {side}", "is_toxic": side == "a"}
+        for at in range(8)
+        for side in "ab"
+    ]
+    (tmp_path / "raw/stalls.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "recipe.yaml").write_text(
+        "stages: [pii, exact_duplicates, column, encode: {precision: bf16}, consensus: {labelers: [column]}]\n"
+        "pairing: [given, same_prompt]\n"
+    )
+    recipe = read_recipe(tmp_path / "recipe.yaml")
+    (tmp_path / "cpuinfo").write_text("flags : avx2")
+    monkeypatch.setattr(processor, "CPUINFO", tmp_path / "cpuinfo")
+    with pytest.raises(RecipeError, match="bf16"):
+        build(tmp_path / "raw", tmp_path / "out", recipe)
+    assert not (tmp_path / "out").exists() and not (tmp_path / "out.work").exists()
+    (tmp_path / "cpuinfo").write_text("flags : avx512_bf16")
+    manifest = build(tmp_path / "raw", tmp_path / "out", recipe)
+    assert manifest["models"]["encode"] == [encoder(BUILTIN, precision="bf16").hash]
