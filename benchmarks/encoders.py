@@ -5,8 +5,8 @@
 Texts are messages of the public set `nus_sms_dev` and sentences of `paradetox_dev`, each different one once. Half of each set is
 what the static model is distilled from; the other half it has not seen. Speed is in CPU seconds on one thread, in one run, as
 ratios to MiniLM; bf16 runs whatever the processor, OpenVINO where `margins[openvino]` is installed. Quality: rank correlation of
-cosines, and how far the rows agree that `semantic_duplicates` drops. The threshold in `recipes/curate/static.yaml` is chosen on the
-seen halves and told on the others. Nothing of the sets is printed.
+cosines, and how far the rows agree that `semantic_duplicates` drops. The threshold in `recipes/curate/static.yaml` is chosen on
+the seen halves and told on the others. Nothing of the sets is printed.
 """
 
 from __future__ import annotations
@@ -140,13 +140,10 @@ def _decisions(halves: Mapping[tuple[str, str], tuple[Vectors, Vectors]]) -> Non
             both, found, asked = told[key][at]
             cosines = _cosines(one, *rough.pairs(at))
             far = (
-                f"{(cosines < FLOOR).mean():.0%} of its {len(cosines):,} pairs below {FLOOR} by MiniLM"
-                if len(cosines)
-                else "no pair"
+                f"{(cosines < FLOOR).mean():.0%} of {len(cosines):,} pairs below {FLOOR} by MiniLM" if len(cosines) else "no pair"
             )
-            print(
-                f"    static at {at:.2f}: drops {found:4,}, precision {both / max(found, 1):.2f}, recall {both / max(asked, 1):.2f}; {far}"
-            )
+            right = f"precision {both / max(found, 1):.2f}, recall {both / max(asked, 1):.2f}"
+            print(f"    static at {at:.2f}: drops {found:4,}, {right}; {far}")
 
 
 class Compared:
@@ -194,9 +191,8 @@ def _rewrites(minilm: Encoder, static: Encoder) -> None:
         left, right = one.encode(list(toxic)), one.encode(list(mild))
         own, strange = (left * right).sum(axis=1), (left * np.roll(right, 1, axis=0)).sum(axis=1)
         for at in (0.3, 0.4, 0.5, 0.6):
-            print(
-                f"  {name} at {at}: {(own < at).mean():.2%} of own refused, {(strange >= at).mean():.2%} of strangers' let through"
-            )
+            refused, passed = (own < at).mean(), (strange >= at).mean()
+            print(f"  {name} at {at}: {refused:.2%} of own refused, {passed:.2%} of strangers' let through")
 
 
 def _random_pairs(count: int) -> tuple[Places, Places]:
