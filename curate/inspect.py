@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from curate.mining.columns import leaf
 from curate.mining.labels import LABELS
 from curate.mining.parents import files_of_parents, opened
-from curate.mining.roles import Roles, flat, leaf
+from curate.mining.roles import Roles, flat
 from curate.mining.tables import Tables
 from curate.mining.unused import is_used, used_columns
 from curate.policy import Policy, load_policy

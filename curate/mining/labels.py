@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from curate.mining.roles import Roles, leaf
+from curate.mining.columns import leaf
+from curate.mining.roles import Roles
 from curate.policy import Policy
 from curate.sources import Source
 

@@ -5,23 +5,19 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from curate.errors import RecipeError
-from curate.mining.names import ALWAYS, ANNOTATOR, MACHINE, NAMES, NEUTRAL, NUMBERED, PINNABLE, SEVERAL, USES
+from curate.mining.columns import Found, Values, by_content, by_name, leaf, words_of
+from curate.mining.names import ALWAYS, NAMES, PINNABLE, SEVERAL, USES
 from curate.policy import Policy
 from curate.sources import Kind, Source
 
 SAMPLE = 200  # records whose values are looked at
 SAMPLE_BYTES = 16 << 20  # raw bytes of records that wait for their table to be understood
-LABELS_FIT = 0.9  # share of a column's values that the policy must know for it to be labels without being named so
 DEEP = 4  # how far nested objects are opened into dotted columns
-
-Values = Mapping[str, list[Any]]
-Found = dict[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -76,11 +72,6 @@ def flat(fields: Mapping[str, Any]) -> dict[str, Any]:
     return opened
 
 
-def leaf(column: str) -> str:
-    """The last part of a dotted column."""
-    return column.rsplit(".", 1)[-1]
-
-
 def find_roles(sample: Sequence[Mapping[str, Any]], form: str, settings: Source, policy: Policy, name: str) -> Roles:
     """Understand a file by its first records.
 
@@ -99,8 +90,8 @@ def find_roles(sample: Sequence[Mapping[str, Any]], form: str, settings: Source,
         for column, value in fields.items():
             values.setdefault(column, []).append(value)
     pinned = _pinned(settings, values, name) if sample else {}
-    found: Found = {role: (plays,) for role in NAMES if (plays := _by_name(role, values)) is not None}
-    found |= _by_content(values, found, policy) | pinned
+    found: Found = {role: (plays,) for role in NAMES if (plays := by_name(role, values)) is not None}
+    found |= by_content(values, found, policy) | pinned
     own = settings.labels or any(role in pinned for role in ("label", "votes", "votes_toxic"))
     known = _known(settings, values, policy, name) or (None if own else policy.recognise(list(values), name))
     if known is not None and policy.sources[known].texts:
@@ -178,7 +169,7 @@ def _kind(found: Found, form: str, values: Values) -> Kind | None:
         return "preference"
     if texts("response_a", "response_b", "preferred"):
         return "ballot"
-    if texts("toxic_text", "neutral") and all(_words(values[found[role][0]]) >= 1.5 for role in ("toxic_text", "neutral")):
+    if texts("toxic_text", "neutral") and all(words_of(values[found[role][0]]) >= 1.5 for role in ("toxic_text", "neutral")):
         return "parallel"
     if "messages" in found and any(isinstance(value, list) for value in values[found["messages"][0]]):
         return "messages"
@@ -191,94 +182,6 @@ def _kind(found: Found, form: str, values: Values) -> Kind | None:
     if "text" in found and (texts("parent", "id") or "thread" in found or "title" in found):
         return "thread"
     return "text" if "text" in found else None
-
-
-def _by_name(role: str, columns: Iterable[str]) -> str | None:
-    names: dict[str, str] = {}
-    for column in columns:
-        names.setdefault(_plain(leaf(column)), column)
-    return next((names[name] for name in NAMES[role] if name in names), None)
-
-
-def _by_content(values: Values, found: Found, policy: Policy) -> Found:
-    """What names alone leave open."""
-    told: Found = {}
-    neutral = tuple(column for column in values if NEUTRAL.fullmatch(_plain(leaf(column))) and _words(values[column]) >= 1.5)
-    if neutral:
-        told["neutral"] = neutral
-    annotators = tuple(column for column in values if ANNOTATOR.fullmatch(_plain(leaf(column))))
-    each = {column.rpartition(".")[0] for column in values if _plain(leaf(column.rpartition(".")[0])) in NAMES["votes"]}
-    if each:
-        told["votes"] = tuple(f"{parent}.*" for parent in sorted(each)[:1])
-    elif len(annotators) > 1:
-        told["votes"] = annotators
-    elif len(several := _numbered(values, policy)) > 1:
-        told["votes"] = several
-    elif "votes" in found and not any(_is_list(value) for value in values[found["votes"][0]]):
-        told["votes"] = ()  # a number of up-votes says nothing about toxicity
-    told |= _label(values, policy)
-    if "response_a" in found and found["response_a"] == found.get("response_b"):
-        others = [column for column in values if column != found["response_a"][0]]
-        other = _by_name("response_b", others)
-        told["response_b"] = (other,) if other else ()
-    told |= _text(values, found)
-    return told
-
-
-def _numbered(values: Values, policy: Policy) -> tuple[str, ...]:
-    """Columns that share a label's name and have a number each, all of them filled with labels."""
-    groups: dict[str, list[str]] = {}
-    for column in values:
-        if (found := NUMBERED.fullmatch(_plain(leaf(column)))) and policy.label(found[1], 1).toxic is not None:
-            groups.setdefault(found[1], []).append(column)
-    largest = sorted(groups.values(), key=lambda group: -len(group))
-    return tuple(largest[0]) if largest else ()
-
-
-def _label(values: Values, policy: Policy) -> Found:
-    """The label's column: of those so named, or whose name proves a polarity, the first that the policy can read."""
-    named = {_plain(leaf(column)): column for column in reversed(list(values))}
-    candidates = [named[name] for name in NAMES["label"] if name in named]
-    candidates += [column for column in values if column not in candidates and policy.label(leaf(column), 1).toxic is not None]
-    candidates += [column for column in values if column not in candidates and _says_toxic(column, values[column], policy)]
-    candidates = [column for column in candidates if _words(values[column]) < 3]
-    for column in candidates:
-        if any(policy.label(leaf(column), value).toxic is not None for value in values[column]):
-            return {"label": (column,)}
-    return {"label": tuple(candidates[:1])}
-
-
-def _says_toxic(column: str, cells: Sequence[Any], policy: Policy) -> bool:
-    """Whether a column holds labels whatever its name: hardly anything but words of the policy, of both sides."""
-    if MACHINE.search(_plain(leaf(column))):
-        return False
-    known = ("", *policy.words.abstain, *policy.answers.affirmative, *policy.answers.negative)
-    said = Counter(str(cell).strip().casefold() for cell in cells if isinstance(cell, (str, int, bool)))
-    sides = {word: policy.label("", word).toxic for word in said}
-    fit = sum(count for word, count in said.items() if sides[word] is not None or word in known)
-    return {True, False} <= set(sides.values()) and fit >= LABELS_FIT * said.total() > 0
-
-
-def _text(values: Mapping[str, list[Any]], found: Found) -> Found:
-    """A completion needs a prompt and a prompt a completion; alone, either is a plain text, and so is the one wordy column."""
-    told: Found = {}
-    prompt, completion, text = found.get("prompt"), found.get("completion"), found.get("text")
-    if prompt is not None and prompt == found.get("author") and len(values) > 1 and _words(values[prompt[0]]) < 2:
-        prompt = told["prompt"] = ()  # `user` is who speaks, not what is said
-    elif prompt is not None and prompt == found.get("author"):
-        told["author"] = ()
-    if prompt and prompt == found.get("input"):
-        told["input"] = ()
-    if prompt and prompt == found.get("history"):
-        told["history"] = ()
-    if completion and not prompt and text:
-        told["prompt"] = text
-    elif not text and not (completion and prompt):
-        wordy = sorted(((_words(rows), column) for column, rows in values.items()), reverse=True)
-        alone = [column for words, column in wordy if words >= 4]
-        headless = [column for _, column in wordy[:1] if re.fullmatch(r"column_\d+", column)]
-        told["text"] = completion or prompt or tuple(headless or (alone if len(alone) == 1 else ()))
-    return {role: columns for role, columns in told.items() if columns or role in found}
 
 
 def _pinned(settings: Source, values: Values, name: str) -> Found:
@@ -320,12 +223,6 @@ def _check_kind(kind: Kind, found: Found, values: Values, name: str) -> None:
         )
 
 
-def _words(values: Sequence[Any]) -> float:
-    """Mean number of words of a column's values that are texts."""
-    counts = [len(value.split()) for value in values if isinstance(value, str) and value.strip()]
-    return sum(counts) / len(counts) if counts else 0.0
-
-
 def _all_json(values: Sequence[Any]) -> bool:
     return bool(values) and all(isinstance(value, str) and json_string(value) is not None for value in values)
 
@@ -339,14 +236,6 @@ def json_string(text: str) -> str | None:
     except ValueError:
         return None
     return said if isinstance(said, str) else None
-
-
-def _is_list(value: Any) -> bool:  # noqa: ANN401 - any JSON value
-    return isinstance(value, list) or (isinstance(value, str) and re.search(r"^\s*\[|[;|,]", value) is not None)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
