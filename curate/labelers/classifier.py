@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.batches import by_length
+from curate.encoders.processor import Precision, multiplies_bf16
 from curate.errors import StorageError
 from curate.labelers.scoring import say
 from curate.progress import Progress
 
-Precision = Literal["fp32", "bf16"]
-"""No int8: dynamic quantisation scales by a batch's largest value, so logits move with a text's neighbours (by .01, measured)."""
+# No int8: dynamic quantisation scales by a batch's largest value, so logits move with a text's neighbours (by .01, measured).
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def load_classifier(folder: Path, precision: Precision, max_tokens: int) -> Clas
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    if precision == "bf16" and not _multiplies_bf16():
+    if precision == "bf16" and not multiplies_bf16():
         say(f"{folder}: bf16 is slower than fp32 on this processor, which has no instruction for it")
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     kind = torch.float32 if precision == "fp32" else torch.bfloat16
@@ -120,12 +120,3 @@ def quietly() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def _multiplies_bf16() -> bool:
-    """Whether the processor multiplies bf16 by itself; without, one pass took seven times as long as in fp32 (measured)."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:  # not Linux: nothing is known
-        return True
-    return "amx_bf16" in flags or "avx512_bf16" in flags or "bf16" in flags.split()

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from curate.contracts import Schema
-from curate.encoders import fetch, folder_hash
+from curate.encoders import Precision, fetch, folder_hash
 from curate.errors import RecipeError, StorageError
-from curate.labelers.classifier import Precision, load_classifier
+from curate.labelers.classifier import load_classifier
 from curate.labelers.scoring import Only, Scores, columns_read, policy_categories, rounded, score_columns, score_rows, score_texts
 from curate.policy import load_policy
 from curate.progress import Progress
