@@ -20,9 +20,10 @@ def main(source: str, target: str) -> None:
     with open(source) as file:
         texts = json.load(file)
     count = len(texts)
-    rows = pl.DataFrame({"id": [f"{row:08d}" for row in range(count)], "completion": texts}).with_row_index("row")
+    rows = pl.DataFrame({"completion": texts}).with_row_index("row")
     del texts
     rows = rows.with_columns(
+        id=pl.col("row").cast(pl.String),
         prompt=pl.Series([[]], dtype=pl.List(MESSAGE)).new_from_index(0, count),
         rank=pl.col("row"),
         toxic=pl.lit(None, pl.Boolean),

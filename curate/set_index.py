@@ -100,8 +100,10 @@ def index(source: Source, kinds: U64, floor: float) -> Index:
     filled = 0
     for rows, table, lengths in blocks(source, np.arange(count)):
         maps[rows] = bitmaps(table, lengths)
-        rarity = counts.take((table & np.uint64(len(counts) - 1)).astype(np.int64))
-        ordered, sizes[rows] = distinct((rarity.astype(np.uint64) << np.uint64(HASH_BITS)) | table, lengths)
+        rarity = counts.take((table & np.uint64(len(counts) - 1)).view(np.int64)).astype(np.uint64)
+        rarity <<= np.uint64(HASH_BITS)
+        rarity |= table
+        ordered, sizes[rows] = distinct(rarity, lengths)
         hashes[rows] = scattered_sum(ordered & MEMBER, sizes[rows])
         some = _prefixes(ordered, prefix(sizes[rows], floor), kinds[rows], rows, bits)
         entries[filled : filled + len(some)] = some
@@ -118,9 +120,13 @@ def _counts(source: Source) -> NDArray[np.uint8]:
     total = int(source.lengths.sum())
     sample = np.arange(0, len(source.lengths), 1 + total // min(max(total // SAMPLE, LEAST), MOST))
     cells = min(CELLS, 1 << int(source.lengths[sample].sum()).bit_length())
-    cell = [(table & np.uint64(cells - 1)).astype(np.int64).ravel() for _, table, _ in blocks(source, sample)]
-    counts = np.bincount(np.concatenate([np.zeros(0, np.int64), *cell]), minlength=cells)
-    return np.minimum(counts, 255).astype(np.uint8)
+    kept = [(table & np.uint64(cells - 1)).astype(np.uint32).ravel() for _, table, _ in blocks(source, sample)]
+    cell = np.concatenate([np.zeros(0, np.uint32), *kept])
+    cell.sort()  # then counting is fast
+    opens = np.flatnonzero(np.diff(cell, prepend=np.uint32(cells)))
+    counts = np.zeros(cells, np.uint8)
+    counts[cell[opens]] = np.minimum(np.diff(opens, append=len(cell)), 255)
+    return counts
 
 
 def _prefixes(ordered: U64, shows: Rows, kinds: U64, rows: Rows, row_bits: int) -> U64:

@@ -116,14 +116,14 @@ def _sharing(index: Index, entries: U64, sizes: NDArray[np.float32], shows: Rows
     part = sizes[row] * np.float32(index.floor / (1 + index.floor))
     spare = sizes[row] * np.float32(1 + EPSILON) - place.astype(np.float32) - part + np.float32(EPSILON)
     shown = np.where(place < shows[row], spare, np.float32(-1))
-    step, narrow = 1, 4
-    while step < len(group):
+    count = np.bincount(group)
+    step, narrow, widest = 1, 4, int(count.max(initial=0))
+    while step < widest:
         if step == narrow:  # now and then leave out the groups that have no pair that far apart
-            count = np.bincount(group)
             wide = np.flatnonzero(np.repeat(count > step, count))
-            group, row = group[wide], row[wide]
-            part, spare, shown = part[wide], spare[wide], shown[wide]
-            narrow *= 4
+            group, row, part, spare, shown = group[wide], row[wide], part[wide], spare[wide], shown[wide]
+            count = np.bincount(group)
+            narrow *= 2
         enough = group[step:] == group[:-step]
         enough &= shown[:-step] >= part[step:]
         enough &= spare[step:] >= part[:-step]

@@ -6,7 +6,7 @@ of one block make a table that is nearly full: a row of it is sorted in half the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -14,14 +14,20 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
-from curate.similarity import HASH_BITS, U64, Rows, Sets, mix
+from curate.similarity import HASH_BITS, U64, Rows, Sets, mix, pieces
 
 SHINGLE = 5  # characters; words-5, the common default, loses a fifth of near copies of chat-length text
 TABLE = 1 << 16  # numbers of one block: they stay in a core's cache while they are worked on
+READ = 1 << 21  # members of the rows that are read at a time: a call of polars costs as much as hashing 10,000 letters
 PAD = "\x1e" * (SHINGLE - 1)  # ends a text; it counts as white space, so that no normalised text holds it
 NONE = np.uint64(2**64 - 1)  # no member
-WEIGHTS = mix(np.arange(1, 4, dtype=np.uint64)) | np.uint64(1)
+WEIGHTS = mix(np.arange(1, 5, dtype=np.uint64)) | np.uint64(1)
+
+
+Table = Callable[[int, int], U64]
+"""The members of a range of the rows that were read, shape (rows, longest); what stands behind a row's length means nothing."""
 
 
 class Source(Protocol):
@@ -32,8 +38,8 @@ class Source(Protocol):
         """Members of each row, repeats included."""
         ...
 
-    def table(self, rows: Rows) -> U64:
-        """The members of some rows, shape (rows, at least the longest); what stands behind a row's length means nothing."""
+    def read(self, rows: Rows) -> Table:
+        """Make the members of some rows ready."""
         ...
 
 
@@ -53,11 +59,19 @@ class Texts:
         """Windows of each text."""
         return np.where(self.letters > 0, np.maximum(self.letters - SHINGLE + 1, 1), 0)
 
-    def table(self, rows: Rows) -> U64:
+    def read(self, rows: Rows) -> Table:
         """Hashes of the windows of some texts."""
-        letters, width = self.letters[rows] + len(PAD), int(self.lengths[rows].max(initial=1))
-        hashed = windows(self.texts.gather(rows).str.join(PAD).item() + PAD + PAD * width)
-        table: U64 = sliding_window_view(hashed, width)[np.cumsum(letters) - letters]
+        lengths = self.lengths[rows]
+        letters = code_points(self.texts.gather(rows).str.join(PAD).item() + PAD * (1 + int(lengths.max(initial=1))))
+        ends = np.cumsum(self.letters[rows] + len(PAD))
+        starts = ends - self.letters[rows] - len(PAD)
+
+        def table(start: int, stop: int) -> U64:
+            width = int(lengths[start:stop].max(initial=1))
+            hashed = windows(letters[starts[start] : ends[stop - 1] + width])
+            made: U64 = sliding_window_view(hashed, width)[starts[start:stop] - starts[start]]
+            return made
+
         return table
 
 
@@ -72,24 +86,35 @@ class Listed:
         """Members of each."""
         return self.sets.sizes
 
-    def table(self, rows: Rows) -> U64:
+    def read(self, rows: Rows) -> Table:
         """The members of some sets."""
-        places = self.sets.starts[rows][:, None] + np.arange(self.sets.sizes[rows].max(initial=0))
-        return self.sets.values.take(places, mode="clip")
+        starts, sizes = self.sets.starts[rows], self.sets.sizes[rows]
+
+        def table(start: int, stop: int) -> U64:
+            places = starts[start:stop, None] + np.arange(sizes[start:stop].max(initial=0))
+            return self.sets.values.take(places, mode="clip")
+
+        return table
 
 
-def windows(text: str) -> U64:
+def code_points(text: str) -> NDArray[np.uint8] | NDArray[np.uint32]:
+    """A text as numbers."""
+    if text.isascii():
+        return np.frombuffer(text.encode(), np.uint8)
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
+def windows(code: NDArray[np.uint8] | NDArray[np.uint32]) -> U64:
     """A hash below 2^48 of every window of 5 characters."""
-    narrow = text.isascii()
-    raw = text.encode() if narrow else text.encode("utf-32-le", "surrogatepass")
-    letters = np.frombuffer(raw, np.uint8 if narrow else np.uint32).astype(np.uint64)
+    letters = code.astype(np.uint64)
     two = letters[:-1] * WEIGHTS[0]
     two += letters[1:]
     four = two[:-2] * WEIGHTS[1]
     four += two[2:]
-    five = four[:-1] * WEIGHTS[2]
+    five: U64 = four[:-1] * WEIGHTS[2]
     five += letters[4:]
-    five = mix(five)
+    five ^= five >> np.uint64(32)
+    five *= WEIGHTS[3]
     five >>= np.uint64(64 - HASH_BITS)
     return five
 
@@ -110,13 +135,17 @@ def blocks(source: Source, rows: Rows) -> Iterator[tuple[Rows, U64, Rows]]:
         order = np.argsort(lengths, kind="stable")
     order = order[int((lengths == 0).sum()) :]
     lengths = lengths[order]
-    start = 0
-    while start < len(order):
-        some = lengths[start : start + max(1, TABLE // int(lengths[start]))]
-        count = max(1, int(np.searchsorted(some * np.arange(1, len(some) + 1), TABLE, side="right")))
-        places = order[start : start + count]
-        yield places, source.table(rows[places])[:, : some[count - 1]], some[:count]
-        start += count
+    for piece in pieces(lengths, READ, READ):
+        table = source.read(rows[order[piece]])
+        start, stop = piece.start, piece.stop
+        while start < stop:
+            some = lengths[start : min(stop, start + max(1, TABLE // int(lengths[start])))]
+            count = max(1, int(np.searchsorted(some * np.arange(1, len(some) + 1), TABLE, side="right")))
+            equal = int(np.searchsorted(some[:count], some[0], side="right"))
+            count = equal if 4 * equal >= count else count  # a full table costs less
+            at = start - piece.start
+            yield order[start : start + count], table(at, at + count), some[:count]
+            start += count
 
 
 def distinct(table: U64, lengths: Rows) -> tuple[U64, Rows]:
@@ -155,7 +184,7 @@ def bitmaps(table: U64, lengths: Rows, words: int = 4) -> U64:
     """
     rows, width = table.shape
     bits = 64 * words
-    place = (table & np.uint64(bits - 1)).astype(np.int64)
+    place = (table & np.uint64(bits - 1)).view(np.int64)
     if lengths.min(initial=width) < width:
         place = np.where(np.arange(width) < lengths[:, None], place, place[:, :1])
     place += np.arange(rows)[:, None] * bits

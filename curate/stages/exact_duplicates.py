@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from curate.contracts import Keys, Schema
 from curate.recipe import config
 from curate.schema import EVIDENCE
-from curate.similarity import normalise
+from curate.similarity import normalise, normalised
 from curate.stages.leaders import edge_frame, keep_first, stars
 from curate.stages.prompts import flatten
 
@@ -110,7 +110,7 @@ def key_texts(rows: pl.DataFrame) -> list[str]:
     before it gives two fields.
     """
     flat = flatten(rows.select("prompt"))
-    completions = [normalise(text) for text in rows["completion"].fill_null("").to_list()]
+    completions = normalised(rows["completion"].fill_null("")).to_list()
     if not flat.height:
         return completions
     fields: list[list[str]] = [[] for _ in range(rows.height)]

@@ -26,11 +26,12 @@ def stars(classes: NDArray[np.uint64], rows: Rows, finer: NDArray[np.uint64] | N
     Returns:
         `a`, `b`: the first row of a class and each of its others; and the first rows of all classes, ascending.
     """
-    names = ["class"] if finer is None else ["class", "finer"]
-    table = pl.DataFrame([rows, classes] if finer is None else [rows, classes, finer], schema=["row", *names])
-    first = table.select(pl.col("row").min().over(names)).to_series().to_numpy()
-    opens = first == rows
-    a, b = first[~opens], rows[~opens]
+    several = np.flatnonzero(pl.Series(classes).is_duplicated())
+    some = {"row": rows[several], "class": classes[several]} | ({} if finer is None else {"finer": finer[several]})
+    first = pl.DataFrame(some).select(pl.col("row").min().over(list(some)[1:])).to_series().to_numpy()
+    opens = np.ones(len(rows), np.bool_)
+    opens[several] = first == rows[several]
+    a, b = first[~opens[several]], rows[~opens]
     order = np.lexsort((b, a))
     return a[order], b[order], np.sort(rows[opens])
 

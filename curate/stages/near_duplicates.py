@@ -13,7 +13,7 @@ from curate.recipe import config
 from curate.set_index import index
 from curate.set_join import glued
 from curate.shingles import Texts
-from curate.similarity import Rows, mix, normalise
+from curate.similarity import Rows, mix, normalise, normalised
 from curate.stages import leaders
 from curate.stages.crowds import Compared, like_pairs
 from curate.stages.exact_duplicates import halves
@@ -70,8 +70,8 @@ class NearDuplicates:
         The payload is the normalised texts, an eighth the size of their shingles, a prompt's only where it stands first in the
         part, and a hash of the prompt.
         """
-        completion = [normalise(text) or NOTHING for text in rows["completion"].fill_null("").to_list()]
-        payload = pl.DataFrame({"completion": pl.Series(completion, dtype=pl.String)}).hstack(_prompts(rows))
+        completion = _said(normalised(rows["completion"].fill_null("")))
+        payload = pl.DataFrame({"completion": completion}).hstack(_prompts(rows))
         row = np.arange(rows.height, dtype=np.uint32)
         return Keys(pl.DataFrame({"row": row, "bucket": np.zeros(rows.height, np.uint64)}), payload)
 
@@ -113,11 +113,16 @@ def prompt_texts(rows: pl.DataFrame) -> list[str]:
 
 def _prompts(rows: pl.DataFrame) -> pl.DataFrame:
     """Of each row a hash of its prompt, and the prompt where it stands first."""
-    texts = pl.Series("prompt", [text or NOTHING for text in prompt_texts(rows)], dtype=pl.String)
+    texts = _said(pl.Series("prompt", prompt_texts(rows), dtype=pl.String))
     different = texts.unique(maintain_order=True)
     hashes = pl.DataFrame({"prompt": different, "prompt_hash": halves(different.to_list())[0]})
     first = pl.when(pl.col("prompt").is_first_distinct()).then("prompt")
     return texts.to_frame().join(hashes, on="prompt", how="left", maintain_order="left").with_columns(prompt=first)
+
+
+def _said(texts: pl.Series) -> pl.Series:
+    """Texts, with a sign for those that are empty."""
+    return pl.select(pl.when(texts == "").then(pl.lit(NOTHING)).otherwise(texts).alias(texts.name)).to_series()
 
 
 def _held(payload: pl.DataFrame) -> tuple[Texts, Rows]:
