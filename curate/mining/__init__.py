@@ -11,6 +11,7 @@ from typing import Any
 from curate.mining.labels import Given, given
 from curate.mining.occurrences import Occurrences
 from curate.mining.roles import Roles, find_roles, flat, json_string
+from curate.mining.talks import Talks, Turn
 from curate.mining.texts import START, Message, as_text, cut, instructed, messages, sides, turns, user
 from curate.mining.threads import Threads
 from curate.policy import Policy
@@ -23,10 +24,9 @@ __all__ = ["VERSION", "Miner", "Roles", "Threads", "find_roles", "flat"]
 VERSION = 5  # of readers and mining together: moves when the same bytes would give other rows
 
 Row = dict[str, Any]
-Turn = tuple[str, str]  # author, text
-MOST_TALKS = 1_000  # of a file's talks, those that are remembered: exports by date have them take turns
 DELETED = ("[deleted]", "[removed]", "[deleted by user]")
 MEDIA = re.compile(r"^\u200e?<?(?:media|image|video|audio|sticker|gif|document|contact card) omitted>?$", re.IGNORECASE)
+EPOCH = re.compile(r"\d{9,14}(?:\.\d{1,9})?")
 TIES = ("tie", "both", "same", "equal", "neither", "none", "draw")
 
 
@@ -46,6 +46,7 @@ class Miner:
         threads: its posts by id, where `roles.kind` is "thread".
         table: which table of the file, where it holds several; part of its records' names.
         occurrences: counts the copies of a record, for all tables of the file.
+        newest_first: of a chat: what a turn answers is given with it, for it stands further on.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Miner:
         threads: Threads | None = None,
         table: str = "",
         occurrences: Occurrences | None = None,
+        newest_first: bool = False,
     ) -> None:
         """Start at the file's first record."""
         self._source, self._roles, self._settings, self._policy = source, roles, settings, policy
@@ -65,7 +67,8 @@ class Miner:
         self._key, self._threads = author_key, threads
         self._table, self._occurrences = table, occurrences or Occurrences()
         self._number = -1
-        self._talks: dict[str, tuple[Turn | None, Turn | None]] = {}  # talk -> its latest turn, the latest by anybody else
+        self._talks = None if newest_first else Talks()
+        self._answered: Turn | None = None
         self._ways: dict[str, Callable[[Mapping[str, Any]], Iterator[Row]]] = {
             "preference": self._preference,
             "ballot": self._ballot,
@@ -77,9 +80,22 @@ class Miner:
             "text": self._text,
         }
 
-    def __call__(self, record: Record) -> list[Row] | str:
-        """The rows of a record, or the reason why it gives none."""
+    def spoken(self, record: Record) -> tuple[str, Turn] | None:
+        """The talk and the turn of a chat's record; None where nobody says a word."""
+        try:
+            return self._turn(flat(record.fields))
+        except _Skip:
+            return None
+
+    def __call__(self, record: Record, answered: Turn | None = None) -> list[Row] | str:
+        """The rows of a record, or the reason why it gives none.
+
+        Args:
+            record: the next one.
+            answered: in a chat that begins with the newest turn: what this one answers.
+        """
         self._number += 1
+        self._answered = answered
         name = record_id(self._place, record.raw, self._occurrences.count(self._table, record.raw))
         if self._roles.kind is None:
             return "no_text_column"
@@ -131,7 +147,8 @@ class Miner:
             raise _Skip("empty")
         if first == second:
             raise _Skip("sides_equal")
-        prompt = self._prompt(fields) + shared
+        asked = self._prompt(fields)
+        prompt = shared if shared[-len(asked) :] == asked else asked + shared  # a column may say again what the sides begin with
         yield {"prompt": prompt, "completion": first, "side": "chosen", **_label(Given())}
         yield {"prompt": prompt, "completion": second, "side": "rejected", **_label(Given())}
 
@@ -168,6 +185,22 @@ class Miner:
             yield {"prompt": prompt, "completion": text}
 
     def _chat(self, fields: Mapping[str, Any]) -> Iterator[Row]:
+        talk, turn = self._turn(fields)
+        before = self._answered
+        if self._talks is not None:
+            before = self._talks.answered(talk, turn.author, self._cell(fields, "parent").strip())
+            self._talks.heard(talk, turn, self._cell(fields, "id").strip() if self._roles.column("parent") else "")
+        thread = None if talk else self._day(fields)
+        if before is not None:
+            yield {"prompt": user(before.text), "completion": turn.text, "thread": thread}
+            return
+        said = given(fields, self._roles, self._settings, self._policy)
+        if said.share is None:
+            raise _Skip("first_turn")
+        yield {"prompt": [], "completion": turn.text, "thread": thread, **_label(said)}  # a label needs no prompt
+
+    def _turn(self, fields: Mapping[str, Any]) -> tuple[str, Turn]:
+        """Which talk it is, and what is said."""
         text, author = self._cell(fields, "text"), self._cell(fields, "author")
         if not author.strip():
             raise _Skip("notice")  # the messenger's own words
@@ -175,21 +208,7 @@ class Miner:
             raise _Skip("empty")
         if MEDIA.match(text.strip()) or text.strip().casefold() in DELETED:
             raise _Skip("no_words")
-        talk = self._cell(fields, "thread")
-        last, before = self._talks.pop(talk, (None, None))
-        if last is not None and last[0] != author:
-            before = last
-        self._talks[talk] = ((author, text), before)
-        if len(self._talks) > MOST_TALKS:
-            self._talks.pop(next(iter(self._talks)))
-        thread = None if talk else self._day(fields)
-        if before is not None:
-            yield {"prompt": user(before[1]), "completion": text, "thread": thread}
-            return
-        said = given(fields, self._roles, self._settings, self._policy)
-        if said.share is None:
-            raise _Skip("first_turn")
-        yield {"prompt": [], "completion": text, "thread": thread, **_label(said)}  # a label needs no prompt
+        return self._cell(fields, "thread"), Turn(author, text)
 
     def _thread(self, fields: Mapping[str, Any]) -> Iterator[Row]:
         assert self._threads is not None
@@ -233,7 +252,10 @@ class Miner:
 
     def _day(self, fields: Mapping[str, Any]) -> str:
         """A chat log without threads: what was said on one day belongs together, so that a split does not part it."""
-        return digest(self._source, re.split(r"[,\sT]", self._cell(fields, "time").strip(), maxsplit=1)[0])
+        time = self._cell(fields, "time").strip()
+        if EPOCH.fullmatch(time):
+            return digest(self._source, str(int(float(time) / (86_400_000 if float(time) > 1e11 else 86_400))))  # ms or s
+        return digest(self._source, re.split(r"[,\sT]", time, maxsplit=1)[0])
 
     def _author(self, fields: Mapping[str, Any]) -> str | None:
         author = self._cell(fields, "author").strip()

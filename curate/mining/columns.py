@@ -22,10 +22,12 @@ def leaf(column: str) -> str:
 
 
 def by_name(role: str, columns: Iterable[str]) -> str | None:
-    """The column with the best of a role's names."""
+    """The column with the best of a role's names; of two with one name the outer one."""
     names: dict[str, str] = {}
-    for column in columns:
-        names.setdefault(plain_name(leaf(column)), column)
+    for column in sorted(columns, key=lambda column: column.count(".")):  # stable
+        for name in (leaf(column), column):
+            names.setdefault(plain_name(name), column)
+            names.setdefault(re.sub(r"[\W_]+", "_", name.casefold()).strip("_"), column)
     return next((names[name] for name in NAMES[role] if name in names), None)
 
 
@@ -123,5 +125,8 @@ def _is_list(value: Any) -> bool:  # noqa: ANN401 - any JSON value
 
 
 def plain_name(name: str) -> str:
-    """A column's name as names are compared: lower case, words joined by '_'."""
-    return re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
+    """A column's name as names are compared: lower case, words joined by '_', as in "isToxic" and "is toxic": is_toxic."""
+    return re.sub(r"[\W_]+", "_", _HUMP.sub("_", name).casefold()).strip("_")
+
+
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")

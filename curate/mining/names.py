@@ -20,7 +20,8 @@ _NAMES = {
     "history": "history context previous previous_turns conversation_history",
     "instances": "instances",
     "text": "text body comment comment_text comment_body tweet tweet_text full_text message message_text msg "
-    "content post post_text sentence utterance selftext sms review test_case testcase c_testcase "
+    "content post post_text post_content comment_content message_content text_display "
+    "sentence utterance selftext sms review test_case testcase c_testcase "
     "input_toxic_comment toxic_comment raw_text caption",
     "title": "title subject headline thread_title topic_title",
     "label": "label is_toxic toxic gold_label label_gold gold t_gold class toxicity hate is_hate hateful "
@@ -30,14 +31,15 @@ _NAMES = {
     "votes_non_toxic": "votes_non_toxic non_toxic_votes votes_clean n_non_toxic votes_safe clean_votes",
     "votes_total": "votes_total total_votes n_votes num_votes votes n_annotators annotators count",
     "category": "category toxicity_type hate_type toxic_type toxicity_category",
-    "author": "author author_id user_id userid user username user_name sender screen_name speaker nick account from",
+    "author": "author author_name author_display_name author_id user_id userid user username user_name sender sender_name "
+    "screen_name speaker nick account from",
     "thread": "thread thread_id threadid topic_id conversation_id conv_id dialogue_id dialog_id submission_id "
-    "link_id discussion_id",
+    "link_id discussion_id story_id message_tree_id video_id thread_ts",
     "parent": "parent parent_id parentid reply_to reply_to_id in_reply_to in_reply_to_id in_reply_to_status_id replyto "
-    "reply_to_message_id",
-    "quote": "quote quoted quoted_text",
-    "id": "id post_id comment_id message_id msg_id tweet_id id_str uid idx nr",
-    "time": "time timestamp date datetime created_at created_utc posted_at sent_at",
+    "reply_to_message_id reference_message_id",
+    "quote": "quote quoted quoted_text quoted_post quoted_content",
+    "id": "id post_id comment_id message_id msg_id tweet_id id_str object_id uid idx nr post_number post_no",
+    "time": "time timestamp timestamp_ms date datetime created_at created_utc posted_at sent_at published_at ts",
     "turn": "turn turn_id turn_index",
     "licence": "licence license",
 }
@@ -51,6 +53,17 @@ NUMBERED = re.compile(r"(.*[a-z])_?\d+")
 
 MACHINE = re.compile(r"(?:^|_)(?:pred|prediction|predicted|model|machine|auto|automatic|baseline|system|classifier)(?:_|$)")
 """Names of columns in which a machine may have spoken: never taken for labels by what they hold."""
+
+CHATS = tuple(
+    frozenset(header.split())
+    for header in (
+        "from from_id date text",  # Telegram
+        "author.name author.isBot timestamp content",  # Discord, as DiscordChatExporter writes it
+        "sender_name timestamp_ms content",  # Messenger and Instagram
+        "type user ts text",  # Slack
+    )
+)
+"""Columns by which a messenger's export in JSON is told."""
 
 PINNABLE = tuple(sorted({*NAMES, "neutral"}))
 SEVERAL = ("votes", "neutral")  # roles that several columns may play
@@ -67,7 +80,7 @@ USES: dict[str, tuple[str, ...]] = {
     "parallel": ("toxic_text", "neutral"),
     "messages": ("messages",),
     "completion": ("prompt", "completion", "history", "input", "instances"),
-    "chat": ("text", "turn"),
+    "chat": ("text", "turn", "parent"),
     "thread": ("text", "parent", "quote", "title"),
     "text": ("text",),
 }

@@ -11,7 +11,7 @@ from typing import Any
 
 from curate.errors import RecipeError
 from curate.mining.columns import Found, Values, by_content, by_name, leaf, words_of
-from curate.mining.names import ALWAYS, NAMES, PINNABLE, SEVERAL, USES
+from curate.mining.names import ALWAYS, CHATS, NAMES, PINNABLE, SEVERAL, USES
 from curate.policy import Policy
 from curate.sources import Kind, Source
 
@@ -176,8 +176,8 @@ def _kind(found: Found, form: str, values: Values) -> Kind | None:
     if texts("prompt", "completion") or texts("prompt", "instances"):
         return "completion"
     sms = form == "xml" and {"address", "body", "thread"} <= set(values)
-    telegram = form == "json" and {"from", "from_id", "date", "text"} <= set(values)
-    if "text" in found and (form == "chat" or sms or telegram or texts("turn", "author", "thread")):
+    messenger = form in ("json", "jsonl") and any(header <= set(values) for header in CHATS)
+    if "text" in found and (form == "chat" or sms or messenger or texts("turn", "author", "thread")):
         return "chat"
     if "text" in found and (texts("parent", "id") or "thread" in found or "title" in found):
         return "thread"

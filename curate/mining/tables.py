@@ -10,6 +10,7 @@ from curate.mining import Miner, Row, find_roles, flat
 from curate.mining.occurrences import Occurrences
 from curate.mining.parents import Other, posts
 from curate.mining.roles import SAMPLE, SAMPLE_BYTES, Roles
+from curate.mining.talks import Waiting, newest_first
 from curate.mining.threads import Threads
 from curate.mining.unused import unused, used_columns
 from curate.policy import Policy
@@ -49,6 +50,7 @@ class Tables:
         self._bytes = 0
         self._miners: dict[str, Miner] = {}
         self._threads: list[Threads] = []
+        self._turns: dict[str, Waiting] = {}
         self._occurrences = Occurrences()
         self._used: dict[str, frozenset[str]] = {}
         self._counts: dict[str, int] = {}
@@ -65,7 +67,9 @@ class Tables:
     def mine(
         self, entries: Iterable[Record | Broken], broken: Callable[[Broken], object]
     ) -> Iterator[tuple[Record, list[Row] | str]]:
-        """Every record with its rows, or with the reason why it gives none; within a table in the file's order.
+        """Every record with its rows, or with the reason why it gives none.
+
+        Within a table in the file's order, but for turns that wait for an older one.
 
         Args:
             entries: what the reader finds.
@@ -78,7 +82,7 @@ class Tables:
             miner = self._miners.get(entry.table)
             if miner is not None:
                 self._counts[entry.table] += 1
-                yield entry, miner(entry)
+                yield from self._mined(entry, miner)
             elif len(self._miners) + len(self._waiting) >= MOST_TABLES and entry.table not in self._waiting:
                 broken(Broken(entry.raw, entry.locator, f"more than {MOST_TABLES:,} tables in one file"))
             else:
@@ -90,6 +94,8 @@ class Tables:
                 elif self._bytes > SAMPLE_BYTES:
                     yield from self._rest()
         yield from self._rest()
+        for table, turns in self._turns.items():
+            yield from ((record, self._miners[table](record, answered)) for record, answered in turns.rest())
         if not self.roles:
             self.roles[""] = self._understand("", ())
 
@@ -122,13 +128,25 @@ class Tables:
             elsewhere = posts(self._others, settings.parents, place, self._sources, self._policy)
             threads = Threads(own, roles, self._name, elsewhere)
             self._threads.append(threads)
+        backwards = newest_first([flat(record.fields) for record in records], roles)
+        if backwards:
+            self._turns[table] = Waiting()
         miner = self._miners[table] = Miner(
-            self._name, roles, settings, self._policy, self._key, threads, table, self._occurrences
+            self._name, roles, settings, self._policy, self._key, threads, table, self._occurrences, backwards
         )
         self._used[table] = used_columns(roles, self._policy)
         self._counts[table] = len(records)
         for record in records:
+            yield from self._mined(record, miner)
+
+    def _mined(self, record: Record, miner: Miner) -> Iterator[tuple[Record, list[Row] | str]]:
+        """The record, or those that waited for it."""
+        turns = self._turns.get(record.table)
+        spoken = miner.spoken(record) if turns is not None else None
+        if turns is None or spoken is None:
             yield record, miner(record)
+        else:
+            yield from ((settled, miner(settled, answered)) for settled, answered in turns.told(*spoken, record))
 
     def _understand(self, table: str, records: Sequence[Record]) -> Roles:
         name = f"{self._name}/{table}" if table else self._name

@@ -86,6 +86,8 @@ def _plain(stream: Stream) -> str:
 def _json(stream: Stream) -> str | None:
     """Lines of JSON, or a JSON document; a chat log that begins with '[' is neither."""
     head = stream.head.lstrip()
+    if json.ASSIGNED.match(head):
+        return "json"
     if head[:1] not in (b"{", b"["):
         return None
     lines = [line.strip() for line in head.split(b"\n")[:SAMPLE_LINES] if line.strip()]

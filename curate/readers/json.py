@@ -10,13 +10,16 @@ from curate.readers.json_object import read_object
 from curate.readers.lines import KEPT, MAX_RECORD
 from curate.readers.records import Broken, Record, parse_json, record_of
 
+ASSIGNED = re.compile(rb"\s*(?:window\.[\w.]{1,80}|(?:var|let|const)\s+\w{1,80})\s*=\s*\[")
+"""An array as a script, as Twitter's archive has it; brackets are counted from the array's own."""
+
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
 _INSIDE = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)  # a text up to its closing quote, or up to half an escape
 
 
 def read(stream: Stream) -> Iterator[Record | Broken]:
     """Every element as a record."""
-    if stream.head.lstrip().startswith(b"["):
+    if ASSIGNED.match(stream.head) or stream.head.lstrip().startswith(b"["):
         return _array(stream)
     return read_object(stream)
 
@@ -86,7 +89,7 @@ def _element(stream: Stream, raw: bytearray, count: int, dropped: int) -> tuple[
 
 def _rest(stream: Stream, after: bytearray, chunks: Iterator[bytes], count: int) -> Iterator[Broken]:
     """Anything but blanks after the array's end, also what a damaged container hides, is said."""
-    kept = bytes(after.strip()[:KEPT])
+    kept = bytes(after.strip().removeprefix(b";")[:KEPT])
     for chunk in chunks:
         kept = kept or chunk.strip()[:KEPT]
     if kept:

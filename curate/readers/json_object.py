@@ -1,9 +1,9 @@
 """One JSON object that holds an array of records, as exports write it: {"name": ..., "messages": [...]}.
 
-The records are its only list of objects, or the only one of a usual name; an object with several is one record, for choosing
-among them would lose the others in silence; so is one that holds a conversation's turns. Telegram's export of all chats holds
-lists within a list, told apart by the chat. Read as a stream, twice: once to find the list, once for its elements; so memory
-does not grow with the file.
+The records are its only list of objects, or the only one of a usual name, which may stand deeper, as "data.children" does. An
+object with several is one record, for choosing among them would lose the others in silence; so is one that holds the turns of
+a conversation. Telegram's export of all chats holds lists within a list, told apart by the chat. Read as a stream, twice: once
+to find the list, once for its elements; so memory does not grow with the file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from curate.readers.lines import KEPT, MAX_RECORD
 from curate.readers.records import MAX_DEPTH, Broken, Record, parse_json, record_of
 from curate.schema import canonical
 
-WRAPPERS = ("data", "records", "rows", "items", "results", "posts", "comments", "messages")
+WRAPPERS = ("data", "records", "rows", "items", "results", "posts", "comments", "messages", "children", "entries", "docs", "hits")
+DEEPEST = 3  # levels of objects around a list
 CHATS = "chats.list.item"  # Telegram's export of everything: a list of chats
 TURN = (("role", "content"), ("from", "value"))  # keys of one turn of a conversation, which is one record with all its turns
 SPOKEN = {key for keys in TURN for key in keys}
@@ -117,7 +118,12 @@ def _list_of_records(source: _Source) -> str | None:
         source.held = 0
         chats = chats or (path == f"{CHATS}.messages.item" and event == "start_map")
         name = path.removesuffix(".item")
-        if name != path and "." not in name and event not in ("map_key", "end_map", "end_array"):
+        if (
+            name != path
+            and ".item" not in name
+            and name.count(".") < DEEPEST
+            and event not in ("map_key", "end_map", "end_array")
+        ):
             lists[name] = lists.get(name, True) and event == "start_map"
         elif name != path and event == "map_key" and value in SPOKEN:
             said.add((name, value))
@@ -125,7 +131,9 @@ def _list_of_records(source: _Source) -> str | None:
         return f"{CHATS}.messages.item"
     talks = {name for one, other in TURN for name in lists if {(name, one), (name, other)} <= said}
     found = [name for name, objects in lists.items() if objects and name not in talks]
-    for names in (found, [name for name in found if name in WRAPPERS]):
+    outer = [name for name in found if "." not in name]
+    inner = [name for name in found if "." in name]  # whatever else stands there may be about a record: its name must tell
+    for names in (outer, *([name for name in some if name.split(".")[-1] in WRAPPERS] for some in (outer, inner))):
         if len(names) == 1:
             return f"{names[0]}.item"
     return None
