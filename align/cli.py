@@ -12,6 +12,7 @@ from curate.errors import RecipeError
 
 LAZY = {
     "run": ("align.commands:run", "Train and evaluate what a recipe says."),
+    "eval": ("align.commands:evaluate", "Judge a model, a checkpoint or a run as it is; trains nothing."),
     "plan": ("align.commands:plan", "What a recipe would do: rows, lengths, steps, memory. Trains nothing."),
     "bench": ("align.commands:bench", "Our training step against TRL's: speed, memory, losses."),
     "ablate": ("align.commands:ablate", "A grid of data sizes, objectives and seeds, and its report."),

@@ -73,6 +73,49 @@ def run(recipe: Path, sets: tuple[str, ...], seed: int | None, seeds: tuple[int,
         click.echo(seeds_summary(finished))
 
 
+@click.command("eval")
+@click.argument("model", metavar="MODEL")
+@click.option(
+    "--recipe", type=FILE, metavar="R.yaml", help="Whose data, suites, judges, sampling; else the run's, or plain ones."
+)
+@click.option("--data", metavar="DIR", help="Dataset folder, in place of the recipe's.")
+@click.option("--suites", metavar="A,B", help="Suites in place of the recipe's; options by --set eval.suites=[...].")
+@click.option("--judge", metavar="NAME", help="In place of the recipe's judge; not the labeler that built the data.")
+@SETS
+@RUNS
+@click.option("--show-text", is_flag=True, help="Put sampled completions into report.html; they may be toxic.")
+def evaluate(
+    model: str,
+    recipe: Path | None,
+    data: str | None,
+    suites: str | None,
+    judge: str | None,
+    sets: tuple[str, ...],
+    runs: Path,
+    show_text: bool,
+) -> None:
+    """Judge a model as it is: nothing is trained.
+
+    MODEL is a run's folder (its last phase, or RUN:kto_s for another), a model's folder, a Hub id, or builtin:tiny. Leaves a
+    folder in --runs as `align run` does, with one line per completion and suite; stopped, it goes on where it was. `align
+    compare A B` of two such folders tests them prompt by prompt.
+    """
+    from align import run as running
+    from align.evaluate import eval_recipe
+    from align.report import report
+    from align.results import summary
+    from curate.store import write_text
+
+    asked = [name.strip() for name in suites.split(",")] if suites else ()
+    made = eval_recipe(model, recipe, sets, data=data, suites=asked, judge=judge)
+    folder, results, unchanged = running.run(made, runs, _say)
+    if unchanged:
+        click.echo(f"{folder}: nothing to do; the same model, data, suites and versions made what stands there\n")
+    if show_text:
+        write_text(folder / "report.html", report(results, folder, show_text=True))
+    click.echo(f"{summary(results)}\n\nreport: {folder / 'report.html'}")
+
+
 @click.command()
 @RECIPE
 @SETS

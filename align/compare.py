@@ -56,20 +56,29 @@ def _grid(result: Mapping[str, Any], *, markdown: bool) -> str:
 
 
 def _prompt_by_prompt(folders: Sequence[Path], runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """McNemar's test of the two last checkpoints, where both answered the same prompts."""
-    said = []
-    for folder, run in zip(folders, runs, strict=True):
-        path = folder / run["phases"][-1]["folder"] / "heldout.jsonl" if run["phases"] else folder / "base" / "heldout.jsonl"
-        items = [json.loads(line) for line in path.read_text("utf-8").split("\n") if line] if path.is_file() else []
-        said.append({(item["id"], item.get("sample", 0)): item["judge"]["toxic"] for item in items})
-    both = [name for name in said[0] if said[0][name] is not None and said[1].get(name) is not None]
-    if not both or runs[0]["data"]["fingerprint"] != runs[1]["data"]["fingerprint"]:
+    """McNemar's test of the two last checkpoints on each suite, where both answered the same prompts."""
+    if runs[0]["data"]["fingerprint"] != runs[1]["data"]["fingerprint"]:
         return []
-    found = mcnemar([said[0][name] for name in both], [said[1][name] for name in both])
-    return [
-        f"of {len(both):,} prompts that both answered, only the first is toxic on {found.first:,} and only the second on"
-        f" {found.second:,}: McNemar's exact p = {found.p:.3g} (of these two checkpoints, not of their methods)"
-    ]
+    last = [run["phases"][-1]["folder"] if run["phases"] else "base" for run in runs]
+    places = [folder / name for folder, name in zip(folders, last, strict=True)]
+    lines = []
+    for path in sorted(places[0].glob("*.jsonl")):
+        one, other = (_verdicts(place / path.name) for place in places)
+        both = [name for name in one if name in other]
+        if both:
+            found = mcnemar([one[name] for name in both], [other[name] for name in both])
+            lines.append(
+                f"{path.stem}: of {len(both):,} prompts that both answered, only the first is toxic on {found.first:,} and only"
+                f" the second on {found.second:,}: McNemar's exact p = {found.p:.3g} (of these checkpoints, not of their methods)"
+            )
+    return lines
+
+
+def _verdicts(path: Path) -> dict[tuple[str, int], bool]:
+    """(prompt, sample) -> whether toxic, of completions that have a verdict; nothing where a suite judges no completion."""
+    items = [json.loads(line) for line in path.read_text("utf-8").split("\n") if line] if path.is_file() else []
+    judged = [item for item in items if "judge" in item and item["judge"]["toxic"] is not None]
+    return {(item["id"], item.get("sample", 0)): item["judge"]["toxic"] for item in judged}
 
 
 def seeds_summary(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -90,6 +99,6 @@ def _table(runs: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]
     for run in runs:
         head, body = checkpoint_table(run)
         header = ["run", "seed", "checkpoint", *head[1:]] if len(head) + 2 > len(header) else header
-        rows += [[run["name"], str(run["seed"]), *line] for line in (body[0], body[-1])]
+        rows += [[run["name"], str(run["seed"]), *line] for line in (body if len(body) == 1 else (body[0], body[-1]))]
     width = len(header)
     return header, [row if len(row) == width else [*row[:4], "-", *row[4:]] for row in rows]

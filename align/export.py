@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from align.data import open_dataset
 from align.models import Pretrained
-from align.receipt import WEIGHTS
-from align.recipe import phase_names, read_recipe
-from align.results import RESULTS
-from curate.errors import DataError, RecipeError
+from align.trained import phase_weights
+from curate.errors import RecipeError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -33,13 +31,7 @@ def export(run: Path, to: Path, *, phase: str | None = None, merge: bool = False
         DataError: no such run, or its weights are gone.
         RecipeError: no such phase, `to` holds something, or `merge` of a run without adapters.
     """
-    if not (run / RESULTS).is_file():
-        raise DataError(f"{run}: found no {RESULTS}, so no finished run; run its recipe, the same command resumes")
-    recipe = read_recipe(run / "recipe.yaml")
-    name = _phase(phase_names(recipe), phase, run)
-    weights = run / name / WEIGHTS
-    if not weights.is_file():
-        raise DataError(f"{weights}: is missing; delete {run / RESULTS} and run the recipe again")
+    recipe, name, weights = phase_weights(run, phase)
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise RecipeError(f"--to {to}: holds something already; choose an empty or new folder")
     adapters = isinstance(recipe.model, Pretrained) and recipe.model.lora is not None
@@ -97,10 +89,3 @@ def save_adapters(model: PreTrainedModel, to: Path, *, base: str | None = None, 
     to.mkdir(parents=True, exist_ok=True)
     told.save_pretrained(str(to))
     save_file(tensors, to / "adapter_model.safetensors", metadata={"format": "pt"})
-
-
-def _phase(names: list[str], wanted: str | None, run: Path) -> str:
-    found = names if wanted is None else [name for name in names if wanted in (name, name.split("-", 1)[1])]
-    if not found:
-        raise RecipeError(f"--phase {wanted}: {run.name} has none of that name; it has {', '.join(names)}")
-    return found[-1]

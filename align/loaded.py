@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from curate.schema import digest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -20,12 +23,14 @@ class Loaded:
         tokenizer: has a chat template and an end-of-turn token.
         name: what tables call it.
         fingerprint: hash of weights, tokenizer and chat template.
+        start: weights of the base that distances are measured from, where this model is not that base itself; see `align.base`.
     """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     name: str
     fingerprint: str
+    start: Mapping[str, Tensor] | None = None
 
 
 def model_fingerprint(weights: str, tokenizer: PreTrainedTokenizerBase) -> str:

@@ -10,6 +10,7 @@ from pydantic import Field
 from align.data import Dataset
 from align.loaded import Loaded, model_fingerprint
 from align.tiny import Tiny
+from align.trained import Trained
 from curate.errors import DataError
 from curate.recipe import config
 from curate.schema import digest
@@ -24,7 +25,8 @@ class Model(Protocol):
     """What a run asks of a base model.
 
     `tokenizer` gives the tokenizer alone, with a chat template. `load` gives the model too; `cache` is a folder that the
-    run's own files may be kept in, `seed` the run's.
+    run's own files may be kept in, `seed` the run's. `identity` names files that the options only point at, so that other
+    weights in the same place are another run; empty where the options and the dataset say it all.
     """
 
     def tokenizer(self, dataset: Dataset, cache: Path) -> PreTrainedTokenizerBase:
@@ -37,6 +39,10 @@ class Model(Protocol):
 
     def load(self, dataset: Dataset, cache: Path, seed: int) -> Loaded:
         """Model and tokenizer."""
+        ...
+
+    def identity(self) -> str:
+        """Hash of files that the options point at, or nothing."""
         ...
 
 
@@ -129,6 +135,11 @@ class Pretrained:
             model = model.cuda()
         return Loaded(model.eval(), tokenizer, self.path, model_fingerprint(weights, tokenizer))
 
+    def identity(self) -> str:
+        """Hash of a local folder's files; a Hub id is named by its revision alone."""
+        folder = Path(self.path)
+        return files_hash(sorted(path for path in folder.iterdir() if path.suffix in NAMING)) if folder.is_dir() else ""
+
     def _dtype(self) -> torch.dtype:
         """Full fine-tuning keeps fp32 weights: in bf16 one small step changes hardly any of them."""
         import torch
@@ -136,10 +147,27 @@ class Pretrained:
         return torch.bfloat16 if self.lora and self.dtype == "bfloat16" else torch.float32
 
 
+NAMING = {".safetensors", ".json", ".jinja", ".model"}
+"""Files of a model's folder that decide what it says."""
+
 MODELS: dict[str, type] = {
     "builtin:tiny": Tiny,
     "pretrained": Pretrained,
+    "run": Trained,
 }
+
+
+def files_hash(paths: list[Path]) -> str:
+    """One hash of some files' names and bytes."""
+    import xxhash
+
+    total = xxhash.xxh3_128()
+    for path in paths:
+        total.update(path.name.encode())
+        with path.open("rb") as file:
+            while block := file.read(2**22):
+                total.update(block)
+    return total.hexdigest()
 
 
 def add_adapters(model: PreTrainedModel, lora: Lora, seed: int) -> None:

@@ -48,8 +48,9 @@ class Recipe:
         name: what the run is called; part of its folder's name.
         seed: decides the built-in model's weights, the order of rows, the KL partners and the sampled completions.
         data: dataset folder that `curate build` made, relative to the working folder.
-        model: the base model: `builtin:tiny` or `pretrained`, with options.
-        phases: objectives in order, each with its own optimisation settings; each starts from the model before it.
+        model: the base model: `builtin:tiny`, `pretrained` or `run`, with options.
+        phases: objectives in order, each with its own optimisation settings; each starts from the model before it. `[]` trains
+            nothing: the model is judged as it is (`align eval`).
         eval: suites, judge and sampling.
         threads: CPU threads of torch. More than one only helps models above about 20 M parameters; it may change last bits.
         engine: who trains. align: the packed trainer of this package. trl: TRL's own SFT, DPO and KTO trainers.
@@ -94,7 +95,7 @@ def make_recipe(tree: dict[str, Any], where: str) -> Recipe:
     if "model" in tree:
         tree["model"] = choose(MODELS, tree["model"], f"{where}: model", "model")
     if "phases" in tree and not isinstance(tree["phases"], tuple):
-        entries = _entries(tree["phases"], f"{where}: phases", "phase")
+        entries = tree["phases"] if tree["phases"] == [] else _entries(tree["phases"], f"{where}: phases", "phase")
         tree["phases"] = tuple(parse(entry, f"{where}: phases[{at}]") for at, entry in enumerate(entries))
     if isinstance(tree.get("eval"), dict):
         judging = tree["eval"] = dict(tree["eval"])

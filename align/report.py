@@ -12,6 +12,7 @@ import yaml
 
 from align.charts import intervals, lines
 from align.results import checkpoint_table, notes, share, targets
+from align.suite_table import suite_table
 from curate.html import Html, page, section, table, tag
 
 CURVES = {
@@ -37,6 +38,7 @@ def report(results: Mapping[str, Any], folder: Path, *, show_text: bool = False)
         f"{results['name']}, seed {results['seed']}",
         tag("p", f"{results['model']} on {results['data']['name']} ({results['data']['fingerprint'][:8]})", class_="quiet"),
         section("Before and after", table(header, rows), _toxicity(results)),
+        section("By suite", table(*suites)) if (suites := suite_table(results)) else None,
         section("Beside the table", tag("ul", *(tag("li", line) for line in notes(results)))),
         section("Targets", table(("target", "held"), [(one.text, _word(one.holds)) for one in targets(results)])),
         *(section(phase["folder"], *_curves(folder / phase["folder"] / "metrics.jsonl")) for phase in results["phases"]),

@@ -13,6 +13,7 @@ from align.data import Dataset
 from align.judges import labeler_name, panel
 from align.recipe import Recipe, resolved
 from align.statistics import Share, overlap
+from align.suite_table import further, nats, percent, suite_table
 from curate.errors import DataError
 from curate.schema import canonical, digest
 
@@ -39,6 +40,7 @@ def run_key(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
     return {
         "recipe": tree,
         "data": dataset.fingerprint,
+        **({"model_files": named} if (named := recipe.model.identity()) else {}),
         "judges": {role: [labeler_name(judge), list(judge.models), judge.threshold] for role, judge in judges.items()},
         "suites": [suite.VERSION for suite in recipe.eval.suites],
         "versions": versions(recipe),
@@ -122,13 +124,14 @@ def targets(results: Results) -> list[Target]:
 
 
 def summary(results: Results) -> str:
-    """The terminal's account of a run: one table, and what is to be known beside it; no text of any completion."""
+    """The terminal's account of a run: its tables, and what is to be known beside them; no text of any completion."""
     lines = [
         f"{results['name']}, seed {results['seed']}: {results['model']} on {results['data']['name']}"
         f" ({results['data']['fingerprint'][:8]})",
         "",
         *table_lines(*checkpoint_table(results)),
         "",
+        *([*table_lines(*suites), ""] if (suites := suite_table(results)) else []),
         *notes(results),
     ]
     return "\n".join(lines)
@@ -144,11 +147,11 @@ def checkpoint_table(results: Results) -> tuple[list[str], list[list[str]]]:
     rows = []
     for at, checkpoint in enumerate(results["checkpoints"]):
         heldout = checkpoint.get("heldout", {})
-        row = [checkpoint["name"], _percent(share(heldout.get("toxic")))]
-        row += [_percent(share(heldout.get("truth")))] if truth else []
+        row = [checkpoint["name"], percent(heldout.get("toxic"))]
+        row += [percent(heldout.get("truth"))] if truth else []
         row += [f"{heldout['n']:,}" if heldout else "-"]
         row += [_perplexity(results["checkpoints"][0], checkpoint, kind, base=at == 0) for kind in ("neutral", "clean")]
-        row += [_kl(heldout.get("kl"))]
+        row += [nats(heldout.get("kl"))]
         row += [f"{heldout['ended']:.1%}"[:-1], f"{heldout['distinct']:,}"] if heldout else ["-", "-"]
         rows.append(row)
     return header, rows
@@ -157,6 +160,7 @@ def checkpoint_table(results: Results) -> tuple[list[str], list[list[str]]]:
 def notes(results: Results) -> list[str]:
     """What is to be known beside the table, one line each."""
     lines = [f"warning: {text}" for text in results["warnings"]]
+    lines += further(results)
     lines.append(results["judge"]["line"])
     truth = results.get("truth")
     if truth:
@@ -166,7 +170,7 @@ def notes(results: Results) -> list[str]:
                 lines.append(f"{whose} with the truth on {found['agree'] / found['n']:.1%} of {found['n']:,} corpus rows")
     if "vllm" in results["key"]["versions"]:
         lines.append(f"completions drawn by vLLM {results['key']['versions']['vllm']}")
-    lines += _kl_note(results["checkpoints"][-1]) if results["phases"] else []
+    lines += _kl_note(results["checkpoints"][-1])
     for phase in results["phases"]:
         left = "".join(f", {count:,} left out ({reason})" for reason, count in phase["left_out"].items() if count)
         line = f"{phase['folder']}: {phase['steps']:,} steps over {phase['rows']:,} rows{left}"
@@ -189,25 +193,12 @@ def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[st
     ]
 
 
-def _percent(found: Share | None) -> str:
-    if found is None or found.value is None:
-        return "-"
-    return f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
-
-
-def _kl(found: Mapping[str, Any] | None) -> str:
-    """Nats per token, with the standard error."""
-    if found is None:
-        return "-"
-    return f"{found['value']:.3f}" if not found["se"] else f"{found['value']:.3f} ± {found['se']:.3f}"
-
-
 def _kl_note(checkpoint: Mapping[str, Any]) -> list[str]:
     """What the table's column is, and the same on texts that the model did not draw."""
     own = checkpoint.get("heldout", {}).get("kl")
     kinds = {kind: checkpoint.get("retention", {}).get(kind, {}).get("kl") for kind in ("neutral", "clean")}
-    said = [f"{_kl(own)} on its own completions ({own['per_text']:.2f} nats per completion)"] if own else []
-    said += [f"{_kl(found)} on {kind} texts" for kind, found in kinds.items() if found]
+    said = [f"{nats(own)} on its own completions ({own['per_text']:.2f} nats per completion)"] if own else []
+    said += [f"{nats(found)} on {kind} texts" for kind, found in kinds.items() if found]
     if not said:
         return []
     where = ", ".join(said)

@@ -107,8 +107,9 @@ def _checkpoints(
     with clock("base"):
         say("base model")
         loaded = ranks.main_first(lambda: recipe.model.load(dataset, cache, recipe.seed))
-        start = trainable(loaded.model) if ranks.is_main() else {}
-    checkpoints = [_evaluate(recipe, dataset, loaded, None, folder / "base", "base", clock, say)]
+        start = loaded.start if loaded.start is not None else trainable(loaded.model) if ranks.is_main() and recipe.phases else {}
+    first = "base" if recipe.phases and loaded.start is None else loaded.name
+    checkpoints = [_evaluate(recipe, dataset, loaded, loaded.start, folder / "base", first, clock, say)]
     phases = []
     for at, (name, phase) in enumerate(zip(phase_names(recipe), recipe.phases, strict=True)):
         with clock(name):
@@ -174,7 +175,7 @@ def _evaluate_here(
     say(f"evaluating: {label}")
     with clock("evaluation"):
         judges = panel(recipe.eval.judge, recipe.eval.truth, recipe.eval.others)
-        base = loaded.model if start is None else base_of(loaded.model, start)
+        base = base_of(loaded.model, start) if start is not None else loaded.model if recipe.phases else None
         subject = Subject(
             loaded.model, loaded.tokenizer, dataset, judges, recipe.eval.sampling, recipe.seed, base=base, folder=folder
         )

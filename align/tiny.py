@@ -75,6 +75,10 @@ class Tiny:
         with torch.device("meta"):
             return LlamaForCausalLM(_config(self, self.tokenizer(dataset, cache)))
 
+    def identity(self) -> str:
+        """Nothing: options, dataset and seed decide it."""
+        return ""
+
     def load(self, dataset: Dataset, cache: Path, seed: int) -> Loaded:
         """The trained model, from the cache where these very texts, options and seed made one before."""
         from transformers import LlamaForCausalLM

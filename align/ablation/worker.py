@@ -55,7 +55,8 @@ class Worker:
         """Open the dataset; models are loaded with the first task."""
         self.grid, self.folder, self.cache = grid, folder, cache
         self.dataset = open_dataset(Path(grid.recipe.data))
-        self.fixed = digest(canonical(fixed_part(grid, self.dataset.fingerprint, versions(grid.recipe))))
+        fixed = fixed_part(grid, self.dataset.fingerprint, versions(grid.recipe))
+        self.fixed = digest(canonical(fixed), grid.recipe.model.identity())
         self.judges = panel(grid.recipe.eval.judge, grid.recipe.eval.truth, grid.recipe.eval.others)
 
     @cached_property

@@ -41,7 +41,7 @@ def write(folder: Path, pairs: Path, terms: Path, more: str = "") -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["plan"], ["compare"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["eval"], ["plan"], ["compare"]])
 def test_help_is_there_for_every_command(align: Align, command: list[str]) -> None:
     code, out, _ = align(*command, "--help")
     assert code == 0 and out.startswith("Usage: ") and "Options:" in out
