@@ -33,9 +33,13 @@ def distilled(encode: Encode, parts: Sequence[Stored], cleaning: Sequence[RowSta
     """
     if not is_kept(encode.encoder):
         return encode
-    ids = pl.concat(part.read(["id", "derived_from"]) for part in parts).filter(pl.col("derived_from").is_null())["id"]
-    chosen = ids.bottom_k(min(SAMPLE, len(ids)))
+    chosen = pl.concat(_ids(part).head(SAMPLE) for part in parts).sort().head(SAMPLE)
     rows = pl.concat(part.read().filter(pl.col("id").is_in(chosen.implode())) for part in parts)
     rows = cleaned(rows, cleaning)
     texts = [*rows["completion"].drop_nulls(), *last_user(flatten(rows), rows.height)]
     return replace(encode, encoder=keep_static(encode.teacher, texts))
+
+
+def _ids(part: Stored) -> pl.Series:
+    """Ids of the rows that were found, not generated, in order."""
+    return part.read(["id", "derived_from"]).filter(pl.col("derived_from").is_null())["id"].sort()

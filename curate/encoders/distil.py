@@ -49,7 +49,7 @@ def distil(teacher: Encoder, texts: Sequence[str], folder: Path) -> None:
     names, described = _vocabulary(different)
     tokens = tokens_of(Tokenizer.from_str(described), BUILTIN_TOKENS)
     asked = [name.removeprefix(PIECE) for name in names]
-    with Progress("distil", len(set(asked) | set(different)), "texts") as progress:
+    with Progress("distil", len(set(asked)) + len(different), "texts") as progress:
         alone = teacher.encode(asked, progress)
         wanted = teacher.encode(different, progress)
     table = fitted(_weighted(alone, tokens, different), tokens(different), wanted)
