@@ -3,16 +3,18 @@
 python benchmarks/sharing.py --data pairs/ [--methods kto,sft+kto] [--size 64]
 python benchmarks/sharing.py --data pairs/ --ledger runs/ablation/ledger.sqlite    # a whole grid, by what its cells took
 
-A cell by itself starts a process, opens the data, measures the base, trains its SFT where it has one, and is run once for each
-of the three views (to the cap, to the equal-epochs step, to the equal-FLOPs step). The warm process does the first three once for
-all cells, and reads every view off one run; its start and base are charged to the sample in proportion to the grid's cells.
-Pretraining of the base is in neither. Learning rates are given, so trials are in neither.
+A cell by itself is what `align run` of it would be: a process starts (with the trainer's imports), opens the data, checks the
+judge, measures the base, trains its SFT where it has one, and is run, and once more for each further view (to the equal-epochs
+step, to the equal-FLOPs step). The warm process does the first ones once for all cells, and reads every view off one run; its
+start and base are charged to the sample in proportion to the grid's cells. Pretraining of the base is in neither. Learning rates
+are given, so trials are in neither.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
 import json
 import sqlite3
 import subprocess
@@ -26,9 +28,10 @@ from typing import Any
 from align.ablation.grid import AFTER_SFT, Grid, read_grid
 from align.ablation.tasks import BASE, Task, base_key, task_key
 from align.ablation.worker import Worker
+from align.run import judged
 
 RATE = 2e-4  # of every method: what is timed does not depend on it
-SIDE_BY_SIDE = 2  # processes beside this one; CPU seconds are counted, so none waits for another's
+SIDE_BY_SIDE = 1  # processes beside this one, so that both sides are measured on an equally busy machine
 
 
 def main() -> None:
@@ -47,7 +50,9 @@ def main() -> None:
     if options.alone:
         cap = _capped(grid, options.steps)
         with tempfile.TemporaryDirectory() as folder:
-            _run(Worker(cap, Path(folder), options.cache), [options.alone], options.size)
+            worker = Worker(cap, Path(folder), options.cache)
+            judged(cap.recipe, worker.dataset)
+            _run(worker, [options.alone], options.size)
         print(json.dumps(time.process_time()))  # noqa: T201 - imports and all
         return
     if options.ledger:
@@ -116,6 +121,7 @@ def _run(worker: Worker, methods: list[str], size: int) -> tuple[dict[str, float
     views: dict[str, Any] = {}
     done: dict[str, dict[str, Any]] = {}
     _ = worker.loaded, worker.pool
+    importlib.import_module("align.shell")  # the trainer, which takes seconds the first time
     if methods == ["none"]:
         return parts, views
 
