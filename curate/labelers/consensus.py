@@ -42,7 +42,7 @@ class Consensus:
     labelers: Annotated[tuple[str, ...], Field(min_length=1)] = ("column", "head")
     abstain: tuple[Share, Share] = (0.4, 0.6)
     reliability: Path | None = None
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     @model_validator(mode="after")
     def _band(self) -> Consensus:

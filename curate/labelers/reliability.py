@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from curate.errors import StorageError
 from curate.labelers.trained import WEIGHTS
-from curate.schema import canonical, digest
+from curate.schema import digest
 
 BUILTIN = WEIGHTS / "reliability.json"
 EDGE = 1e-4  # a score is never taken for more certain than this: one labeler cannot outvote all others by a rounding
@@ -43,19 +44,22 @@ class Reliability:
     """Fitted numbers of some labelers.
 
     Attributes:
-        labelers: by recipe word.
+        labelers: by recipe word; their weights are those of all of them together.
         basis: "labels" (measured against labelled rows) or "agreement" (from how the labelers agree, no truth known).
         rows: rows it was fitted on.
+        subsets: weights by recipe word where some of them speak and the others do not, by who speaks: what one adds depends on
+            who else there is, and an expensive labeler speaks about few rows.
     """
 
     labelers: Mapping[str, Labeler]
     basis: str
     rows: int
+    subsets: Mapping[frozenset[str], Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def hash(self) -> str:
         """Of all its numbers."""
-        return digest(canonical({name: vars(one) for name, one in sorted(self.labelers.items())}))
+        return digest(self.to_json())
 
     def knows(self, name: str) -> bool:
         """Whether a labeler was measured."""
@@ -67,24 +71,40 @@ class Reliability:
         Where the weights of those who spoke add up to one or more, their calibrated log-odds are added up by weight, as they were
         fitted; where they do not, they are averaged by weight: a labeler that speaks alone is taken at its calibrated word.
         """
-        total, weights = np.zeros(height), np.zeros(height)
-        least = min((one.weight for one in self.labelers.values()), default=1.0)
-        for name, column in scores.items():
-            one = self.labelers.get(name, Labeler(weight=least))
+        calibrated = np.full((height, len(scores)), np.nan)
+        for at, (name, column) in enumerate(scores.items()):
+            one = self.labelers.get(name, Labeler())
             values = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
             there = ~np.isnan(values)
-            calibrated = one.slope * log_odds(values[there]) + one.intercept
-            total[there] += one.weight * calibrated
-            weights[there] += one.weight
-        weights[weights == 0] = np.nan
-        with np.errstate(over="ignore"):
-            pooled = np.round(1.0 / (1.0 + np.exp(-total / np.minimum(weights, 1.0))), DIGITS)
+            calibrated[there, at] = one.slope * log_odds(values[there]) + one.intercept
+        spoke = ~np.isnan(calibrated)
+        pooled = np.full(height, np.nan)
+        for pattern in np.unique(spoke[spoke.any(axis=1)], axis=0):
+            rows = (spoke == pattern).all(axis=1)
+            weights = self.weights([name for name, here in zip(scores, pattern, strict=True) if here])
+            total = sum(weight * calibrated[rows, at] for weight, at in zip(weights, np.flatnonzero(pattern), strict=True))
+            with np.errstate(over="ignore"):
+                pooled[rows] = np.round(1.0 / (1.0 + np.exp(-total / min(sum(weights), 1.0))), DIGITS)
         return pl.Series("pooled", pooled, dtype=pl.Float64).fill_nan(None).cast(pl.Float32)
+
+    def weights(self, names: Sequence[str]) -> list[float]:
+        """How much each counts where these speak and nobody else; one that was not measured counts like the least of all.
+
+        Labelers never weighed in this company keep the weights that they have in the company of all.
+        """
+        if len(names) == 1:
+            return [1.0]
+        known = frozenset(name for name in names if name in self.labelers)
+        fitted = self.subsets.get(known, {name: self.labelers[name].weight for name in known})
+        least = min((one.weight for one in self.labelers.values()), default=1.0)
+        return [fitted.get(name, least) for name in names]
 
     def to_json(self) -> str:
         """As a file holds it."""
-        labelers = {name: vars(one) for name, one in sorted(self.labelers.items())}
-        return json.dumps({"basis": self.basis, "rows": self.rows, "labelers": labelers}, indent=1) + "\n"
+        found: dict[str, Any] = {"basis": self.basis, "rows": self.rows}
+        found["labelers"] = {name: vars(one) for name, one in sorted(self.labelers.items())}
+        found["subsets"] = [dict(sorted(self.subsets[names].items())) for names in sorted(self.subsets, key=sorted)]
+        return json.dumps(found, indent=1) + "\n"
 
 
 def log_odds(scores: Floats) -> Floats:
@@ -104,8 +124,9 @@ def load_reliability(path: Path | None = None) -> Reliability:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         labelers = {name: Labeler(**{key: float(value) for key, value in one.items()}) for name, one in found["labelers"].items()}
-        if any(one.weight <= 0 for one in labelers.values()):
+        subsets = {frozenset(one): {name: float(weight) for name, weight in one.items()} for one in found.get("subsets", ())}
+        if any(one.weight <= 0 for one in labelers.values()) or any(min(one.values()) <= 0 for one in subsets.values()):
             raise ValueError("a weight is not positive")
-        return Reliability(labelers, str(found["basis"]), int(found["rows"]))
+        return Reliability(labelers, str(found["basis"]), int(found["rows"]), subsets)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise StorageError(f"{path}: cannot read reliabilities; make them with `curate label weigh`") from None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ Floats = NDArray[np.float64]
 
 LEAST = 50  # labelled rows of either kind from which on a calibration is worth more than none
 LEAST_WEIGHT = 0.02  # a labeler that adds nothing to the others is still heard where it is the only one to speak
+MOST_SUBSETS = 5  # labelers up to which each two or more of them are weighed by themselves: 25 small fits at most
 ROUNDS, CLOSE = 200, 1e-8
 PRIOR = 1.0  # votes of each kind that every labeler is taken to have cast rightly and wrongly beforehand
 
@@ -42,23 +44,32 @@ def weigh(scores: Mapping[str, Floats], truth: Floats) -> Reliability:
 
 
 def _by_labels(scores: Mapping[str, Floats], toxic: NDArray[np.bool_]) -> Reliability:
-    """Platt for each, both kinds of rows weighted alike; then one logistic model over what they say, weights above zero."""
-    found, inputs = {}, []
+    """Platt for each, both kinds of rows weighted alike; then a logistic model over what they say, weights above zero.
+
+    One model for all together, and, for up to MOST_SUBSETS labelers, one for each two or more of them.
+    """
+    found, columns = {}, {}
     for name, one in scores.items():
         there = ~np.isnan(one)
         if min(toxic[there].sum(), (~toxic[there]).sum()) < LEAST:
             continue
         slope, intercept = platt(log_odds(one[there]), toxic[there], balanced=True)
-        column = np.zeros(len(one))
-        column[there] = slope * log_odds(one[there]) + intercept
+        columns[name] = np.zeros(len(one))
+        columns[name][there] = slope * log_odds(one[there]) + intercept
         found[name] = (slope, intercept)
-        inputs.append(column)
-    weights = _positive(np.stack(inputs, axis=1), toxic)
-    labelers = {
-        name: Labeler(round(slope, 6), round(intercept, 6), round(max(float(weight), LEAST_WEIGHT), 6))
-        for (name, (slope, intercept)), weight in zip(found.items(), weights, strict=True)
-    }
-    return Reliability(labelers, "labels", len(toxic))
+
+    def weights(names: Sequence[str]) -> dict[str, float]:
+        rows = np.logical_and.reduce([~np.isnan(scores[name]) for name in names])  # an expensive labeler speaks about few rows
+        if min(toxic[rows].sum(), (~toxic[rows]).sum()) < LEAST:
+            rows = np.ones(len(toxic), bool)
+        made = _positive(np.stack([columns[name][rows] for name in names], axis=1), toxic[rows])
+        return {name: round(max(float(weight), LEAST_WEIGHT), 6) for name, weight in zip(names, made, strict=True)}
+
+    together = weights(list(found))
+    labelers = {name: Labeler(round(slope, 6), round(intercept, 6), together[name]) for name, (slope, intercept) in found.items()}
+    sizes = range(2, len(found)) if len(found) <= MOST_SUBSETS else ()
+    subsets = {frozenset(names): weights(names) for size in sizes for names in combinations(found, size)}
+    return Reliability(labelers, "labels", len(toxic), subsets)
 
 
 def _positive(inputs: Floats, toxic: NDArray[np.bool_]) -> Floats:

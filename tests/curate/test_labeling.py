@@ -102,6 +102,20 @@ def test_a_pool_adds_up_log_odds_by_weight_and_takes_who_speaks_alone_at_their_w
     assert [pooled[0], pooled[1], pooled[3]] == pytest.approx([0.9, 0.2, 1 / (1 + 9**-1.5)], abs=1e-4)
 
 
+def test_what_a_labeler_counts_depends_on_who_else_speaks(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    truth = rng.random(1500) < 0.5
+    one, other = (np.clip(_votes(rng, truth, right) * 0.8 + 0.1, 0, 1) for right in (0.7, 0.85))
+    best = np.clip(0.7 * one + 0.3 * _votes(rng, truth, 0.95), 0.05, 0.95)  # knows what the first one says, and more
+    found = weigh({"one": one, "other": other, "best": best}, truth.astype(float))
+    assert found.labelers["one"].weight < 0.1 < found.subsets[frozenset({"one", "other"})]["one"]
+    assert set(found.subsets) == {frozenset(names) for names in (("one", "other"), ("one", "best"), ("other", "best"))}
+    pair = found.pool({"one": pl.Series([0.9]), "other": pl.Series([0.1]), "best": pl.Series([None], dtype=pl.Float64)}, 1)
+    assert pair[0] != found.pool({"one": pl.Series([0.9]), "other": pl.Series([0.1]), "best": pl.Series([0.1])}, 1)[0]
+    (tmp_path / "r.json").write_text(found.to_json(), encoding="utf-8")
+    assert load_reliability(tmp_path / "r.json") == found
+
+
 def test_the_consensus_says_why_and_marks_the_unmeasured() -> None:
     rows = pl.DataFrame(
         {"evidence": ["human", None, None, None], "score_column": [1.0, None, None, 0.5], "score_other": [0.1, 0.9, None, 0.9]},
