@@ -16,6 +16,7 @@ from curate import batches, encoders
 from curate.cache import caching
 from curate.encoders import BUILTIN, BUILTIN_SHA256, encoder, minilm, processor
 from curate.encoders import vectors as vectors_module
+from curate.encoders.kept import keep_static, static_models
 from curate.errors import RecipeError, StorageError
 from curate.pipeline import build, read_recipe
 from curate.schema import MESSAGE
@@ -203,6 +204,17 @@ def test_a_folder_in_bf16_is_near_the_same_in_fp32(tmp_path: Path) -> None:
     one, other = exact.encode(TEXTS[:8]), rough.encode(TEXTS[:8])
     assert exact.hash != rough.hash
     assert 0 < np.abs(one - other).max() < 0.05
+
+
+def test_any_sentence_transformers_folder_may_be_distilled(tmp_path: Path) -> None:
+    teacher = tiny_sentence_transformer(tmp_path)
+    stage = Encode(encoder="static", teacher=teacher)
+    assert stage.writes["vector"] == pl.Array(pl.Float32, 16)
+    with static_models(tmp_path / "static"):
+        kept = Encode(encoder=keep_static(teacher, TEXTS), teacher=teacher)
+        exact, rough = encoder(teacher).encode(TEXTS), kept.text_encoder.encode(TEXTS)
+        assert kept.text_encoder.hash == kept.models[0] != encoder(teacher).hash
+    assert rough.shape == exact.shape and (exact * rough).sum(axis=1).mean() > 0.9
 
 
 def tiny_sentence_transformer(folder: Path) -> str:
