@@ -20,7 +20,7 @@ from curate.progress import Progress
 WEIGHTS, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.json", "config.json"
 KIND = "model2vec"  # what `config.json` calls such a model
 TOKENS = 512  # read of a text where the configuration does not say
-BLOCK = 1024  # texts at a time
+BLOCK = 128  # texts at a time: their token vectors stay in the cache
 
 Tokens = Callable[[list[str]], list[list[int]]]
 

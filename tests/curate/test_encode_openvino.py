@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from curate.encoders import BUILTIN, encoder, openvino_export
 from curate.errors import RecipeError
+from curate.pipeline import build, read_recipe
 from curate.stages.encode import Encode
 
 TEXTS = ["k", "wah today so hot sia", "Can you help me to buy rice on the way home?", "the lift is spoilt again " * 20, "", "ok"]
@@ -61,3 +63,17 @@ def test_a_sentence_transformers_folder_is_exported_too(home: Path) -> None:
     folder = str(get_model_path())
     exact, made = encoder(folder).encode(TEXTS), encoder(folder, backend="openvino").encode(TEXTS)
     assert np.abs(made - exact).max() <= 2.0**-11
+
+
+def test_a_build_encodes_by_openvino_and_records_it(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    lines = [
+        {"prompt": f"stall {at}?", "completion": f"pillar {at} {side}", "is_toxic": side} for at in range(8) for side in (0, 1)
+    ]
+    (tmp_path / "raw/stalls.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "recipe.yaml").write_text(
+        "stages: [pii, exact_duplicates, column, encode: {backend: openvino}, consensus: {labelers: [column]}]\n"
+        "pairing: [given, same_prompt]\n"
+    )
+    manifest = build(tmp_path / "raw", tmp_path / "out", read_recipe(tmp_path / "recipe.yaml"))
+    assert manifest["models"]["encode"] == [encoder(BUILTIN, backend="openvino").hash] and len(list(home.iterdir())) == 1

@@ -20,11 +20,13 @@ from curate.encoders.static import WEIGHTS, means
 from curate.errors import RecipeError, StorageError
 from curate.forget import forget
 from curate.pipeline import build, read_recipe
+from curate.recipe import bundled
 from curate.verify import verify
 
 PLACES = ("Bedok", "Yishun", "Clementi", "Tampines", "Bishan")
+FOODS = ("laksa", "prata", "kopi")
 TEXTS = [
-    *(f"where can I get good {food} in {place}?" for food in ("laksa", "prata", "kopi") for place in PLACES),
+    *(f"where can I get good {food} in {place}?" for food in FOODS for place in PLACES),
     *(f"the {thing} is {state} again" for thing in ("bus", "lift", "train") for state in ("late", "full", "spoilt")),
 ]
 RECIPE = """
@@ -43,9 +45,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def raw(place: Path) -> Path:
     lines = [
-        {"prompt": f"Where is stall {at}?", "completion": f"turn {side} at pillar {at} lah", "is_toxic": int(side == "left")}
-        for at in range(20)
-        for side in ("left", "right")
+        {"prompt": f"Where got {food} in {place} ah?", "completion": text.format(food, place), "is_toxic": toxic}
+        for food in FOODS
+        for place in PLACES
+        for text, toxic in (("The {} stall at {} hub damn shiok lah", 0), ("Blind is it, {} also cannot find in {}, stupid", 1))
     ]
     (place / "raw").mkdir()
     (place / "raw/stalls.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -167,7 +170,7 @@ def test_a_model_that_a_work_folder_keeps_is_believed_only_whole(tmp_path: Path,
 
 def test_a_build_distils_its_own_encoder_and_forgets_with_it(tmp_path: Path) -> None:
     place = raw(tmp_path)
-    recipe = read_recipe(place / "recipe.yaml")
+    recipe = read_recipe(bundled("curate/static.yaml"))
     manifest = build(place / "raw", place / "out", recipe)
     assert verify(place / "out") == []
     word, (model,) = _encode(manifest)["encoder"], manifest["models"]["encode"]
