@@ -21,8 +21,7 @@ MOST = 1 << 21
 SAMPLE = 4  # between the two, one row in so many
 CELLS = 1 << 21  # counters for them, at most
 PLACE_BITS = 8
-ENTRIES = 1 << 17  # index entries looked at together: their working memory stays in cache
-MEMBER = np.uint64((1 << HASH_BITS) - 1)
+ENTRIES = 1 << 18  # index entries looked at together: their working memory stays in cache
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def index(source: Source, kinds: U64, floor: float) -> Index:
         rarity <<= np.uint64(HASH_BITS)
         rarity |= table
         ordered, sizes[rows] = distinct(rarity, lengths)
-        hashes[rows] = scattered_sum(ordered & MEMBER, sizes[rows])
+        hashes[rows] = scattered_sum(ordered, sizes[rows])
         some = _prefixes(ordered, prefix(sizes[rows], floor), kinds[rows], rows, bits)
         entries[filled : filled + len(some)] = some
         filled += len(some)

@@ -123,7 +123,7 @@ def _sharing(index: Index, entries: U64, sizes: NDArray[np.float32], shows: Rows
             wide = np.flatnonzero(np.repeat(count > step, count))
             group, row, part, spare, shown = group[wide], row[wide], part[wide], spare[wide], shown[wide]
             count = np.bincount(group)
-            narrow *= 2
+            narrow *= 4
         enough = group[step:] == group[:-step]
         enough &= shown[:-step] >= part[step:]
         enough &= spare[step:] >= part[:-step]

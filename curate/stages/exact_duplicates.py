@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -96,21 +95,21 @@ def _pooled(rows: pl.DataFrame, twin: pl.Series) -> pl.DataFrame:
     )
 
 
-def halves(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+def halves(texts: pl.Series) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """Two numbers of 64 bits for each text; equal for equal texts, and for no others that anyone will meet."""
-    digests = b"".join(xxhash.xxh3_128_digest(text.encode("utf-8", "surrogatepass")) for text in texts)
+    digests = b"".join(map(xxhash.xxh3_128_digest, texts.cast(pl.Binary).to_list()))
     both = np.frombuffer(digests, ">u8").astype(np.uint64).reshape(-1, 2)
     return both[:, 1].copy(), both[:, 0].copy()
 
 
-def key_texts(rows: pl.DataFrame) -> list[str]:
+def key_texts(rows: pl.DataFrame) -> pl.Series:
     """Everything that makes a row what it is, in one text; different keys never give the same text.
 
     The separator counts as white space, so no normalised text contains it; the completion comes last, and every message
     before it gives two fields.
     """
     flat = flatten(rows.select("prompt"))
-    completions = normalised(rows["completion"].fill_null("")).to_list()
+    completions = normalised(rows["completion"].fill_null(""))
     if not flat.height:
         return completions
     fields: list[list[str]] = [[] for _ in range(rows.height)]
@@ -119,4 +118,4 @@ def key_texts(rows: pl.DataFrame) -> list[str]:
         fields[row] += (known[role], known[content])
     for before, completion in zip(fields, completions, strict=True):
         before.append(completion)
-    return ["\x1f".join(parts) for parts in fields]
+    return pl.Series(["\x1f".join(parts) for parts in fields], dtype=pl.String)

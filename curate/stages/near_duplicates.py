@@ -115,7 +115,7 @@ def _prompts(rows: pl.DataFrame) -> pl.DataFrame:
     """Of each row a hash of its prompt, and the prompt where it stands first."""
     texts = _said(pl.Series("prompt", prompt_texts(rows), dtype=pl.String))
     different = texts.unique(maintain_order=True)
-    hashes = pl.DataFrame({"prompt": different, "prompt_hash": halves(different.to_list())[0]})
+    hashes = pl.DataFrame({"prompt": different, "prompt_hash": halves(different)[0]})
     first = pl.when(pl.col("prompt").is_first_distinct()).then("prompt")
     return texts.to_frame().join(hashes, on="prompt", how="left", maintain_order="left").with_columns(prompt=first)
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from curate.contracts import Keys, Schema
 from curate.recipe import config
-from curate.similarity import normalise
+from curate.similarity import normalised
 from curate.stages.exact_duplicates import halves
 from curate.stages.leaders import edge_frame, stars
 
@@ -49,9 +49,9 @@ class RepeatedCompletions:
 
     def keys(self, rows: pl.DataFrame) -> Keys:
         """The two halves of a 128-bit hash of the completion; the lower one is the bucket. Empty completions have none."""
-        texts = [normalise(text) for text in rows["completion"].fill_null("")]
+        texts = normalised(rows["completion"].fill_null(""))
         low, high = halves(texts)
-        compared = np.fromiter(map(bool, texts), np.bool_, rows.height) & rows["side"].is_null().to_numpy()
+        compared = (texts != "").to_numpy() & rows["side"].is_null().to_numpy()
         row = np.flatnonzero(compared)
         buckets = pl.DataFrame({"row": row.astype(np.uint32), "bucket": low[row]})
         return Keys(buckets, pl.DataFrame({"low": low, "high": high}))
