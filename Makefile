@@ -69,7 +69,6 @@ bench-duplicates: install .cache/peers/.installed
 	$(BIN)/python benchmarks/duplicates.py --peers .cache/peers 50000 200000
 	$(BIN)/python benchmarks/duplicates_growth.py $(ROWS)
 	$(BIN)/python benchmarks/duplicates_build.py
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[large]'
 	$(BIN)/python benchmarks/leakage.py
 
 .cache/peers/.installed: benchmarks/peers.txt

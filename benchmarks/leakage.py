@@ -1,4 +1,4 @@
-"""What it costs to keep evaluation data out of training, and to compare rows by vector. Needs `margins[large]`.
+"""What it costs to keep evaluation data out of training, and to compare rows by vector.
 
     python benchmarks/leakage.py
 

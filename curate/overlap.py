@@ -25,7 +25,8 @@ ANCHORS = 8  # shingles that a near copy must share of an item's rarest
 COMMON = 100  # texts: what stands in more of them is a phrase of the trade, not a leak
 TEXTS = 1 << 12  # texts looked through at a time: their characters stay in a core's cache
 SAMPLE = 2_000  # texts that say which shingles are rare
-SIDE = 4096  # rows of one block of products
+SIDE = 1024  # rows of one block of products
+HEAD = 48  # coordinates of a vector that are compared first
 SLACK = 1e-4  # a float32 product of two unit vectors is nearer than this to the exact one
 _BITS = 20  # of the table that most grams are turned away at
 
@@ -145,7 +146,7 @@ def neighbours(vectors: NDArray[np.float32], items: NDArray[np.float32], floor: 
     said: NDArray[np.bool_] = np.asarray(items.any(axis=1))
     for start in range(0, len(vectors), SIDE):
         block = vectors[start : start + SIDE]
-        a, b = np.nonzero(_unit(block) @ few.T >= floor - SLACK)
+        a, b = _maybe_near(_unit(block), few, floor - SLACK)
         spoken = said[b] & block[a].any(axis=1)
         a, b = a[spoken], b[spoken]
         used = np.unique(a)
@@ -157,6 +158,34 @@ def neighbours(vectors: NDArray[np.float32], items: NDArray[np.float32], floor: 
         return Overlap(*_nothing(), np.zeros(0, np.float32))
     text, item = (np.concatenate([piece[at] for piece in found]) for at in (0, 1))
     return Overlap(text, item, np.concatenate([piece[2] for piece in found]))
+
+
+def _maybe_near(many: NDArray[np.float32], few: NDArray[np.float32], floor: float) -> tuple[Rows, Rows]:
+    """Pairs of unit vectors whose float32 product reaches the floor.
+
+    The product of a few coordinates and that of the lengths of the rest (Cauchy and Schwarz) are no less than the whole
+    product; with a high floor they rule out nearly all pairs for an eighth of the work.
+    """
+    head, other = _headed(many), _headed(few)
+    flat = np.flatnonzero(head @ other.T >= floor)
+    if HEAD * len(flat) > many.shape[0] * few.shape[0]:  # rules out too little
+        a, b = np.nonzero(many @ few.T >= floor)
+        return a, b
+    a, b = np.divmod(flat, max(1, len(few)))
+    near = np.concatenate(
+        [
+            np.einsum("ij,ij->i", many[a[some]], few[b[some]]) >= floor
+            for some in (slice(at, at + SIDE) for at in range(0, len(a), SIDE))
+        ]
+        or [np.zeros(0, bool)]
+    )
+    return a[near], b[near]
+
+
+def _headed(unit: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The first coordinates, and the length of the rest."""
+    rest = np.sqrt(np.einsum("ij,ij->i", unit[:, HEAD:], unit[:, HEAD:]))
+    return np.column_stack([unit[:, :HEAD], rest])
 
 
 def _measured(texts: Sequence[str], items: Sequence[str], text: Rows, item: Rows, floor: float) -> Overlap:
@@ -289,5 +318,5 @@ def _distinct(hashed: Hashes, owner: Rows) -> tuple[Hashes, Rows]:
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    lengths = np.sqrt((vectors.astype(np.float64) ** 2).sum(axis=1, keepdims=True))
-    return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float32)
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    return np.asarray(vectors / np.maximum(lengths, np.float32(1e-12))[:, None], np.float32)

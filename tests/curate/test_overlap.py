@@ -120,7 +120,8 @@ def test_neighbours_are_exact_whatever_the_blocks(monkeypatch: pytest.MonkeyPatc
     cosine = many.astype(np.float64) @ items.T.astype(np.float64)
     lengths = np.linalg.norm(many.astype(np.float64), axis=1)[:, None] * np.linalg.norm(items.astype(np.float64), axis=1)
     true = np.argwhere(np.divide(cosine, lengths, out=np.zeros_like(cosine), where=lengths > 0) >= 0.9)
-    for side in (4096, 7):
+    for side, head in ((4096, 48), (7, 48), (4096, 4), (7, 2)):
         monkeypatch.setattr(overlap, "SIDE", side)
+        monkeypatch.setattr(overlap, "HEAD", head)
         found = overlap.neighbours(many, items, 0.9)
         assert np.stack([found.text, found.item], axis=1).tolist() == true.tolist()
