@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from curate.schema import digest
 
 PLAIN = ("self_instruct", "singlish_treebank")  # plain harmless English, plain Singlish
-PLAIN_FLAGGED = {"head": 0.03, "ngram": 0.01}
+PLAIN_FLAGGED = {"head": 0.03, "ngram": 0.01, "tuned": 0.03}
 """Share of plain text that may lie above each labeler's threshold.
 
 A judge must be strict. `head` at 0.01 would miss three of four toxic texts: some treebank talk is offensive, and nobody has

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from fit_labelers import ERASED
-from training_data import HEAD_ONLY, OWN_PARTS, PARTS, SETS, WEAK
+from fit_tuned import RANK
+from training_data import HEAD_ONLY, OWN_PARTS, PARTS, SETS, TUNED_ONLY, WEAK
 
-NAMES = ("head", "ngram")
+NAMES = ("head", "ngram", "tuned")
 
 HEADER = """\
 ---
@@ -18,13 +19,14 @@ library_name: margins
 tags: [toxicity, singlish, text-classification]
 ---
 
-# Built-in labelers: `head` and `ngram`
+# Built-in labelers: `head`, `ngram` and `tuned`
 
-Two small classifiers that give the probability that a text is toxic, as [`policy.yaml`](../../policy.yaml) defines it.
+Three small classifiers that give the probability that a text is toxic, as [`policy.yaml`](../../policy.yaml) defines it.
 `head`, one hidden layer over all-MiniLM-L6-v2 vectors beside hashed n-grams, labels data;
-`ngram`, a logistic model over hashed words, word pairs and character n-grams, judges what a model trained on that data says.
-They learned from rows that share no group (template, context, sentence with its rewrites). Written by `make weights`; every
-number below stands in the weights' metadata, and none is typed by hand.
+`ngram`, a logistic model over hashed words, word pairs and character n-grams, judges what a model trained on that data says;
+`tuned`, the encoder itself with low-rank updates in its upper three layers, is asked about rows that these leave in doubt.
+`head` and `tuned` learned from rows that share no group (template, context, sentence with its rewrites) with those of `ngram`.
+Written by `make weights`; every number below stands in the weights' metadata, and none is typed by hand.
 
 **Use** them to label and judge short conversational English and Singlish. **Do not use** them to moderate people: they miss
 most abuse that carries no marked word (see HateCheck and DiaSafety below), and a text that quotes or opposes abuse may look
@@ -35,45 +37,50 @@ like it.
 Only sets whose licence lets weights be shared. The texts themselves are not in the weights: int8 or float16 numbers by hash
 bucket or vector dimension are.
 
-| set | licence | rows `head` | rows `ngram` | source |
-|---|---|---|---|---|
+| set | licence | rows `head` | rows `ngram` | rows `tuned` | source |
+|---|---|---|---|---|---|
 """
 
 METHOD = """
 Parts, by hash of the group, per cent: {parts} (of `group_templates` {own}). A text that two sets share stays in
-one part. `{head_only}` teach `head` alone. Sentences of `{weak}` carry no label: they are
+one part. `{head_only}` teach `head` and `tuned` alone, `{tuned_only}` `tuned` alone; `tuned` learns from the part of `head`, from
+a share of the large sets. Sentences of `{weak}` carry no label: they are
 weak negatives, without those that a first model, trained on the other sets, scores above .6 ({dropped}).
 `mild_templates` are insults in small words, and the same words in harmless use; `group_templates` say of every group of people
-alike what is contempt, threat or exclusion, and what is praise, denial, quotation or plain fact. Both were written for this
-project, the latter by someone who knows which functions HateCheck tests: read its figures so.
+alike what is contempt, threat or exclusion, and what is praise, denial, quotation or plain fact; `people_templates` add hints,
+reports, denials, and swearing at nobody. All were written for this project, those about groups by people who know which functions
+HateCheck tests: read its figures so.
 `profanity` puts severe terms of a published list into a few words of ours. About half of the training texts, toxic and harmless
 alike, are dressed: a particle appended, words clipped as texters do, a letter masked. `head` meets each text plain and dressed
-and pays for a difference; {erased} directions along which particles move a vector are projected out. Particles are no n-grams.
+and pays for a difference; {erased} directions along which particles move a vector are projected out. Particles are no n-grams,
+and `tuned` does not read those that close a text. Its updates have rank {rank}; the lower layers, the embeddings and the norms
+are the encoder's own.
 Davidson and ParaDetox are capped, because Davidson's offensive class (77 %) marks dialect as well as abuse.
 
 Scores are Platt-scaled on the calibration part, both classes weighted alike: a score of .5 means "as likely as not" where half
-of the texts are toxic. The threshold is the least, from .5, at which at most {shares} of the calibration part's plain English,
-and of its plain Singlish, is flagged; some of that Singlish is offensive in truth, and nobody has labelled it.
+of the texts are toxic. The threshold is the least, from .5, at which at most {shares} of the
+calibration part's plain English, and of its plain Singlish, is flagged; some of that Singlish is offensive in truth, and nobody
+has labelled it.
 
 ## Figures
 
-On the test part: {parts_test} % of every set's groups, seen by neither labeler, nor by calibration. TPR and FPR are at the
+On the test part: {parts_test} % of every set's groups, seen by no labeler, nor by calibration. TPR and FPR are at the
 threshold.
 
-| | `head` | `ngram` |
-|---|---|---|
+| | `head` | `ngram` | `tuned` |
+|---|---|---|---|
 """
 
 SETS_HEADER = """
-| set (test part) | rows | toxic | `head` ROC-AUC | TPR | FPR | `ngram` ROC-AUC | TPR | FPR |
-|---|---|---|---|---|---|---|---|---|
+| set (test part) | rows | toxic | `head` ROC-AUC | TPR | FPR | `ngram` ROC-AUC | TPR | FPR | `tuned` ROC-AUC | TPR | FPR |
+|---|---|---|---|---|---|---|---|---|---|---|---|
 """
 
 PLAIN_HEADER = """
 Plain text flagged: harmless but for what slipped into it, Singlish beside English.
 
-| plain text | texts | `head` | `ngram` |
-|---|---|---|---|
+| plain text | texts | `head` | `ngram` | `tuned` |
+|---|---|---|---|---|
 """
 
 
@@ -86,12 +93,12 @@ def render(facts: Mapping[str, Mapping[str, Any]]) -> str:
     Returns:
         Markdown, with the metadata block that the Hub reads.
     """
-    both = [facts[name] for name in NAMES]
-    dropped = ", ".join(f"{one['figures']['weak_rows_dropped']} for `{name}`" for name, one in zip(NAMES, both, strict=True))
-    shares = " and ".join(f"{one['plain_share']:.0%} (`{name}`)" for name, one in zip(NAMES, both, strict=True))
+    three = [facts[name] for name in NAMES]
+    dropped = ", ".join(f"{one['figures']['weak_rows_dropped']} for `{name}`" for name, one in zip(NAMES, three, strict=True))
+    shares = ", ".join(f"{one['plain_share']:.0%} (`{name}`)" for name, one in zip(NAMES, three, strict=True))
     parts = ", ".join(f"{name} {share}" for name, share in PARTS.items())
     own = ", ".join(f"{name} {share}" for name, share in OWN_PARTS.items())
-    text = HEADER + "".join(_set_row(name, both) for name in SETS)
+    text = HEADER + "".join(_set_row(name, three) for name in SETS)
     weak, test = ", ".join(WEAK), PARTS["test"]
     text += METHOD.format(
         parts=parts,
@@ -99,19 +106,21 @@ def render(facts: Mapping[str, Mapping[str, Any]]) -> str:
         erased=ERASED,
         weak=weak,
         head_only="`, `".join(HEAD_ONLY),
+        tuned_only="`, `".join(TUNED_ONLY),
+        rank=RANK,
         dropped=dropped,
         parts_test=test,
         shares=shares,
     )
-    text += "".join(f"| {label} | {' | '.join(_number(_at(one, path)) for one in both)} |\n" for label, path in OVERALL)
+    text += "".join(f"| {label} | {' | '.join(_number(_at(one, path)) for one in three)} |\n" for label, path in OVERALL)
     text += SETS_HEADER
-    text += "".join(_figure_row(name, both) for name in sorted(both[0]["figures"]["sets"]))
+    text += "".join(_figure_row(name, three) for name in sorted(three[-1]["figures"]["sets"]))
     text += PLAIN_HEADER
-    for name, one in sorted(both[0]["figures"]["plain_flagged"].items()):
-        flagged = " | ".join(f"{fact['figures']['plain_flagged'][name]['flagged']:.2%}" for fact in both)
+    for name, one in sorted(three[0]["figures"]["plain_flagged"].items()):
+        flagged = " | ".join(f"{fact['figures']['plain_flagged'][name]['flagged']:.2%}" for fact in three)
         text += f"| {name} | {one['texts']} | {flagged} |\n"
     text += (
-        f"\nPolicy {both[0]['policy']}. Test rows of small sets are few: at 100 rows a ROC-AUC moves by about .05 by chance.\n"
+        f"\nPolicy {three[0]['policy']}. Test rows of small sets are few: at 100 rows a ROC-AUC moves by about .05 by chance.\n"
     )
     return text
 
@@ -126,15 +135,15 @@ OVERALL = (
 )
 
 
-def _set_row(name: str, both: list[Mapping[str, Any]]) -> str:
-    counts = " | ".join(f"{one['rows'].get(name, 0):,}" for one in both)
+def _set_row(name: str, three: list[Mapping[str, Any]]) -> str:
+    counts = " | ".join(f"{one['rows'].get(name, 0):,}" for one in three)
     return f"| {name} | {SETS[name].licence} | {counts} | {SETS[name].attribution} |\n"
 
 
-def _figure_row(name: str, both: list[Mapping[str, Any]]) -> str:
-    rows = [one["figures"]["sets"].get(name, {}) for one in both]
+def _figure_row(name: str, three: list[Mapping[str, Any]]) -> str:
+    rows = [one["figures"]["sets"].get(name, {}) for one in three]
     numbers = " | ".join(_number(row.get(key)) for row in rows for key in ("roc_auc", "true_positives", "false_positives"))
-    return f"| {name} | {rows[0]['rows']} | {rows[0]['toxic']} | {numbers} |\n"
+    return f"| {name} | {rows[-1]['rows']} | {rows[-1]['toxic']} | {numbers} |\n"
 
 
 def _at(tree: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401 - a JSON value

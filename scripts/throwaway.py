@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+import augmentation
+import fit_tuned
 import numpy as np
 import polars as pl
 from fit_labelers import Encode
 from numpy.typing import NDArray
-from train_builtin import train_head, train_ngram
+from train_builtin import train_head, train_ngram, train_tuned
 
+from curate.cache import cached
 from curate.labelers.head import general_logits
 from curate.labelers.ngram import Table
 from curate.labelers.reliability import Reliability
 from curate.labelers.trained import Trained
+from curate.labelers.tuned import tuned_logits
 from curate.labeling.weigh import weigh
+from curate.progress import Progress
+from curate.schema import digest
+from curate.store import write_bytes
 
 Floats = NDArray[np.float64]
+CHEAP = ("head", "ngram")
+MEMBERS = (*CHEAP, "tuned")
 
 
 @dataclass(frozen=True)
 class Builtins:
-    """`head`, `ngram` and what the consensus believes of them, trained without some sets."""
+    """`head`, `ngram`, `tuned` (which may be done without) and what the consensus believes of them, trained without some sets."""
 
     head: Trained
     ngram: Trained
+    tuned: Trained | None
     reliability: Reliability
     encode: Encode
 
@@ -34,27 +46,63 @@ class Builtins:
         asked = None if prompts is None else self.encode(prompts)
         return general_logits(self.head, self.encode(texts), texts, asked)
 
+    def tuned_logits(self, texts: Sequence[str]) -> Floats:
+        """Logits of `tuned`, kept where `curate.cache.caching` says so."""
+        assert self.tuned is not None
+        trained = self.tuned
+        sums = [digest(name, one.tobytes().hex()) for name, one in sorted(trained.tensors.items())]
+
+        def fresh(some: list[str]) -> NDArray[np.float32]:
+            with Progress("tuned", len(some), "texts") as progress:
+                return tuned_logits(trained, some, progress)[:, None].astype(np.float32)
+
+        return cached(digest("tuned logits", *sums), texts, fresh, 1)[:, 0].astype(np.float64)
+
     def scores(self, texts: Sequence[str], prompts: Sequence[str] | None = None) -> dict[str, Floats]:
-        """Probability of toxicity by `head`, `ngram` and `consensus`."""
+        """Probability of toxicity by each labeler, by the consensus of the cheap ones, and by that of all."""
         table = Table(self.ngram.tensors["weight"], self.ngram.facts["scale"], self.ngram.facts["bias"])
         found = {
             "head": self.head.probability(self.logits(texts, prompts)),
             "ngram": self.ngram.probability(table.logits(texts)),
         }
+        if self.tuned is not None:
+            found["tuned"] = self.tuned.probability(self.tuned_logits(texts))
         series = {name: pl.Series(one).fill_nan(None) for name, one in found.items()}
-        found["consensus"] = self.reliability.pool(series, len(texts)).fill_null(0.5).to_numpy()
+        for name, members in (("cheap", CHEAP), ("consensus", tuple(series))):
+            pooled = self.reliability.pool({one: series[one] for one in members}, len(texts))
+            found[name] = pooled.fill_null(0.5).to_numpy()
         return {name: np.nan_to_num(one.astype(np.float64), nan=0.5) for name, one in found.items()}
 
 
-def train(rows: pl.DataFrame, encode: Encode, without: Sequence[str] = ()) -> Builtins:
-    """Both labelers, trained without some sets, and their reliabilities on the calibration part."""
+def train(rows: pl.DataFrame, people: pl.DataFrame | None, encode: Encode, folder: Path, without: Sequence[str] = ()) -> Builtins:
+    """The labelers, trained without some sets, and their reliabilities on the calibration part.
+
+    Args:
+        rows: as `training_data.load` gives them.
+        people: as `training_data.load_people` gives them; None does without `tuned`.
+        encode: texts to vectors.
+        folder: keeps `tuned`, which takes a quarter of an hour, by all that decides it.
+        without: sets to leave out.
+    """
     some = rows.filter(~pl.col("set").is_in(without))
-    head, ngram = train_head(some, encode), train_ngram(some)
-    return Builtins(head, ngram, reliability(some, head, ngram, encode), encode)
+    tuned = None if people is None else _tuned(some, people, folder)
+    made = Builtins(train_head(some, encode), train_ngram(some), tuned, Reliability({}, "labels", 0), encode)
+    held = some.filter(pl.col("part") == "calibration")
+    scores = {name: one for name, one in made.scores(held["text"].to_list()).items() if name in MEMBERS}
+    return replace(made, reliability=weigh(scores, held["toxic"].cast(pl.Float64).to_numpy()))
 
 
-def reliability(rows: pl.DataFrame, head: Trained, ngram: Trained, encode: Encode) -> Reliability:
-    """How far each is to be believed, by the calibration part."""
-    held = rows.filter(pl.col("part") == "calibration")
-    made = Builtins(head, ngram, Reliability({}, "labels", 0), encode).scores(held["text"].to_list())
-    return weigh({name: made[name] for name in ("head", "ngram")}, held["toxic"].cast(pl.Float64).to_numpy())
+def _tuned(rows: pl.DataFrame, people: pl.DataFrame, folder: Path) -> Trained:
+    """`tuned` without some sets; the one kept in the folder, where the same rows and the same code made it."""
+    from safetensors import safe_open
+    from safetensors.numpy import save
+
+    both = pl.concat([rows, people]).filter(pl.col("part").is_in(["head", "calibration"])).select("set", "text", "toxic", "part")
+    code = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in (fit_tuned, augmentation)]
+    path = folder / f"tuned-{digest(both.write_json(), *code)}.safetensors"
+    if not path.is_file():
+        made = train_tuned(rows, people)
+        tensors = {name: np.ascontiguousarray(one) for name, one in made.tensors.items()}
+        write_bytes(path, save(tensors, {"facts": json.dumps(dict(made.facts))}))
+    with safe_open(path, framework="numpy") as file:
+        return Trained("", {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["facts"]))  # noqa: SIM118

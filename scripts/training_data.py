@@ -6,6 +6,7 @@ rewrites) is in one part only; parts are drawn by a hash of the group, so that a
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import json
@@ -22,6 +23,8 @@ import yaml
 
 from curate.policy import Policy, load_policy
 from curate.schema import digest
+
+Row = tuple[Any, ...]  # in the order of `load`'s columns; what is missing at the end is null
 
 PARTS = {"head": 40, "ngram": 40, "calibration": 10, "test": 10}  # per cent of groups
 OWN_PARTS = {"head": 65, "ngram": 20, "calibration": 10, "test": 5}  # of our own templates: each is worth more than its rows
@@ -56,11 +59,17 @@ SETS = {
     "mild_templates": TrainingSet("", "CC0-1.0", "written for this project: scripts/mild_templates.yaml"),
     "group_templates": TrainingSet("", "CC0-1.0", "written for this project: scripts/group_templates.yaml"),
     "profanity": TrainingSet("lexicon_surge_profanity", "MIT", "Surge AI 2021, profanity list, in carriers of our own"),
+    "people_templates": TrainingSet(
+        "lexicon_surge_profanity",
+        "CC0-1.0",
+        "written for this project: scripts/people_templates.yaml (words for groups: Surge AI, MIT)",
+    ),
 }
 HEAD_ONLY = ("group_templates", "profanity")
-OWN = "group template "
+TUNED_ONLY = ("people_templates",)
+OWN = ("group template ", "people template ")
 WEAK = ("singlish_treebank",)
-RENDERINGS = {"mild_templates": 40, "group_templates": 25}
+RENDERINGS = {"mild_templates": 40, "group_templates": 25, "people_templates": 25}
 SEVERE = 2.0  # of 3: from here on a term of the profanity list abuses whoever it is said to
 CARRIERS = (
     *("you {}", "you are such a {}", "what a {} you are", "all these {}", "{}"),
@@ -68,8 +77,14 @@ CARRIERS = (
 )
 
 
+ENCODED = {"oath": "shpx qnza fperj", "oathing": "shpxvat qnza tbqqnza oybbql", "muck": "fuvg penc ohyyfuvg"}
+"""Swear words that `people_templates` fill in, by rot13: strong words stand in no file of ours as they are."""
+TERMS = ("racial / ethnic slurs", "sexual orientation / gender")  # of the profanity list: words for groups
+KNOWN_TERM = 1.5  # severity from which on such a word is one
+
+
 def load(data: Path) -> pl.DataFrame:
-    """Every usable row.
+    """Every usable row but those of TUNED_ONLY.
 
     Args:
         data: folder that holds the sets' folders.
@@ -79,11 +94,23 @@ def load(data: Path) -> pl.DataFrame:
         text answers, null where that is not known), `kind` (a set's own name for what a row tests), `part`.
     """
     policy = load_policy()
-    rows = [
-        (*row, *(None,) * (8 - len(row)))
-        for read in (_davidson, _surge, _toxigen, _paradetox, _diasafety, _spans, _hatecheck, _benign, _templates, _profanity)
-        for row in read(data, policy)
-    ]
+    readers = (_davidson, _surge, _toxigen, _paradetox, _diasafety, _spans, _hatecheck, _benign, _templates, _profanity)
+    frame = _frame([row for read in readers for row in read(data, policy)])
+    frame = frame.with_columns(place=pl.int_range(pl.len()).over("set", "toxic"))
+    for (name, toxic), most in CAPS.items():
+        frame = frame.filter(~((pl.col("set") == name) & (pl.col("toxic") == toxic) & (pl.col("place") >= most)))
+    return _purge(frame.drop("place"))
+
+
+def load_people(data: Path, rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of TUNED_ONLY, without texts that `rows`, as `load` gives them, hold: added later, they move none of those."""
+    known = {key(text) for text in rows["text"]}
+    people = _purge(_frame(list(_people(data))))
+    return people.filter(~pl.col("text").map_elements(key, return_dtype=pl.String).is_in(known))
+
+
+def _frame(rows: list[Row]) -> pl.DataFrame:
+    """Rows of readers with all columns and their part, in an order of their own; none twice."""
     schema = {
         "set": pl.String,
         "text": pl.String,
@@ -94,16 +121,13 @@ def load(data: Path) -> pl.DataFrame:
         "prompt": pl.String,
         "kind": pl.String,
     }
-    frame = pl.DataFrame(rows, schema=schema, orient="row").filter(pl.col("text").str.len_chars().is_between(2, 1000))
+    filled = [(*row, *(None,) * (8 - len(row))) for row in rows]
+    frame = pl.DataFrame(filled, schema=schema, orient="row").filter(pl.col("text").str.len_chars().is_between(2, 1000))
     frame = frame.with_columns(
         order=pl.struct("set", "text").map_elements(lambda row: digest(row["set"], row["text"]), return_dtype=pl.String)
     )
-    frame = frame.sort("order").unique("order", keep="first", maintain_order=True)
-    frame = frame.with_columns(place=pl.int_range(pl.len()).over("set", "toxic"))
-    for (name, toxic), most in CAPS.items():
-        frame = frame.filter(~((pl.col("set") == name) & (pl.col("toxic") == toxic) & (pl.col("place") >= most)))
-    frame = frame.with_columns(part=pl.col("group").map_elements(part_of, return_dtype=pl.String))
-    return _purge(frame).drop("order", "place")
+    frame = frame.sort("order").unique("order", keep="first", maintain_order=True).drop("order")
+    return frame.with_columns(part=pl.col("group").map_elements(part_of, return_dtype=pl.String))
 
 
 def part_of(group: str) -> str:
@@ -129,9 +153,6 @@ def _purge(frame: pl.DataFrame) -> pl.DataFrame:
         rank=pl.col("part").replace_strict(rank, return_dtype=pl.Int8),
     )
     return frame.filter(pl.col("rank") == pl.col("rank").min().over("key")).drop("key", "rank")
-
-
-Row = tuple[Any, ...]  # in the order of `load`'s columns; what is missing at the end is null
 
 
 def _davidson(data: Path, policy: Policy) -> Iterator[Row]:
@@ -225,14 +246,32 @@ def _templates(data: Path, policy: Policy) -> Iterator[Row]:
     """Our own templates, each rendered a number of times; the group is the template."""
     del data, policy
     for name in ("mild_templates", "group_templates"):
-        page = yaml.safe_load(Path(__file__).with_name(f"{name}.yaml").read_text(encoding="utf-8"))
-        insult = "insults" if name == "mild_templates" else "hateful"
-        for side, category in (("toxic", insult), ("toxic_persons", "insults"), ("harmless", None)):
-            for template in page.get(side, ()):
-                rng = random.Random(digest("mild template", template))  # noqa: S311 - not for secrets
-                for text in sorted({_render(template, page["slots"], rng) for _ in range(RENDERINGS[name])}):
-                    group = f"{name.removesuffix('s').replace('_', ' ')} {template}"
-                    yield name, text, category is not None, category, None, group
+        page = _page(name)
+        yield from _rendered(name, page, page["slots"])
+
+
+def _people(data: Path) -> Iterator[Row]:
+    """Our templates for `tuned`, with the slots of `group_templates` and words that no file of ours holds."""
+    page = _page("people_templates")
+    fields = _csv(data / "lexicon_surge_profanity/profanity_en.csv")
+    known = [one["text"] for one in fields if one["category_1"] in TERMS and float(one["severity_rating"]) >= KNOWN_TERM]
+    terms = [term for term in known if term.isalpha() and not term.endswith("s")]
+    encoded = {name: codecs.decode(words, "rot13").split() for name, words in ENCODED.items()}
+    yield from _rendered("people_templates", page, _page("group_templates")["slots"] | page["slots"] | encoded | {"term": terms})
+
+
+def _page(name: str) -> dict[str, Any]:
+    return dict(yaml.safe_load(Path(__file__).with_name(f"{name}.yaml").read_text(encoding="utf-8")))
+
+
+def _rendered(name: str, page: dict[str, Any], slots: dict[str, list[str]]) -> Iterator[Row]:
+    insult = "insults" if name == "mild_templates" else "hateful"
+    for side, category in (("toxic", insult), ("toxic_persons", "insults"), ("harmless", None)):
+        for template in page.get(side, ()):
+            rng = random.Random(digest("mild template", template))  # noqa: S311 - not for secrets
+            for text in sorted({_render(template, slots, rng) for _ in range(RENDERINGS[name])}):
+                group = f"{name.removesuffix('s').replace('_', ' ')} {template}"
+                yield name, text, category is not None, category, None, group
 
 
 def _profanity(data: Path, policy: Policy) -> Iterator[Row]:

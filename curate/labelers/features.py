@@ -24,6 +24,14 @@ PARTICLES = frozenset(
 )
 """Discourse particles and interjections: how Singlish sounds, not what it says. No features, so that none can count as toxic."""
 
+FINAL = PARTICLES | frozenset(
+    "already anot arh auntie aunty ba bro can de horh le ler lorh nia one right seh sial sis uncle wan wat what".split()
+)
+"""What closes a Singlish clause without adding to what it says: particles, tags, and whom it is said to."""
+
+_LAST = re.compile(
+    rf"(?<=\S)(?:[\s,]+(?:{'|'.join(sorted(FINAL, key=lambda word: (-len(word), word)))}))+(?=[\s.!?…]*$)", re.IGNORECASE
+)
 _MARKUP = re.compile(r"https?://\S+|www\.\S+|[\w.+-]+@[\w-]+\.[\w.]+|(?<!\w)@\w+|<[A-Z]+(?:_\d+)?>|</?[a-z]+[^<>]*>")
 _WORD = re.compile(r"[^\W_]+(?:['’*@$!.+-]{1,3}[^\W_]+)*[*$]{0,4}|[\U0001F000-\U0001FAFF☀-➿]")
 _REPEATS = re.compile(r"(.)\1{2,}")
@@ -43,6 +51,15 @@ def words(text: str) -> list[str]:
     text = unicodedata.normalize("NFKC", html.unescape(text))
     text = _CONTRACTIONS.sub("", _REPEATS.sub(r"\1\1", _MARKUP.sub(" ", text).casefold()))
     return [word[:LONGEST_WORD] for word in _WORD.findall(text) if word not in PARTICLES]
+
+
+def without_final(text: str) -> str:
+    """A text without the particles, tags and vocatives that close it; its first word stays, and so do its closing marks.
+
+    >>> without_final("So late already lah!")
+    'So late!'
+    """
+    return _LAST.sub("", text)
 
 
 def skeleton(word: str) -> str:

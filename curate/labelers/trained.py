@@ -19,7 +19,7 @@ WEIGHTS = Path(__file__).with_name("weights")
 SUMS = "SHA256SUMS"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trained:
     """Weights and what is known of them.
 
@@ -59,7 +59,7 @@ def load_trained(name: str, version: int, folder: Path = WEIGHTS) -> Trained:
     """Load `<name>.safetensors`, once.
 
     Args:
-        name: "head" or "ngram".
+        name: "head", "ngram" or "tuned".
         version: the version of the code that will read it.
         folder: holds the file, and SHA256SUMS.
 

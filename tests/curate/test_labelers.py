@@ -13,7 +13,7 @@ import pytest
 
 from curate.encoders import encoder
 from curate.errors import RecipeError
-from curate.labelers import Column, Head, Lexicon, Ngram
+from curate.labelers import Column, Head, Lexicon, Ngram, Tuned
 from curate.labelers.features import BUCKETS, PARTICLES, char_features, skeleton, word_features, words
 from curate.labelers.head import ENCODER
 
@@ -38,7 +38,7 @@ INSULTS = (
     "Shut up, you clown.",
 )
 MASKED = ("What a st*pid thing to say, you id1ot.",)
-LABELERS = {"ngram": Ngram(), "head": Head()}
+LABELERS = {"ngram": Ngram(), "head": Head(), "tuned": Tuned()}
 
 
 @pytest.mark.parametrize(("name", "wrong"), [("ngram", 0), ("head", 1)])
@@ -59,6 +59,31 @@ def test_a_particle_changes_nothing_for_ngram() -> None:
     for particle in sorted(PARTICLES):
         longer = [f"{text} {particle}!" for text in texts]
         assert (Ngram().score(longer) == Ngram().score(texts)).all()
+
+
+def test_a_particle_at_the_end_changes_nothing_for_tuned() -> None:
+    texts = [*HARMLESS, *INSULTS]
+    longer = [f"{text.rstrip('.!?')} {('lah', 'leh, bro', 'sia', 'one', 'already')[at % 5]}!" for at, text in enumerate(texts)]
+    assert (Tuned().score(longer) == Tuned().score([f"{text.rstrip('.!?')}!" for text in texts])).all()
+
+
+def test_tuned_tells_mild_insults_from_plain_singlish() -> None:
+    insults, harmless = Tuned().score(INSULTS), Tuned().score(HARMLESS)
+    assert (harmless < Tuned().threshold).all() and (insults > 0.5).all()  # a strict threshold: it advises the consensus
+    assert (insults[:, None] > harmless[None, :]).mean() > 0.95
+
+
+def test_tuned_hears_contempt_without_a_marked_word() -> None:
+    contempt = ["People from that country should not be allowed to live here.", "Women are not fit to lead anybody."]
+    respect = ["People from that country should be allowed to live here.", "Women are as fit to lead as anybody."]
+    assert (Tuned().score(contempt) > Tuned().score(respect)).all()
+
+
+def test_tuned_scores_only_the_rows_that_are_left_in_doubt() -> None:
+    rows = pl.DataFrame({"completion": ["Thanks for the help", "You clown", "  "], "undecided": [False, True, True]})
+    asked = Tuned(only="undecided")
+    assert asked.reads == ("completion", "undecided")
+    assert asked(rows)["score_tuned"].is_null().to_list() == [True, False, True]
 
 
 @pytest.mark.parametrize("name", LABELERS)

@@ -14,7 +14,7 @@ from curate.policy import load_policy
 from curate.recipe import choose, chosen_name
 
 SHIPPED = sorted((Path(__file__).parents[3] / "recipes" / "curate").glob("*.yaml"))
-EXPENSIVE = {"llm", "hf", "detoxify", "lionguard"}
+EXPENSIVE = {"llm", "hf", "detoxify", "lionguard", "tuned"}
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

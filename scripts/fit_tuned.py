@@ -1,0 +1,159 @@
+"""Fit `tuned`: the upper half of the built-in encoder, bent by low-rank updates to tell toxic from harmless texts.
+
+The lower layers stay as they are, so what they make of every text is computed once; the updates and one output weight per number
+of the mean vector are all that is learnt. Each text is met in two renderings, once each. One thread, batches of one token length:
+the same machine type gives the same weights.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from augmentation import dress
+from numpy.typing import NDArray
+
+from curate.encoders.minilm import builtin_tokenizer, builtin_weights
+from curate.labelers.tuned import LAYERS, LOWER, SCALE, updated
+from curate.progress import Progress
+
+RANK = 16  # of each update; all of them are 660 kB in float16
+EPOCHS, BATCH, RATE, DECAY, DROPOUT = 2, 32, 1e-3, 0.01, 0.1
+TOKENS = 48  # read of a training text: what is longer costs more than it teaches
+LONGEST = 220  # characters of a training text
+HEADS, WIDTH, EPSILON = 12, 384, 1e-12
+SEED = 7
+
+Floats = NDArray[np.float64]
+Tensors = dict[str, NDArray[Any]]
+
+
+def fit_tuned(texts: Sequence[str], toxic: NDArray[np.bool_], weight: Floats) -> tuple[Tensors, float]:
+    """Tensors of `tuned`, float16, and the bias of its logit.
+
+    Args:
+        texts: any texts; those above LONGEST characters are left out.
+        toxic: shape (n,).
+        weight: what each text counts, shape (n,).
+
+    Source: Hu et al. (2021), LoRA: Low-Rank Adaptation of Large Language Models; Howard & Ruder (2018), Universal Language Model
+    Fine-tuning for Text Classification (lower layers frozen).
+    """
+    import torch
+    from torch.nn import functional as F  # noqa: N812 - torch's own name for it
+
+    torch.manual_seed(SEED)
+    torch.set_num_threads(1)
+    frozen, rng = builtin_weights(), random.Random(SEED)  # noqa: S311 - not for secrets
+    learnt = _starting_point(frozen)
+    short = [at for at, text in enumerate(texts) if len(text) <= LONGEST]
+    tokenizer = builtin_tokenizer()
+
+    def ids(text: str) -> list[int]:
+        found = list(tokenizer.encode(text).ids)
+        return found if len(found) <= TOKENS else [*found[: TOKENS - 1], found[-1]]  # the closing mark is kept
+
+    views = [[ids(dress(texts[at], f"tuned {turn} {texts[at]}")) for at in short] for turn in range(2)]
+    goal, counts = torch.from_numpy(toxic[short].astype(np.float32)), torch.from_numpy(weight[short].astype(np.float32))
+    lows = [_lower(frozen, view) for view in views]
+    batches = [list(_batches(views[epoch % 2], rng)) for epoch in range(EPOCHS)]
+    optimizer = torch.optim.AdamW(learnt.values(), lr=RATE, weight_decay=DECAY)
+    steps = sum(map(len, batches))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps + 1, pct_start=0.1)
+    with Progress("tune", steps, "steps") as progress:
+        for epoch, some in enumerate(batches):
+            for batch in some:
+                x = torch.stack([lows[epoch % 2][at] for at in batch]).float()
+                logit = _upper(frozen, learnt, x)
+                loss = F.binary_cross_entropy_with_logits(logit, goal[batch], counts[batch])
+                optimizer.zero_grad()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(learnt.values(), 1.0)
+                optimizer.step()
+                schedule.step()
+                progress.add(1)
+    made = {name: one.detach().numpy() for name, one in learnt.items()}
+    bias = float(made.pop("bias")[0])
+    return {name: one.astype(np.float16) for name, one in made.items()}, bias
+
+
+def _starting_point(frozen: dict[str, Any]) -> dict[str, Any]:
+    """Updates that change nothing yet, and an output that says nothing yet."""
+    import torch
+
+    learnt = {"out.weight": torch.zeros(WIDTH), "bias": torch.zeros(1)}
+    for name in updated():
+        rows, columns = frozen[f"{name}.weight"].shape
+        learnt[f"{name}.down"] = torch.randn(RANK, columns) / columns**0.5
+        learnt[f"{name}.up"] = torch.zeros(rows, RANK)
+    return {name: one.requires_grad_() for name, one in learnt.items()}
+
+
+def _batches(view: list[list[int]], rng: random.Random) -> Iterator[list[int]]:
+    """Places of texts of one token length, BATCH at a time, in a random order."""
+    places = list(range(len(view)))
+    rng.shuffle(places)
+    by_length: dict[int, list[int]] = {}
+    for at in places:
+        by_length.setdefault(len(view[at]), []).append(at)
+    cut = [some[at : at + BATCH] for _, some in sorted(by_length.items()) for at in range(0, len(some), BATCH)]
+    rng.shuffle(cut)
+    return iter(cut)
+
+
+def _lower(frozen: dict[str, Any], view: list[list[int]]) -> list[Any]:
+    """What the frozen layers make of each text: shape (t, WIDTH) in float16."""
+    import torch
+    from torch.nn import functional as F  # noqa: N812
+
+    words, positions = frozen["embeddings.word_embeddings.weight"], frozen["embeddings.position_embeddings.weight"]
+    own = frozen["embeddings.token_type_embeddings.weight"][0]
+    found: list[Any] = [None] * len(view)
+    with torch.inference_mode(), Progress("lower layers", len(view), "texts") as progress:
+        for batch in _batches(view, random.Random(0)):  # noqa: S311 - not for secrets
+            ids = torch.tensor([view[at] for at in batch])
+            x = words[ids] + positions[: ids.shape[1]] + own
+            x = F.layer_norm(x, (WIDTH,), frozen["embeddings.LayerNorm.weight"], frozen["embeddings.LayerNorm.bias"], EPSILON)
+            for index in range(LOWER):
+                x = _layer(frozen, {}, x, index, 0.0)
+            for at, one in zip(batch, x.half(), strict=True):
+                found[at] = one.clone()
+            progress.add(len(batch))
+    return found
+
+
+def _upper(frozen: dict[str, Any], learnt: dict[str, Any], x: Any) -> Any:  # noqa: ANN401 - tensors; torch is imported inside
+    """Logits, shape (n,), of what the lower layers made, shape (n, t, WIDTH); with dropout."""
+    from torch.nn import functional as F  # noqa: N812
+
+    for index in range(LOWER, LAYERS):
+        x = _layer(frozen, learnt, x, index, DROPOUT)
+    return F.dropout(x.mean(dim=1), DROPOUT) @ learnt["out.weight"] + learnt["bias"]
+
+
+def _layer(frozen: dict[str, Any], learnt: dict[str, Any], x: Any, index: int, drop: float) -> Any:  # noqa: ANN401
+    from torch.nn import functional as F  # noqa: N812
+
+    name = f"encoder.layer.{index}"
+    n, t, _ = x.shape
+
+    def linear(x: Any, part: str) -> Any:  # noqa: ANN401
+        key = f"{name}.{part}"
+        made = F.linear(x, frozen[f"{key}.weight"], frozen[f"{key}.bias"])
+        if f"{key}.up" not in learnt:
+            return made
+        return made + SCALE * F.linear(F.linear(x, learnt[f"{key}.down"]), learnt[f"{key}.up"])
+
+    def joined(x: Any, made: Any, part: str) -> Any:  # noqa: ANN401
+        key = f"{name}.{part}.LayerNorm"
+        return F.layer_norm(x + F.dropout(made, drop), (WIDTH,), frozen[f"{key}.weight"], frozen[f"{key}.bias"], EPSILON)
+
+    query, key, value = (
+        linear(x, f"attention.self.{part}").view(n, t, HEADS, WIDTH // HEADS).transpose(1, 2)
+        for part in ("query", "key", "value")
+    )
+    mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=drop).transpose(1, 2).reshape(n, t, WIDTH)
+    x = joined(x, linear(mixed, "attention.output.dense"), "attention.output")
+    return joined(x, linear(F.gelu(linear(x, "intermediate.dense")), "output.dense"), "output")
