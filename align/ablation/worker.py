@@ -56,7 +56,8 @@ class Worker:
         self.grid, self.folder, self.cache = grid, folder, cache
         self.dataset = open_dataset(Path(grid.recipe.data))
         fixed = fixed_part(grid, self.dataset.fingerprint, versions(grid.recipe))
-        self.fixed = digest(canonical(fixed), grid.recipe.model.identity())
+        named = grid.recipe.model.identity()
+        self.fixed = digest(canonical(fixed), *([named] if named else []))
         self.judges = panel(grid.recipe.eval.judge, grid.recipe.eval.truth, grid.recipe.eval.others)
 
     @cached_property

@@ -29,7 +29,8 @@ def crossed(seeds: int, clusters: int, resamples: int = RESAMPLES, seed: int = 0
     """Draw seeds and clusters with replacement, each by itself: every seed answers the same prompts, so the two cross.
 
     Few seeds drawn with replacement vary too little, by (seeds - 1) / seeds; their weights are stretched about 1 to make up
-    for it. With one seed there is nothing to draw, and the draws speak of prompts alone.
+    for it. So are those of clusters, and further by Student's quantile over the normal one, for their variance is estimated
+    (Hesterberg 2015). With one seed there is nothing to draw, and the draws speak of prompts alone.
 
     Args:
         seeds: how many were run.
@@ -37,18 +38,21 @@ def crossed(seeds: int, clusters: int, resamples: int = RESAMPLES, seed: int = 0
         resamples: number of draws.
         seed: of the draws.
 
-    Source: Owen (2007), The pigeonhole bootstrap.
+    Source: Owen (2007), The pigeonhole bootstrap; Hesterberg (2015), What teachers should know about the bootstrap.
     """
     generator = np.random.default_rng(seed)
     by_seed = _stretched(generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples).astype(np.float64), seeds)
     by_cluster = _stretched(
         generator.multinomial(clusters, np.full(clusters, 1 / clusters), size=resamples).astype(np.float64), clusters
     )
-    return Draws(by_seed, by_cluster)
+    return Draws(by_seed, 1 + (by_cluster - 1) * _widening(clusters))
 
 
 def spread(draws: Draws, hits: ArrayLike, trials: ArrayLike) -> Floats:
-    """Shares of every draw.
+    """Shares of every draw: an answer counts with its seed's weight plus its cluster's, less 1.
+
+    Their product, the pigeonhole bootstrap's own, counts the noise of single answers three times over, the sum twice (once is
+    right): with six seeds and a hundred clusters the product's intervals covered 97 to 98 % for 95, the sum's do 95 to 96.
 
     Args:
         draws: of the seeds and clusters.
@@ -59,8 +63,7 @@ def spread(draws: Draws, hits: ArrayLike, trials: ArrayLike) -> Floats:
         Shape (draws, ...), in [0, 1]; NaN where a draw holds no trial.
     """
     y, n = np.asarray(hits, dtype=np.float64), np.asarray(trials, dtype=np.float64)
-    top = np.einsum("bs,...sc,bc->b...", draws.seeds, y, draws.clusters, optimize=True)
-    bottom = np.einsum("bs,...sc,bc->b...", draws.seeds, n, draws.clusters, optimize=True)
+    top, bottom = _weighed(draws, y), _weighed(draws, n)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.clip(np.where(bottom > 0, top / bottom, np.nan), 0.0, 1.0)
 
@@ -77,6 +80,20 @@ def interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float]
         return math.nan, math.nan
     tail = (1 - confidence) / 2
     return float(known[math.floor(tail * (len(known) - 1))]), float(known[math.ceil((1 - tail) * (len(known) - 1))])
+
+
+def _weighed(draws: Draws, counts: Floats) -> Floats:
+    """Sums of every draw, shape (draws, ...)."""
+    by_seed = np.einsum("bs,...s->b...", draws.seeds, counts.sum(-1))
+    by_cluster = np.einsum("bc,...c->b...", draws.clusters, counts.sum(-2))
+    return np.asarray(by_seed + by_cluster - counts.sum((-1, -2)))
+
+
+def _widening(count: int) -> float:
+    """Student's 97.5 % quantile over the normal one: 1.04 for 30 clusters, 1.01 for 100."""
+    from scipy.stats import norm, t
+
+    return float(t.ppf(0.975, count - 1) / norm.ppf(0.975)) if count > 1 else 1.0
 
 
 def _stretched(weights: Floats, count: int) -> Floats:
