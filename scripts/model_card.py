@@ -30,7 +30,8 @@ Written by `make weights`; every number below stands in the weights' metadata, a
 
 **Use** them to label and judge short conversational English and Singlish. **Do not use** them to moderate people: they miss
 most abuse that carries no marked word (see HateCheck and DiaSafety below), and a text that quotes or opposes abuse may look
-like it.
+like it. What they reach on sets left out of training, by function and by group, stands in `benchmarks/results/labels.txt`, which
+`make bench-labels` writes.
 
 ## Trained on
 
