@@ -5,6 +5,7 @@
 set -euo pipefail
 pairs=${1:?usage: $0 PAIRS [options of align ablate]}
 shift
+pairs=$(realpath "$pairs") # before the folder changes
 cd "$(dirname "$0")/.."
 export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1} TOKENIZERS_PARALLELISM=false
 exec "${PYTHON:-python3}" -m align ablate recipes/ablation_gpu.yaml --set "data=$pairs" "$@"

@@ -6,6 +6,7 @@ python benchmarks/intervals.py [--experiments 2000]
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -38,6 +39,11 @@ class Coverage:
         """Whether the promise is kept here."""
         return PROMISED[0] <= self.found <= PROMISED[1]
 
+    @property
+    def outside(self) -> float:
+        """How far it is from what is promised; 0 within."""
+        return max(PROMISED[0] - self.found, self.found - PROMISED[1], 0.0)
+
 
 def wilson_coverage(experiments: int, seed: int = 0) -> Iterator[Coverage]:
     """Independent trials."""
@@ -48,6 +54,19 @@ def wilson_coverage(experiments: int, seed: int = 0) -> Iterator[Coverage]:
             hits = draw.binomial(n, p, experiments)
             held = np.mean([known[int(one)].low <= p <= known[int(one)].high for one in hits])
             yield Coverage(f"Wilson, n {n}, p {p}", float(held), n >= 500 and p >= 0.01)
+
+
+def wilson_exact() -> tuple[float, float]:
+    """Lowest and highest coverage over n and p, summed over the binomial distribution: no simulation, no noise."""
+    from scipy.stats import binom
+
+    found = []
+    for n in (500, 571, 1_000, 2_000):
+        ends = [wilson(hits, n) for hits in range(n + 1)]
+        low, high = np.array([one.low for one in ends]), np.array([one.high for one in ends])
+        for p in np.linspace(0.01, 0.9, 300):
+            found.append(float(binom.pmf(np.arange(n + 1), n, p)[(low <= p) & (p <= high)].sum()))
+    return min(found), max(found)
 
 
 def clustered_coverage(experiments: int, seed: int = 1) -> Iterator[Coverage]:
@@ -149,12 +168,18 @@ def main() -> None:
     parser.add_argument("--experiments", type=int, default=2_000)
     experiments = parser.parse_args().experiments
     kept = promised = 0
+    beyond: list[str] = []
     for study in (wilson_coverage, clustered_coverage, bootstrap_coverage, contrast_coverage):
         for one in study(experiments):
             mark = ("holds" if one.holds else "MISSED") if one.promised else "not promised"
             kept, promised = kept + (one.promised and one.holds), promised + one.promised
+            noise = 2 * math.sqrt(one.found * (1 - one.found) / experiments)
+            beyond += [one.what] if one.promised and one.outside > noise else []
             print(f"{one.what:<66} {100 * one.found:5.1f} %  {mark}")  # noqa: T201 - a report
     print(f"coverage within {PROMISED[0]:.0%} to {PROMISED[1]:.0%} in {kept} of {promised} promised settings")  # noqa: T201
+    print(f"outside by more than two standard errors of this simulation: {', '.join(beyond) or 'none'}")  # noqa: T201
+    lowest, highest = wilson_exact()
+    print(f"Wilson, n 500 to 2,000, p .01 to .9, summed exactly: {100 * lowest:.1f} to {100 * highest:.1f} %")  # noqa: T201
     for powers in (mcnemar_found, flips_found):
         for what, predicted, found in powers(experiments):
             print(f"{what:<66} predicted {predicted:.3f}  found {found:.3f}")  # noqa: T201

@@ -1,6 +1,6 @@
 """What sharing saves: CPU of some of a grid's cells in one warm process against the same cells each in a process of its own.
 
-python benchmarks/sharing.py --data pairs/ [--methods kto,sft+kto] [--size 64]
+python benchmarks/sharing.py --data pairs/ [--methods sft,kto,sft+kto] [--size 64]
 python benchmarks/sharing.py --data pairs/ --ledger runs/ablation/ledger.sqlite    # a whole grid, by what its cells took
 
 A cell by itself is what `align run` of it would be: a process starts (with the trainer's imports), opens the data, checks the
@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", type=Path, default=Path("recipes/ablation.yaml"))
     parser.add_argument("--data", default="pairs/")
-    parser.add_argument("--methods", default="kto,sft+kto")
+    parser.add_argument("--methods", default="sft,kto,sft+kto", help="`sft+...` needs `sft` beside it")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="holds the pretrained base, or will")
     parser.add_argument("--ledger", type=Path, help="of a finished grid: one process is started, no cell is run")
@@ -60,6 +60,8 @@ def main() -> None:
         return
     _ = Worker(grid, options.cache, options.cache).loaded  # pretrains the base where it is not there yet
     methods = options.methods.split(",")
+    if "sft" not in methods and any(method.startswith(AFTER_SFT) for method in methods):
+        methods.insert(0, "sft")  # it is a cell of its own: on both sides, or its price would be on one alone
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         start = pool.submit(_alone, options, "none", None)
         wholes = [pool.submit(_alone, options, method, None) for method in methods]
@@ -74,9 +76,9 @@ def main() -> None:
     cells = len(grid.methods) * len(grid.axes.sizes) * len(grid.axes.seeds)
     shared = sum(seconds for name, seconds in parts.items() if name != BASE)
     shared += (warm_start + parts[BASE]) * len(methods) / cells
-    print(f"sample: {', '.join(methods)} at {options.size} completions")  # noqa: T201
+    print(f"sample: cells {', '.join(methods)} at {options.size} completions")  # noqa: T201
     print(f"a process's start: {warm_start:.1f} CPU s; " + ", ".join(f"{name} {one:.1f}" for name, one in parts.items()))  # noqa: T201
-    print(f"shared: {shared:.1f} CPU s (SFT of the sample counted once; start and base in proportion)")  # noqa: T201
+    print(f"shared: {shared:.1f} CPU s (start and base in proportion)")  # noqa: T201
     print(f"each cell in its own process, views read off one run: {once:.1f} CPU s, {once / shared:.1f} x")  # noqa: T201
     print(f"each cell and view in its own process: {by_view:.1f} CPU s, {by_view / shared:.1f} x")  # noqa: T201
 

@@ -15,6 +15,7 @@ from align.ablation.grid import Grid
 from align.ablation.ledger import Ledger
 from align.ablation.outcome import Found, outcome
 from align.ablation.page import grid_page
+from align.ablation.pool import check_sizes
 from align.ablation.tasks import base_key, total, wave
 from align.ablation.worker import Worker, run_worker
 from align.data import open_dataset
@@ -75,9 +76,7 @@ def ablate(grid: Grid, runs: Path, say: Callable[[str], None], *, workers: int =
         first = Worker(grid, folder, cache)
         warnings = judge_warnings(grid.recipe, first.dataset)
         say("base model")
-        for phase in grid.axes.objectives:  # says now what would stop the largest cells in hours
-            for seed in (*grid.axes.seeds, grid.axes.tuning.seed):
-                first.pool.mixture(phase.objective, seed, grid.axes.sizes[-1], grid.axes.benign)
+        check_sizes(grid, first.pool)
         before = _progress(grid, first.fixed, ledger)
         with Progress("grid", total(grid) - before, "training runs") as bar:
             shown = 0

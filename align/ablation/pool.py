@@ -14,6 +14,7 @@ from curate.errors import DataError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from align.ablation.grid import Grid
     from align.data import Dataset
     from align.objectives import Objective
 
@@ -145,6 +146,17 @@ def open_pool(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, *, benign: b
     """
     pairs = phase_rows(dataset, frozenset({"paired", "safety"}), tokenizer)
     return Pool(pairs, _benign(dataset, tokenizer, set(pairs.ids)) if benign else None)
+
+
+def check_sizes(grid: Grid, pool: Pool) -> None:
+    """Say now what would stop the largest cells in hours.
+
+    Raises:
+        DataError: there are not so many completions.
+    """
+    for phase in grid.axes.objectives:
+        for seed in (*grid.axes.seeds, grid.axes.tuning.seed):
+            pool.mixture(phase.objective, seed, grid.axes.sizes[-1], grid.axes.benign)
 
 
 def _benign(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, in_pairs: set[str]) -> Rows:

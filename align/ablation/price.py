@@ -8,7 +8,7 @@ from pathlib import Path
 
 from align.ablation.grid import Grid
 from align.ablation.ledger import Ledger
-from align.ablation.pool import open_pool
+from align.ablation.pool import Pool, check_sizes, open_pool
 from align.ablation.tasks import total, tuned_sizes, wave
 from align.ablation.worker import Worker
 from align.suites.heldout import heldout_prompts
@@ -33,6 +33,8 @@ def price(grid: Grid, runs: Path, workers: int) -> str:
     folder = runs / grid.recipe.name
     worker = Worker(grid, folder, runs / "cache")
     axes, methods = grid.axes, len(grid.methods)
+    pool = open_pool(worker.dataset, grid.recipe.model.tokenizer(worker.dataset, worker.cache), benign=axes.benign > 0)
+    check_sizes(grid, pool)
     trials = methods * len(tuned_sizes(grid)) * (len(axes.tuning.rates) + axes.tuning.extra)
     cells = methods * len(axes.sizes) * len(axes.seeds)
     ledger = Ledger(folder / "ledger.sqlite") if (folder / "ledger.sqlite").is_file() else None
@@ -53,7 +55,7 @@ def price(grid: Grid, runs: Path, workers: int) -> str:
         return "\n".join([*lines, "nothing is left to do"])
     trial = _mean(finished[0], ledger.seconds()) if ledger and finished[0] else None
     how = "by what is done" if trial else "by one step and one batch of sampling, timed on the model without its training"
-    trial = trial or _time_of_a_trial(worker)
+    trial = trial or _time_of_a_trial(worker, pool)
     cell = _mean(finished[1], ledger.seconds()) if ledger and finished[1] else MORE_FOR_CELLS * trial
     minutes = (left[0] * trial + left[1] * cell) / 60
     return "\n".join(
@@ -68,7 +70,7 @@ def _mean(keys: Sequence[str], seconds: Mapping[str, tuple[float, float]]) -> fl
     return sum(seconds[key][0] for key in keys) / len(keys)
 
 
-def _time_of_a_trial(worker: Worker) -> float:
+def _time_of_a_trial(worker: Worker, pool: Pool) -> float:
     """CPU seconds of a trial, from one training step and one batch of sampling on weights that were never trained."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -79,7 +81,7 @@ def _time_of_a_trial(worker: Worker) -> float:
     axes, model_of, dataset = worker.grid.axes, worker.grid.recipe.model, worker.dataset
     model = AutoModelForCausalLM.from_config(model_of.skeleton(dataset, worker.cache).config)
     tokenizer = model_of.tokenizer(dataset, worker.cache)
-    rows = open_pool(dataset, tokenizer).rows
+    rows = pool.rows
     batch = [torch.tensor([rows.prompts[at] + rows.completions[at]]) for at in range(axes.objectives[0].batch_size)]
     asked = [prompt.messages for prompt in heldout_prompts(dataset, None, "validation")]
     prompts, sampling = prompt_tokens(asked, tokenizer), worker.grid.recipe.eval.sampling

@@ -327,6 +327,11 @@ def test_the_price_comes_from_what_is_done(grid: Grid, finished: Finished, runs:
     assert "without its training" in price(grid, tmp_path, 1)
 
 
+def test_the_price_says_first_what_the_data_cannot_give(recipe_file: Path, runs: Path) -> None:
+    with pytest.raises(DataError, match="sizes: 4,096 labelled completions asked for, .* take smaller sizes"):
+        price(read_grid(recipe_file, ["ablation.sizes=[8, 4096]"]), runs, 1)
+
+
 def test_flops_are_those_that_torch_counts(tiny_llama: TinyLlama, make_rows: Callable[..., Any]) -> None:
     """One packed step of SFT by the formula and by torch's own counter; attention is what the formula leaves out."""
     import torch
