@@ -66,10 +66,13 @@ bench-pairs: install
 # then how seconds and memory grow up to five million rows (ROWS="1000000 5000000"; takes about half an hour).
 ROWS ?= 1000000 5000000
 bench-duplicates: install .cache/peers/.installed
-	$(BIN)/python benchmarks/duplicates.py --peers .cache/peers 50000 200000
-	$(BIN)/python benchmarks/duplicates_growth.py $(ROWS)
-	$(BIN)/python benchmarks/duplicates_build.py
-	$(BIN)/python benchmarks/leakage.py
+	mkdir -p benchmarks/results
+	set -eo pipefail; { \
+	  $(BIN)/python benchmarks/duplicates.py --peers .cache/peers 50000 200000; \
+	  $(BIN)/python benchmarks/duplicates_growth.py $(ROWS); \
+	  $(BIN)/python benchmarks/duplicates_build.py; \
+	  $(BIN)/python benchmarks/leakage.py; \
+	} | tee benchmarks/results/duplicates.txt
 
 .cache/peers/.installed: benchmarks/peers.txt
 	$(PYTHON) -m venv .cache/peers
@@ -95,7 +98,7 @@ bench-kto-s: install
 
 # How good labels are: every figure of the labelers, trained and tested apart (needs the public sets).
 bench-labels: install
-	$(BIN)/python benchmarks/labels.py $(foreach part,$(ONLY),--only $(part))
+	set -o pipefail; $(BIN)/python benchmarks/labels.py $(foreach part,$(ONLY),--only $(part)) | tee $(if $(ONLY),/dev/null,benchmarks/results/labels.txt)
 
 # The lexicon beside the other built-ins (needs the public sets), and what bf16 and int8 buy a classifier here. Minutes.
 bench-lexicon: install

@@ -1,6 +1,8 @@
 """Exact and near duplicates of a list of texts with this project's stages, as a script of a user would call them.
 
-python benchmarks/duplicates_ours.py TEXTS.json DROPPED.json
+    python benchmarks/duplicates_ours.py TEXTS.json DROPPED.json [FLOOR]
+
+As they come, or with the floor from which on the second records pairs that it does not drop, which no other tool does.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from curate.stages.exact_duplicates import ExactDuplicates
 from curate.stages.near_duplicates import NearDuplicates
 
 
-def main(source: str, target: str) -> None:
+def main(source: str, target: str, floor: str = "") -> None:
     """Read texts, write the dropped rows, each with its twin."""
     with open(source) as file:
         texts = json.load(file)
@@ -32,7 +34,7 @@ def main(source: str, target: str) -> None:
         votes=pl.lit(0, pl.UInt16),
     )
     dropped: list[tuple[int, int]] = []
-    for stage in (ExactDuplicates(), NearDuplicates()):
+    for stage in (ExactDuplicates(), NearDuplicates(floor=float(floor)) if floor else NearDuplicates()):
         keys = stage.keys(rows)
         edges = stage.edges(keys.buckets, keys.payload.with_columns(rank=pl.int_range(pl.len()), toxic=rows["toxic"]))
         verdicts = stage.decide(edges, rows.with_columns(rank=pl.int_range(pl.len(), dtype=pl.UInt32)))

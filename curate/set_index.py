@@ -53,7 +53,7 @@ class Index:
 
     def row(self, entries: U64) -> Rows:
         """Places in `rows` that entries name."""
-        return ((entries >> np.uint64(PLACE_BITS)) & np.uint64((1 << self.row_bits) - 1)).astype(np.int64)
+        return ((entries >> np.uint64(PLACE_BITS)) & np.uint64((1 << self.row_bits) - 1)).view(np.int64)
 
     def member(self, entries: U64) -> U64:
         """What tells the members of entries apart."""
@@ -75,7 +75,7 @@ class Index:
 
 def places(entries: U64) -> Rows:
     """Places in the prefix, at most 255."""
-    return (entries & np.uint64((1 << PLACE_BITS) - 1)).astype(np.int64)
+    return (entries & np.uint64((1 << PLACE_BITS) - 1)).view(np.int64)
 
 
 def prefix(sizes: Rows, floor: float) -> Rows:
@@ -144,4 +144,4 @@ def _rename(entries: U64, rows: Rows, row_bits: int) -> None:
     moved[rows] = ((np.arange(len(rows)) - rows) << PLACE_BITS).astype(np.uint64)
     for start in range(0, len(entries), ENTRIES):
         some = entries[start : start + ENTRIES]
-        some += moved[((some >> np.uint64(PLACE_BITS)) & np.uint64((1 << row_bits) - 1)).astype(np.int64)]
+        some += moved[((some >> np.uint64(PLACE_BITS)) & np.uint64((1 << row_bits) - 1)).view(np.int64)]

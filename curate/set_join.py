@@ -10,6 +10,7 @@ smaller set).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,12 +38,10 @@ def pairs(index: Index, old: NDArray[np.bool_] | None = None, limit: int | None 
     """
     seen = 0
     found = [np.zeros(0, np.uint64)]
-    exact = index.sizes[index.rows]
-    sizes = exact.astype(np.float32)
-    shows = prefix(index.sizes, 2 * index.floor / (1 + index.floor))[index.rows]  # of a set that is not the larger of two
+    sizes, bounds = index.sizes[index.rows], _bounds(index)
     side = np.zeros(len(sizes), np.bool_) if old is None else old[index.rows]
     for entries in _groups(index):
-        for one, two, compared in _batches(_sharing(index, entries, sizes, shows)):
+        for one, two, compared in _batches(_sharing(index, entries, bounds)):
             across = (one != two) if old is None else side[one] != side[two]  # cut short, two members of a set may be the same
             one, two = one[across], two[across]
             seen += len(one) + compared // GLANCES
@@ -51,7 +50,7 @@ def pairs(index: Index, old: NDArray[np.bool_] | None = None, limit: int | None 
             for start in range(0, len(one), LOOKED):
                 a, b = one[start : start + LOOKED], two[start : start + LOOKED]
                 both = index.maps.take(a, axis=0), index.maps.take(b, axis=0)
-                maybe = np.flatnonzero(maybe_alike((exact[a], exact[b]), both, index.floor))
+                maybe = np.flatnonzero(maybe_alike((sizes[a], sizes[b]), both, index.floor))
                 found.append(_packed(index.rows[a[maybe]], index.rows[b[maybe]]))
     a, b = _unpacked(_distinct(np.concatenate(found)))
     score = likeness(index.source, index.sizes, a, b, index.floor)
@@ -93,29 +92,53 @@ def _groups(index: Index) -> Iterator[U64]:
         start = stop
 
 
-def _sharing(index: Index, entries: U64, sizes: NDArray[np.float32], shows: Rows) -> Iterator[tuple[Rows, Rows, int]]:
+@dataclass(frozen=True)
+class _Bounds:
+    """What the place of a shared member must keep to, by place in `index.rows`.
+
+    Of two sets of a and b members that share c = (a + b) * floor / (1 + floor), the floor is just reached. With the rarest that
+    they share at places i and j, both a - i and b - j are at least c.
+
+    Attributes:
+        part: a * floor / (1 + floor).
+        room: the rest of a: what i and the other's part may make up together.
+        shows: how many members a set need show to those that are no smaller.
+    """
+
+    part: NDArray[np.float32]
+    room: NDArray[np.float32]
+    shows: NDArray[np.float32]
+
+
+def _bounds(index: Index) -> _Bounds:
+    sizes = index.sizes[index.rows]
+    part = sizes * (index.floor / (1 + index.floor))
+    room = sizes - part + EPSILON * (1 + sizes)
+    shows = prefix(sizes, 2 * index.floor / (1 + index.floor))
+    return _Bounds(part.astype(np.float32), room.astype(np.float32), shows.astype(np.float32))
+
+
+def _sharing(index: Index, entries: U64, bounds: _Bounds) -> Iterator[tuple[Rows, Rows, int]]:
     """Places of pairs that share a member and, by where it stands in both prefixes, may reach the floor; not each only once.
 
-    Of two sets the one that comes first has a members, the other b, and they reach the floor when they share
-    c = (a + b) * floor / (1 + floor). With the rarest that they share at places i and j, both a - i and b - j are at least c.
     Entries of one member stand together, so comparing entries with their neighbours, then with those two apart, and so on, finds
     all pairs without a list of them.
 
     Args:
         index: whose entries they are.
         entries: some groups.
-        sizes: by place in `index.rows`.
-        shows: how many members a set need show to those that are no smaller.
+        bounds: of all sets.
 
     Yields:
         Places in `index.rows`, the smaller set's first, and how many pairs were compared to find them.
     """
-    member, row, place = index.member(entries), index.row(entries), places(entries)
+    member, row, place = index.member(entries), index.row(entries), places(entries).astype(np.float32)
     group = np.zeros(len(entries), np.int32)
     np.cumsum(member[1:] != member[:-1], out=group[1:])
-    part = sizes[row] * np.float32(index.floor / (1 + index.floor))
-    spare = sizes[row] * np.float32(1 + EPSILON) - place.astype(np.float32) - part + np.float32(EPSILON)
-    shown = np.where(place < shows[row], spare, np.float32(-1))
+    part = bounds.part.take(row)
+    spare = bounds.room.take(row)
+    spare -= place
+    shown = np.where(place < bounds.shows.take(row), spare, np.float32(-1))
     count = np.bincount(group)
     step, narrow, widest = 1, 4, int(count.max(initial=0))
     while step < widest:
