@@ -5,9 +5,10 @@
 
 The built-ins as they ship, and throw-away models of the same training script that never saw HateCheck, or Surge; every test is
 disjoint from training by template or group. HateCheck's functions and SGHateCheck's are tested by the models without HateCheck.
-"cheap" is the consensus of `head` and `ngram`, "consensus" that of these and `tuned`, each asked about every text; the models
-without Surge do without `tuned`, which takes a quarter of an hour to train. Of `research_only` sets only numbers are kept.
-Vectors and scores of public texts, and throw-away models of `tuned`, are kept between runs; those of research texts are not.
+"cheap" is the consensus of `head` and `ngram`, "consensus" that of these and `tuned`, each asked about every text, "first" the
+same with `tuned` asked only about what the cheap two leave in doubt, as the recipe does; the models without Surge do without
+`tuned`, which takes a quarter of an hour to train. Of `research_only` sets only numbers are kept. Vectors and scores of public
+texts, and throw-away models of `tuned`, are kept between runs; those of research texts are not.
 """
 
 from __future__ import annotations
@@ -122,8 +123,9 @@ def in_domain(page: Page, builtins: Builtins, rows: pl.DataFrame) -> None:
         page.say(f"  {kind}, tuned", roc_auc(tuned[mask], toxic[mask]))
     _calibration(page, builtins, rows)
     found, toxic = builtins.scores(test["text"].to_list()), test["toxic"].to_numpy()
-    page.say("error rate cut by abstaining on the least certain 20 %, cheap, all sets", errors_cut(found["cheap"], toxic))
-    for one in ("cheap", "consensus"):
+    for one in ("cheap", "first"):
+        page.say(f"error rate cut by abstaining on the least certain 20 %, {one}, all sets", errors_cut(found[one], toxic))
+    for one in ("cheap", "first", "consensus"):
         page.say(f"error rate of {len(toxic)} texts, {one}", float(((found[one] >= 0.5) != toxic).mean()))
     pooled = found["consensus"]
     cut = errors_cut(pooled, toxic)
@@ -323,7 +325,7 @@ def _plot(path: Path, found: dict[int, list[float]], total: int) -> None:
     axes.plot(list(REQUIRED), list(REQUIRED.values()), "x", label="required")
     axes.legend()
     figure.savefig(path)
-    click.echo(f"  curve: {path}")
+    click.echo(f"  curve: {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}")
 
 
 if __name__ == "__main__":

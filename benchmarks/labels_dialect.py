@@ -25,9 +25,7 @@ UNSEEN = {
     "head": ("ngram", "test"),
     "ngram": ("head", "test"),
     "tuned": ("ngram", "test"),
-    "cheap": ("test",),
-    "consensus": ("test",),
-}
+} | dict.fromkeys(("cheap", "consensus", "first"), ("test",))
 """Parts that each saw nothing of; a consensus saw what its members did."""
 COUNTRIES = {"Singapore": "Singapore", "SG": "Singapore"} | dict.fromkeys(
     ("United States", "USA", "Canada", "United Kingdom"), "English"
@@ -64,7 +62,7 @@ def fairness(page: Page, builtins: Builtins, rows: pl.DataFrame, data: Path) -> 
             float(((before[name] >= 0.5) != (after[name] >= 0.5)).mean()),
             0.01,
         )
-    for name in ("cheap", "consensus"):
+    for name in ("cheap", "consensus", "first"):
         turned = (before[name] <= BAND[0]) & (after[name] >= BAND[1])
         turned |= (before[name] >= BAND[1]) & (after[name] <= BAND[0])
         page.say(f"{name}: labels that an appended particle turns round, the abstain band between them", float(turned.mean()))

@@ -24,6 +24,7 @@ from curate.labelers.tuned import tuned_logits
 from curate.labeling.weigh import weigh
 from curate.progress import Progress
 from curate.schema import digest
+from curate.stages.undecided import Undecided
 from curate.store import write_bytes
 
 Floats = NDArray[np.float64]
@@ -59,7 +60,10 @@ class Builtins:
         return cached(digest("tuned logits", *sums), texts, fresh, 1)[:, 0].astype(np.float64)
 
     def scores(self, texts: Sequence[str], prompts: Sequence[str] | None = None) -> dict[str, Floats]:
-        """Probability of toxicity by each labeler, by the consensus of the cheap ones, and by that of all."""
+        """Probability of toxicity by each labeler, by the consensus of the cheap ones, by that of all, and cheap ones first.
+
+        `first` is what a recipe does: `tuned` is asked about the texts that `head` and `ngram` leave in doubt.
+        """
         table = Table(self.ngram.tensors["weight"], self.ngram.facts["scale"], self.ngram.facts["bias"])
         found = {
             "head": self.head.probability(self.logits(texts, prompts)),
@@ -71,6 +75,9 @@ class Builtins:
         for name, members in (("cheap", CHEAP), ("consensus", tuple(series))):
             pooled = self.reliability.pool({one: series[one] for one in members}, len(texts))
             found[name] = pooled.fill_null(0.5).to_numpy()
+        low, high = Undecided().band
+        doubtful = (found["head"] + found["ngram"]) / 2
+        found["first"] = np.where((doubtful >= low) & (doubtful <= high), found["consensus"], found["cheap"])
         return {name: np.nan_to_num(one.astype(np.float64), nan=0.5) for name, one in found.items()}
 
 
