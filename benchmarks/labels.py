@@ -39,7 +39,7 @@ from curate.cache import caching  # noqa: E402
 from curate.encoders import encoder  # noqa: E402
 from curate.labelers import Consensus, Head, Ngram  # noqa: E402
 from curate.labelers.head import ENCODER, features  # noqa: E402
-from curate.labelers.reliability import load_reliability  # noqa: E402
+from curate.labelers.reliability import load_reliability, log_odds  # noqa: E402
 from curate.labelers.trained import load_trained  # noqa: E402
 from curate.labelers.tuned import Tuned  # noqa: E402
 from curate.labeling.fit import Examples, curve  # noqa: E402
@@ -231,16 +231,18 @@ def singlish(page: Page, builtins: Builtins, data: Path, plot: Path) -> None:
     page.least("no Singlish label, consensus", roc_auc(scores["consensus"], toxic), 0.68)
     _by(scores["consensus"], toxic, [case["t_function"] for case in cases], "functionality")
     _by(scores["consensus"], toxic, [case["p_target"] for case in cases], "group")
-    examples = Examples(texts, features(builtins.head, vectors), known.logits(texts), toxic, groups)
-    found = curve(examples, SIZES, SEEDS)
-    for size, areas in found.items():
-        middle, half = float(np.mean(areas)), 1.96 * float(np.std(areas, ddof=1)) / len(areas) ** 0.5
-        ends = (middle - half, middle + half)
-        name = f"{size if size < len(texts) else 'all'} labels, 5-fold by template, {SEEDS} seeds"
-        if size in REQUIRED:
-            page.least(f"{name} (aim {AIMED[size]:g})", middle, REQUIRED[size], ends)
-        else:
-            page.say(name, middle, ends=ends)
+    found: dict[str, dict[int, list[float]]] = {}
+    for base, general in (("head", known.logits(texts)), ("tuned", log_odds(scores["tuned"]))):
+        examples = Examples(texts, features(builtins.head, vectors), general, toxic, groups)
+        found[base] = curve(examples, SIZES, SEEDS)
+        for size, areas in found[base].items():
+            middle, half = float(np.mean(areas)), 1.96 * float(np.std(areas, ddof=1)) / len(areas) ** 0.5
+            ends = (middle - half, middle + half)
+            name = f"{size if size < len(texts) else 'all'} labels on {base}, 5-fold by template, {SEEDS} seeds"
+            if size in REQUIRED:
+                page.least(f"{name} (aim {AIMED[size]:g})", middle, REQUIRED[size], ends)
+            else:
+                page.say(name, middle, ends=ends)
     _plot(plot, found, len(texts))
 
 
@@ -309,18 +311,18 @@ def _bare(text: str) -> str:
     return "".join(one for one in text.casefold() if one.isalpha())
 
 
-def _plot(path: Path, found: dict[int, list[float]], total: int) -> None:
+def _plot(path: Path, found: dict[str, dict[int, list[float]]], total: int) -> None:
     import matplotlib as mpl
 
     mpl.use("svg")
     from matplotlib import pyplot as plt
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    sizes = [min(size, int(total * 0.8)) or 10 for size in found]
     figure, axes = plt.subplots(figsize=(6, 4))
-    axes.errorbar(
-        sizes, [np.mean(areas) for areas in found.values()], [np.std(areas, ddof=1) for areas in found.values()], marker="o"
-    )
+    for base, areas in found.items():
+        sizes = [min(size, int(total * 0.8)) or 10 for size in areas]
+        middles, spreads = [np.mean(some) for some in areas.values()], [np.std(some, ddof=1) for some in areas.values()]
+        axes.errorbar(sizes, middles, spreads, marker="o", label=f"on {base}")
     axes.set(xscale="log", xlabel="labelled Singlish texts (10: none)", ylabel="ROC-AUC on unseen templates")
     axes.plot(list(REQUIRED), list(REQUIRED.values()), "x", label="required")
     axes.legend()

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from curate.errors import StorageError
 from curate.labelers.ngram import Table
+from curate.labelers.reliability import log_odds
+from curate.labelers.tuned import Tuned
 from curate.store import sha256
 
 KIND = "adapted head 1"
@@ -27,7 +29,7 @@ class Adapted:
         hash: sha256 of the file.
         tensors: `feature.weight` (width,), `ngram.weight` (BUCKETS,) int8.
         facts: `general` (weight of the general logit), `bias`, `ngram_scale`, `calibration`, `threshold`, `base` (hash of the
-            general head), `variety`.
+            general head), `variety`; `tuned` (hash of its weights) where the general logit is that of `tuned`.
     """
 
     hash: str
@@ -38,6 +40,11 @@ class Adapted:
     def threshold(self) -> float:
         """Where a score starts to mean toxic."""
         return float(self.facts["threshold"])
+
+    @property
+    def on_tuned(self) -> bool:
+        """Whether the general logit is that of `tuned`, and not the general head's."""
+        return "tuned" in self.facts
 
     def logits(self, features: NDArray[np.float64], texts: Sequence[str], general: NDArray[np.float64]) -> NDArray[np.float64]:
         """Logits of texts, shape (n,), by features (n, width; `head.features`) and logits of the general head (n,)."""
@@ -78,4 +85,11 @@ def load_adapted(path: Path, base: str) -> Adapted:
         raise StorageError(f"{path}: not a head that `curate label fit` made; make one")
     if facts["base"] != base:
         raise StorageError(f"{path}: adapts another general head ({facts['base'][:12]}…); run `curate label fit` again")
+    if facts.get("tuned", Tuned().models[0]) != Tuned().models[0]:
+        raise StorageError(f"{path}: adapts another `tuned` ({facts['tuned'][:12]}…); run `curate label fit` again")
     return Adapted(found, tensors, facts)
+
+
+def tuned_general(texts: Sequence[str]) -> NDArray[np.float64]:
+    """General logits of texts by `tuned`, shape (n,), NaN for a blank one; kept with its scores."""
+    return log_odds(Tuned().score(texts).astype(np.float64))

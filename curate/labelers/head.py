@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from curate.contracts import Schema
 from curate.errors import RecipeError
-from curate.labelers.adapted import Adapted, load_adapted
+from curate.labelers.adapted import Adapted, load_adapted, tuned_general
 from curate.labelers.ngram import Table
 from curate.labelers.trained import Trained, load_trained
+from curate.labelers.tuned import Tuned
 from curate.progress import Progress
 from curate.recipe import config
 
@@ -55,8 +56,10 @@ class Head:
     @property
     def models(self) -> tuple[str, ...]:
         """Hashes of the weights and of the encoder they belong to."""
-        own = () if self._adapted is None else (self._adapted.hash,)
-        return (self._trained.hash, str(self._trained.facts["encoder"]), *own)
+        adapted = self._adapted
+        own = () if adapted is None else (adapted.hash,)
+        tuned = (Tuned().models[0],) if adapted is not None and adapted.on_tuned else ()
+        return (self._trained.hash, str(self._trained.facts["encoder"]), *tuned, *own)
 
     @property
     def threshold(self) -> float:
@@ -95,6 +98,8 @@ class Head:
         dim = len(self._trained.tensors["direct.weight"])
         if vectors.shape[1] != dim:
             raise RecipeError(f"head: vectors have {vectors.shape[1]} numbers, {ENCODER} makes {dim}; encode with {ENCODER}")
+        if self._adapted is not None and self._adapted.on_tuned:
+            return self._adapted.probability(features(self._trained, vectors), texts, tuned_general(texts))
         logits = general_logits(self._trained, vectors, texts, prompts)
         if self._adapted is None:
             return self._trained.probability(logits)

@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 
 from curate.errors import DataError
-from curate.labelers.adapted import KIND
+from curate.labelers.adapted import KIND, tuned_general
 from curate.labelers.head import ENCODER, Head, features, general_logits
 from curate.labelers.trained import load_trained
+from curate.labelers.tuned import Tuned
 from curate.labeling.evaluate import evaluate, lines
 from curate.labeling.fit import Examples, curve, fit, folds, logits
 from curate.labeling.measures import platt
@@ -23,7 +24,9 @@ from curate.store import write_bytes, write_text
 THRESHOLD = 0.5  # of a score calibrated on texts of both kinds, each weighing half
 
 
-def adapt(rows: pl.DataFrame, variety: str, out: Path, sizes: Sequence[int], seeds: int) -> Iterator[str]:
+def adapt(
+    rows: pl.DataFrame, variety: str, out: Path, sizes: Sequence[int], seeds: int, *, on_tuned: bool = False
+) -> Iterator[str]:
     """Fit on all labelled texts, measure on unseen groups, write `out` and `out`'s card; yields lines to print.
 
     Args:
@@ -32,6 +35,7 @@ def adapt(rows: pl.DataFrame, variety: str, out: Path, sizes: Sequence[int], see
         out: the .safetensors file.
         sizes: numbers of texts on the learning curve; those that there are fewer texts for are left out, all is added.
         seeds: draws of the curve.
+        on_tuned: start from what `tuned` says of a text instead of the general head: better, for a second pass of the encoder.
 
     Raises:
         DataError: `out` is no .safetensors file: its card, a .md file, lies beside it.
@@ -49,7 +53,7 @@ def adapt(rows: pl.DataFrame, variety: str, out: Path, sizes: Sequence[int], see
     examples = Examples(
         texts,
         features(general, vectors),
-        general_logits(general, vectors, texts),
+        tuned_general(texts) if on_tuned else general_logits(general, vectors, texts),
         rows["toxic"].to_numpy(),
         rows["group"].to_list(),
     )
@@ -71,6 +75,7 @@ def adapt(rows: pl.DataFrame, variety: str, out: Path, sizes: Sequence[int], see
         "figures": page["overall"],
         "curve": table,
     }
+    facts |= {"tuned": Tuned().models[0]} if on_tuned else {}
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     write_bytes(out, save(tensors, metadata={"facts": json.dumps(facts, sort_keys=True)}))
     write_text(out.with_suffix(".md"), card(facts))
@@ -95,11 +100,12 @@ def card(facts: dict[str, Any]) -> str:
     rows = "".join(
         f"| {size or 'none'} | {middle:.3f} | {least:.3f} | {most:.3f} |\n" for size, middle, least, most in facts["curve"]
     )
+    logit = "the logit of `tuned`" if "tuned" in facts else "its logit"
     return (
         "---\nlibrary_name: margins\ntags: [toxicity, text-classification]\n---\n\n"
         f"# Head for {facts['variety']}\n\n"
         f"The built-in head (sha256 {facts['base'][:12]}…), adapted with {facts['texts']:,} labelled texts in "
-        f"{facts['groups']:,} groups: a logistic model on its logit, the sentence vector, its hidden units and hashed n-grams. "
+        f"{facts['groups']:,} groups: a logistic model on {logit}, the sentence vector, its hidden units and hashed n-grams. "
         "The texts are not in the file; whoever shares it needs the right to share what was learnt from them.\n\n"
         f"On groups it had not seen: ROC-AUC {area:.3f} [{low:.3f}, {high:.3f}] (95 %, groups resampled), calibration error "
         f"{facts['figures']['calibration_error']:.3f}. Scores are calibrated for both kinds being equally likely; the "

@@ -40,7 +40,17 @@ def _data(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--variety", required=True, help="What the texts are written in; recorded in the file and its card.")
 @click.option("--out", required=True, type=FILE, help="The .safetensors file to write; its card lands beside it.")
 @click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True, help="How often the learning curve is drawn.")
-def fit(data: Path, text_column: str, label_column: str, group: str | None, variety: str, out: Path, seeds: int) -> None:
+@click.option("--on-tuned", is_flag=True, help="Start from `tuned` instead of the general head: better, and twice the work.")
+def fit(
+    data: Path,
+    text_column: str,
+    label_column: str,
+    group: str | None,
+    variety: str,
+    out: Path,
+    seeds: int,
+    on_tuned: bool,
+) -> None:
     """Adapt the general head to a variety from labelled texts.
 
     Trains on top of the general head, cross-validated by template or thread, with a learning curve over the number of texts. A
@@ -50,7 +60,7 @@ def fit(data: Path, text_column: str, label_column: str, group: str | None, vari
     from curate.labeling.labelled import read_labelled
 
     rows = read_labelled(data, text_column, label_column, group)
-    for line in adapt(rows, variety, out, SIZES, seeds):
+    for line in adapt(rows, variety, out, SIZES, seeds, on_tuned=on_tuned):
         click.echo(line)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from curate.command import LazyGroup
 from curate.errors import DataError, StorageError
-from curate.labelers import Consensus, Head
+from curate.labelers import Consensus, Head, Tuned
 from curate.labelers.reliability import Labeler, Reliability, load_reliability
 from curate.labeling.audit import describe, draw, estimate, suspect_labels
 from curate.labeling.fit import Examples, curve, folds
@@ -174,6 +174,18 @@ def test_a_head_fitted_for_a_variety_is_used_by_name_of_its_file(labelled: Path,
     np.testing.assert_array_equal(mine.score(texts["text"].to_list()[:3]), scores[:3])
     with pytest.raises(StorageError, match="curate label fit"):
         Head(weights=labelled).score(["a b"])
+
+
+def test_a_head_fitted_on_tuned_asks_it_about_every_text(labelled: Path, tmp_path: Path) -> None:
+    from curate.labeling.adapt import adapt
+
+    out, rows = tmp_path / "mine.safetensors", read_labelled(labelled, "text", "toxic")
+    list(adapt(rows, "singlish", out, (), seeds=1, on_tuned=True))
+    mine, texts = Head(weights=out), rows["text"].to_list()
+    assert mine.models == (*Head().models, Tuned().models[0], mine.models[-1])
+    assert roc_auc(mine.score(texts).astype(float), rows["toxic"].to_numpy()) > 0.95
+    assert "the logit of `tuned`" in out.with_suffix(".md").read_text(encoding="utf-8")
+    assert np.isnan(mine.score(["  "])).all()
 
 
 def test_a_head_goes_into_a_safetensors_file_and_nowhere_else(labelled: Path, tmp_path: Path) -> None:
