@@ -49,9 +49,7 @@ def test_the_join_finds_every_pair_from_the_floor_on_and_no_other(many: list[str
 
 @given(texts, st.data())
 @settings(max_examples=60, deadline=None)
-def test_only_rows_of_one_kind_only_old_with_new_and_only_some_rows_are_compared(
-    many: list[str], data: st.DataObject
-) -> None:
+def test_only_rows_of_one_kind_only_old_with_new_and_only_some_rows_are_compared(many: list[str], data: st.DataObject) -> None:
     source = of(many)
     kinds = np.array(data.draw(st.lists(st.integers(0, 2), min_size=len(many), max_size=len(many))), np.uint64) << np.uint64(60)
     old = np.array(data.draw(st.lists(st.booleans(), min_size=len(many), max_size=len(many))))
