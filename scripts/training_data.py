@@ -57,12 +57,12 @@ SETS = {
     ),
     "self_instruct": TrainingSet("self_instruct", "Apache-2.0", "Wang et al. 2023, Self-Instruct, ACL"),
     "mild_templates": TrainingSet("", "CC0-1.0", "written for this project: scripts/mild_templates.yaml"),
-    "group_templates": TrainingSet("", "CC0-1.0", "written for this project: scripts/group_templates.yaml"),
+    "group_templates": TrainingSet("", "CC0-1.0", "written for this project: scripts/group_templates.rot13"),
     "profanity": TrainingSet("lexicon_surge_profanity", "MIT", "Surge AI 2021, profanity list, in carriers of our own"),
     "people_templates": TrainingSet(
         "lexicon_surge_profanity",
         "CC0-1.0",
-        "written for this project: scripts/people_templates.yaml (words for groups: Surge AI, MIT)",
+        "written for this project: scripts/people_templates.rot13 (words for groups: Surge AI, MIT)",
     ),
 }
 HEAD_ONLY = ("group_templates", "profanity")
@@ -261,7 +261,10 @@ def _people(data: Path) -> Iterator[Row]:
 
 
 def _page(name: str) -> dict[str, Any]:
-    return dict(yaml.safe_load(Path(__file__).with_name(f"{name}.yaml").read_text(encoding="utf-8")))
+    """Our templates; those about groups of people are encoded, so that nobody reads contempt who did not mean to."""
+    plain, hidden = (Path(__file__).with_name(f"{name}.{ending}") for ending in ("yaml", "rot13"))
+    text = plain.read_text("utf-8") if plain.exists() else codecs.decode(hidden.read_text("utf-8"), "rot13")
+    return dict(yaml.safe_load(text))
 
 
 def _rendered(name: str, page: dict[str, Any], slots: dict[str, list[str]]) -> Iterator[Row]:
