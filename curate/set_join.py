@@ -36,7 +36,7 @@ def pairs(index: Index, old: NDArray[np.bool_] | None = None, limit: int | None 
         old: by row; where given, only pairs of an old and a new row.
         limit: give up, returning None, where more pairs than this would have to be looked at.
     """
-    seen = 0
+    seen = glances = 0
     found = [np.zeros(0, np.uint64)]
     sizes, bounds = index.sizes[index.rows], _bounds(index)
     side = np.zeros(len(sizes), np.bool_) if old is None else old[index.rows]
@@ -44,8 +44,8 @@ def pairs(index: Index, old: NDArray[np.bool_] | None = None, limit: int | None 
         for one, two, compared in _batches(_sharing(index, entries, bounds)):
             across = (one != two) if old is None else side[one] != side[two]  # cut short, two members of a set may be the same
             one, two = one[across], two[across]
-            seen += len(one) + compared // GLANCES
-            if limit is not None and seen > limit:
+            seen, glances = seen + len(one), glances + compared
+            if limit is not None and max(seen, glances // GLANCES) > limit:
                 return None
             for start in range(0, len(one), LOOKED):
                 a, b = one[start : start + LOOKED], two[start : start + LOOKED]

@@ -47,7 +47,7 @@ class NearDuplicates:
 
     threshold: Share = 0.8
     floor: Share = 0.65
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     @property
     def reads(self) -> tuple[str, ...]:

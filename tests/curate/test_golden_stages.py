@@ -20,7 +20,7 @@ GOLDEN: dict[str, tuple[int, str]] = {
     "exact_duplicates": (2, "b46b27b6782acce6"),
     "repeated_completions": (1, "81fbeb40e9660da5"),
     "templates": (1, "c37ee628296b58f2"),
-    "near_duplicates": (2, "71d437632269a02b"),
+    "near_duplicates": (3, "71d437632269a02b"),
     "outliers": (1, "3c1a3781b0fa2dd0"),
     "undecided": (1, "3532c323866a2dcf"),
 }
