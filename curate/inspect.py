@@ -285,7 +285,12 @@ def _perhaps(files: Sequence[_File], policy: Policy) -> list[str]:
 
 def _orphans(files: Sequence[_File]) -> list[str]:
     """Replies whose parents are not in their file: what to add to the recipe where they stand in another."""
-    threads = [(seen.file.name, name) for seen in files for name, one in seen.tables.items() if one.roles.kind == "thread"]
+    threads = [
+        (seen.file.name, name)
+        for seen in files
+        for name, one in seen.tables.items()
+        if one.roles.kind == "thread" and one.roles.column("id") is not None
+    ]
     asked = []
     for seen in files:
         for name, one in seen.tables.items():
