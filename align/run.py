@@ -109,7 +109,7 @@ def _checkpoints(
         loaded = ranks.main_first(lambda: recipe.model.load(dataset, cache, recipe.seed))
         start = loaded.start if loaded.start is not None else trainable(loaded.model) if ranks.is_main() and recipe.phases else {}
     first = "base" if recipe.phases and loaded.start is None else loaded.name
-    checkpoints = [_evaluate(recipe, dataset, loaded, loaded.start, folder / "base", first, clock, say)]
+    checkpoints = [ranks.on_main(partial(_evaluate, recipe, dataset, loaded, loaded.start, folder / "base", first, clock, say))]
     phases = []
     for at, (name, phase) in enumerate(zip(phase_names(recipe), recipe.phases, strict=True)):
         with clock(name):
@@ -141,7 +141,7 @@ def _checkpoints(
             }
         )
         label = "after " + " + ".join(phase.name for phase in recipe.phases[: at + 1])
-        checkpoints.append(_evaluate(recipe, dataset, loaded, start, folder / name, label, clock, say))
+        checkpoints.append(ranks.on_main(partial(_evaluate, recipe, dataset, loaded, start, folder / name, label, clock, say)))
     return phases, checkpoints, loaded.name
 
 
@@ -156,19 +156,6 @@ def _evaluate(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Figures of one checkpoint, `start` being the base's weights (None: it is the base); an earlier call's stay as they are."""
-    return ranks.on_main(lambda: _evaluate_here(recipe, dataset, loaded, start, folder, label, clock, say))
-
-
-def _evaluate_here(
-    recipe: Recipe,
-    dataset: Dataset,
-    loaded: Loaded,
-    start: Mapping[str, Tensor] | None,
-    folder: Path,
-    label: str,
-    clock: _Clock,
-    say: Callable[[str], None],
-) -> dict[str, Any]:
     if (folder / MEASURED).is_file():
         found: dict[str, Any] = json.loads((folder / MEASURED).read_bytes())
         return found

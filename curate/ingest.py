@@ -11,6 +11,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -135,15 +136,16 @@ def ingest(
     reread: list[str] = []
     left = limit
     sizes = {file.name: _size(file) for file in found.files}
+    hashed = cache(_sha256)  # a file of parents is asked for by every file that answers it
     with Progress("read", sum(sizes.values()), "B") as progress:
         for file in found.files:
             if left is not None and left <= 0:
                 aside.append(LeftAside(file.name, "limit"))
                 continue
             try:
-                facts = _sha256(file)
+                facts = hashed(file)
                 others = files_of_parents(file.name, found.files, sources)
-                elsewhere = [(other.name, _sha256(other, "parents_unreadable")) for other in others]
+                elsewhere = _elsewhere(others, hashed)
                 key = _key(file, facts, elsewhere, sources, policy, author_key, left)
                 known = believed(work, key, tombstones)
                 if known is None:
@@ -299,7 +301,7 @@ def _check_share(result: Ingested, limit: float, work: Path) -> None:
         )
 
 
-def _sha256(file: SourceFile, reason: str = "unreadable") -> str:
+def _sha256(file: SourceFile) -> str:
     """Of the file's bytes; of a member's, decompressed, and of the whole archive's where the member is damaged."""
     try:
         if file.member is not None:
@@ -313,7 +315,15 @@ def _sha256(file: SourceFile, reason: str = "unreadable") -> str:
             return state.hexdigest()
         return sha256(file.path)
     except OSError as error:
-        raise _Unreadable(reason) from error
+        raise _Unreadable("unreadable") from error
+
+
+def _elsewhere(others: Sequence[SourceFile], hashed: Callable[[SourceFile], str]) -> list[tuple[str, str]]:
+    """Name and hash of each file in which parents may stand."""
+    try:
+        return [(other.name, hashed(other)) for other in others]
+    except _Unreadable as error:
+        raise _Unreadable("parents_unreadable") from error
 
 
 def _size(file: SourceFile) -> int:

@@ -19,7 +19,7 @@ from curate.mining.unused import is_used, used_columns
 from curate.policy import Policy, load_policy
 from curate.progress import Progress
 from curate.readers import READERS, Broken, Record, Stream, recognise
-from curate.sources import LeftAside, Source, SourceFile, check_matches, discover, source_for
+from curate.sources import LeftAside, Source, SourceFile, check_matches, discover, place_of, source_for
 from curate.summary import table
 
 HEADER = ("file", "container", "format", "encoding", "records", "rows", "read as", "roles", "labels", "licence", "not used")
@@ -164,7 +164,7 @@ def _lines(seen: _File, policy: Policy) -> Iterator[tuple[str, ...]]:
             lost.update({f"broken ({reason})": count for reason, count in broken.items()})
         more = "" if seen.whole else "+"
         yield (
-            f"{seen.file.name}/{name}" if name else seen.file.name,
+            place_of(seen.file.name, name),
             seen.stream.container,
             seen.form,
             seen.stream.encoding,
@@ -261,7 +261,7 @@ def _unproven(files: Sequence[_File], policy: Policy) -> list[str]:
             answers = [said for said in one.said if said in (*policy.answers.affirmative, *policy.answers.negative)]
             if not answers or one.settings.labels:
                 continue
-            match = f"{seen.file.name}/{name}" if name else seen.file.name
+            match = place_of(seen.file.name, name)
             toxic = {said: said.casefold() in policy.answers.affirmative for said in sorted(answers, reverse=True)}
             asked.append(f"  - {{match: {json.dumps(match)}, labels: {json.dumps(toxic)}}}")
     if not asked:
@@ -277,7 +277,7 @@ def _perhaps(files: Sequence[_File], policy: Policy) -> list[str]:
         for name, one in seen.tables.items():
             set_name = policy.recognise(one.columns)
             if one.roles.known is None and set_name is not None and not one.settings.labels:
-                match = f"{seen.file.name}/{name}" if name else seen.file.name
+                match = place_of(seen.file.name, name)
                 asked.append(f"  - {{match: {json.dumps(match)}, known: {set_name}}}")
     head = "columns that a public set has and any file may have: no label is read; where it is that set, say so in the recipe:"
     return ["", head, "sources:", *asked] if asked else []
@@ -294,9 +294,9 @@ def _orphans(files: Sequence[_File]) -> list[str]:
     asked = []
     for seen in files:
         for name, one in seen.tables.items():
-            there = [f"{file}/{table}" if table else file for file, table in threads if (file, table) != (seen.file.name, name)]
+            there = [place_of(file, table) for file, table in threads if (file, table) != (seen.file.name, name)]
             if one.skipped["parent_missing"] and there and not one.settings.parents:
-                match = f"{seen.file.name}/{name}" if name else seen.file.name
+                match = place_of(seen.file.name, name)
                 asked.append(f"  - {{match: {json.dumps(match)}, parents: {json.dumps(there)}}}")
     head = "replies whose parents are not in their file; where those stand in another, say so in the recipe:"
     return ["", head, "sources:", *asked] if asked else []
@@ -310,7 +310,7 @@ def _unused(files: Sequence[_File], policy: Policy) -> list[str]:
             used = used_columns(one.roles, policy)
             left = [column for column in one.columns if not is_used(column, used)]
             if left:
-                rows.append((f"{seen.file.name}/{name}" if name else seen.file.name, ", ".join(column[:40] for column in left)))
+                rows.append((place_of(seen.file.name, name), ", ".join(column[:40] for column in left)))
     return ["", "columns that play no role:", *table(("file", "columns"), rows)] if rows else []
 
 
@@ -321,7 +321,7 @@ def _samples(files: Sequence[_File]) -> list[str]:
             if one.sample is None:
                 continue
             prompt = " | ".join(message["content"] for message in one.sample["prompt"])
-            lines.append(f"{seen.file.name}/{name}" if name else seen.file.name)
+            lines.append(place_of(seen.file.name, name))
             lines.append(f"  prompt: {_cut(prompt) or '-'}")
             lines.append(f"  completion: {_cut(one.sample['completion'])}")
     return lines

@@ -118,11 +118,16 @@ def discover(folder: Path) -> Discovered:
     return Discovered(tuple(sorted(files)), tuple(sorted(aside)))
 
 
+def place_of(name: str, table: str) -> str:
+    """How a table of a file is called, in recipes and in errors; of a file that is one table, the file's name."""
+    return f"{name}/{table}" if table else name
+
+
 def source_for(name: str, sources: Sequence[Source], table: str = "") -> Source:
     """The first of the recipe's sources that matches a file name, or the table's within it; or one that says nothing."""
-    names = (f"{name}/{table}", name) if table else (name,)
+    names = dict.fromkeys((place_of(name, table), name))
     fits = (source for source in sources if any(fnmatch.fnmatchcase(one, source.match) for one in names))
-    return next(fits, Source(match=names[0]))
+    return next(fits, Source(match=place_of(name, table)))
 
 
 def check_matches(sources: Sequence[Source], names: Iterable[str], partly: bool = True) -> None:

@@ -17,7 +17,7 @@ from curate.mining.threads import Threads
 from curate.policy import Policy
 from curate.readers.records import Record
 from curate.schema import digest, record_id, row_id
-from curate.sources import Source
+from curate.sources import Source, place_of
 
 __all__ = ["VERSION", "Miner", "Roles", "Threads", "find_roles", "flat"]
 
@@ -63,7 +63,7 @@ class Miner:
     ) -> None:
         """Start at the file's first record."""
         self._source, self._roles, self._settings, self._policy = source, roles, settings, policy
-        self._place = f"{source}/{table}" if table else source
+        self._place = place_of(source, table)
         self._key, self._threads = author_key, threads
         self._table, self._occurrences = table, occurrences or Occurrences()
         self._number = -1

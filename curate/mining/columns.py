@@ -27,7 +27,7 @@ def by_name(role: str, columns: Iterable[str]) -> str | None:
     for column in sorted(columns, key=lambda column: column.count(".")):  # stable
         for name in (leaf(column), column):
             names.setdefault(plain_name(name), column)
-            names.setdefault(re.sub(r"[\W_]+", "_", name.casefold()).strip("_"), column)
+            names.setdefault(_joined(name), column)
     return next((names[name] for name in NAMES[role] if name in names), None)
 
 
@@ -126,7 +126,11 @@ def _is_list(value: Any) -> bool:  # noqa: ANN401 - any JSON value
 
 def plain_name(name: str) -> str:
     """A column's name as names are compared: lower case, words joined by '_', as in "isToxic" and "is toxic": is_toxic."""
-    return re.sub(r"[\W_]+", "_", _HUMP.sub("_", name).casefold()).strip("_")
+    return _joined(_HUMP.sub("_", name))
+
+
+def _joined(name: str) -> str:
+    return re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
 
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")

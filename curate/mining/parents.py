@@ -12,7 +12,7 @@ from curate.errors import RecipeError
 from curate.mining.roles import SAMPLE, SAMPLE_BYTES, Roles, find_roles, flat
 from curate.policy import Policy
 from curate.readers import READERS, Broken, Record, Stream, recognise
-from curate.sources import Source, SourceFile, may_name_table, source_for
+from curate.sources import Source, SourceFile, may_name_table, place_of, source_for
 
 
 @dataclass(frozen=True)
@@ -106,13 +106,13 @@ def posts(
 
 
 def _asked(name: str, table: str, patterns: Sequence[str], answering: str) -> bool:
-    place = f"{name}/{table}" if table else name
+    place = place_of(name, table)
     return place != answering and any(fnmatch.fnmatchcase(one, pattern) for pattern in patterns for one in (name, place))
 
 
 def _understood(other: Other, table: str, sample: Sequence[dict[str, Any]], sources: Sequence[Source], policy: Policy) -> Roles:
     """A table of posts, whatever else it might be taken for."""
-    place = f"{other.name}/{table}" if table else other.name
+    place = place_of(other.name, table)
     settings = source_for(other.name, sources, table)
     roles = find_roles(sample, other.form, replace(settings, mine="thread", instruction=None), policy, place)
     if roles.column("id") is None:

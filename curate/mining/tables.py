@@ -15,7 +15,7 @@ from curate.mining.threads import Threads
 from curate.mining.unused import unused, used_columns
 from curate.policy import Policy
 from curate.readers.records import Broken, Record
-from curate.sources import Source, source_for
+from curate.sources import Source, place_of, source_for
 
 MOST_TABLES = 1_000  # of one file; more are no tables
 
@@ -124,8 +124,7 @@ class Tables:
         threads = None
         if roles.kind == "thread":
             own = (flat(entry.fields) for entry in self._again() if isinstance(entry, Record) and entry.table == table)
-            place = f"{self._name}/{table}" if table else self._name
-            elsewhere = posts(self._others, settings.parents, place, self._sources, self._policy)
+            elsewhere = posts(self._others, settings.parents, place_of(self._name, table), self._sources, self._policy)
             threads = Threads(own, roles, self._name, elsewhere)
             self._threads.append(threads)
         backwards = newest_first([flat(record.fields) for record in records], roles)
@@ -149,6 +148,6 @@ class Tables:
             yield from ((settled, miner(settled, answered)) for settled, answered in turns.told(*spoken, record))
 
     def _understand(self, table: str, records: Sequence[Record]) -> Roles:
-        name = f"{self._name}/{table}" if table else self._name
+        name = place_of(self._name, table)
         settings = source_for(self._name, self._sources, table)
         return find_roles([flat(record.fields) for record in records], self._form, settings, self._policy, name)
