@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -172,43 +170,26 @@ def test_the_number_of_passes_changes_nothing(
 
 
 @pytest.mark.parametrize("budget", [16_384, 40])
-def test_two_processes_are_one(budget: int, tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path) -> None:
+def test_two_processes_are_one(
+    budget: int, tiny_llama: TinyLlama, make_rows: MakeRows, two: Callable[[Callable[[int], None]], list[int]], tmp_path: Path
+) -> None:
     rows = make_rows(48)
     reference = tiny_llama(double=True)
     policy = moved(reference, rows)
     made = phase("kto_s", token_budget=budget)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    children = []
-    for rank in range(2):
-        children.append(os.fork())
-        if children[-1] == 0:
-            try:
-                one_of_two(rank, port, policy, reference, rows, made, tmp_path)
-            finally:
-                os._exit(1)
-    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
+
+    def one(rank: int) -> None:
+        loss, _, gradients, trainer = step(policy, reference, rows, made, tmp_path / str(rank))
+        assert trainer.accelerator.num_processes == 2
+        torch.save({"loss": loss, "gradients": gradients}, tmp_path / f"{rank}.pt")
+
+    assert two(one) == [0, 0]
     loss, _, gradients, _ = step(policy, reference, rows, made, tmp_path)
     for rank in range(2):
         found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         assert abs(found["loss"] - loss) <= 1e-10
         for ours, theirs in zip(found["gradients"], gradients, strict=True):
             assert torch.allclose(ours, theirs, rtol=0, atol=1e-10)
-
-
-def one_of_two(rank: int, port: int, policy: Any, reference: Any, rows: Rows, made: Phase, out: Path) -> None:
-    """A process of a gloo pair: its step goes to a file; never returns."""
-    from accelerate.state import AcceleratorState, GradientState, PartialState
-
-    for state in (AcceleratorState, GradientState, PartialState):
-        state._reset_state()
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
-    loss, _, gradients, trainer = step(policy, reference, rows, made, out / str(rank))
-    assert trainer.accelerator.num_processes == 2
-    torch.save({"loss": loss, "gradients": gradients}, out / f"{rank}.pt")
-    os._exit(0)
 
 
 def tokenizer() -> Any:
