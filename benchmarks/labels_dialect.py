@@ -27,6 +27,7 @@ UNSEEN = {
     "tuned": ("ngram", "test"),
 } | dict.fromkeys(("cheap", "consensus", "first"), ("test",))
 """Parts that each saw nothing of; a consensus saw what its members did."""
+POSTS = ("davidson", "surge")  # people talking in public, as the treebank's forum does; its sentences nobody has judged
 COUNTRIES = {"Singapore": "Singapore", "SG": "Singapore"} | dict.fromkeys(
     ("United States", "USA", "Canada", "United Kingdom"), "English"
 )
@@ -50,6 +51,11 @@ def fairness(page: Page, builtins: Builtins, rows: pl.DataFrame, data: Path) -> 
         page.say(f"{name}: toxic share of {len(english)} SGD turns", usual)
         ends = _ratio_ends(share, len(treebank), usual, len(english))
         page.most(f"{name}: ratio", share / max(usual, 1 / len(english)), 1.5, ends)
+        posts = rows.filter(pl.col("set").is_in(POSTS), ~pl.col("toxic"), pl.col("part").is_in(parts))["text"].to_list()
+        alike = float((builtins.scores(posts)[name] >= 0.5).mean())
+        page.say(f"{name}: toxic share of {len(posts)} English posts that people called harmless", alike)
+        ends = _ratio_ends(share, len(treebank), alike, len(posts))
+        page.most(f"{name}: ratio to posts", share / max(alike, 1 / len(posts)), 1.5, ends)
     _one_register(page, builtins, data)
     texts = sorted(rows.filter(pl.col("part") == "test")["text"].to_list(), key=lambda text: digest("particle sample", text))[
         :SAMPLE

@@ -53,7 +53,8 @@ class Consensus:
     @property
     def reads(self) -> tuple[str, ...]:
         """Columns it wants."""
-        return ("evidence", *(f"score_{name}" for name in self.labelers))
+        own = ("source",) if self._reliability.sources else ()
+        return ("evidence", *own, *(f"score_{name}" for name in self.labelers))
 
     @property
     def writes(self) -> Schema:
@@ -70,7 +71,8 @@ class Consensus:
         """One line per row."""
         low, high = (pl.lit(end, pl.Float32) for end in self.abstain)  # as scores are: 2 votes of 5 equal a band's end of 0.4
         machines = [name for name in self.labelers if name != PEOPLE]
-        pooled = self._reliability.pool({name: rows[f"score_{name}"] for name in machines}, rows.height)
+        sources = rows["source"] if self._reliability.sources else None
+        pooled = self._reliability.pool({name: rows[f"score_{name}"] for name in machines}, rows.height, sources)
         told = pl.col(f"score_{PEOPLE}") if PEOPLE in self.labelers else pl.lit(None, pl.Float32)
         first = self.labelers[0] == PEOPLE
         toxicity = (pl.coalesce(told, pooled) if first else pl.coalesce(pooled, told)).cast(pl.Float32)

@@ -40,6 +40,19 @@ class Labeler:
 
 
 @dataclass(frozen=True)
+class Source:
+    """How the rows of one source differ from rows at large.
+
+    Attributes:
+        shift: added to the pooled log-odds: how common toxic rows are there.
+        weights: by recipe word, how much more, or less, a labeler's calibrated log-odds count there.
+    """
+
+    shift: float
+    weights: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Reliability:
     """Fitted numbers of some labelers.
 
@@ -49,12 +62,14 @@ class Reliability:
         rows: rows it was fitted on.
         subsets: weights by recipe word where some of them speak and the others do not, by who speaks: what one adds depends on
             who else there is, and an expensive labeler speaks about few rows.
+        sources: by name of a source, how its rows differ; only where somebody said that its labelled rows are a fair sample.
     """
 
     labelers: Mapping[str, Labeler]
     basis: str
     rows: int
     subsets: Mapping[frozenset[str], Mapping[str, float]] = field(default_factory=dict)
+    sources: Mapping[str, Source] = field(default_factory=dict)
 
     @property
     def hash(self) -> str:
@@ -65,27 +80,47 @@ class Reliability:
         """Whether a labeler was measured."""
         return name in self.labelers
 
-    def pool(self, scores: Mapping[str, pl.Series], height: int) -> pl.Series:
+    def pool(self, scores: Mapping[str, pl.Series], height: int, sources: pl.Series | None = None) -> pl.Series:
         """Probability of toxicity of each row by the scores it has, null without any; rounded, so that it is the same anywhere.
 
-        Where the weights of those who spoke add up to one or more, their calibrated log-odds are added up by weight, as they were
-        fitted; where they do not, they are averaged by weight: a labeler that speaks alone is taken at its calibrated word.
+        Args:
+            scores: of each labeler, null where it has none.
+            height: rows.
+            sources: the source of each row, for what is known of some; rows at large by default.
         """
-        calibrated = np.full((height, len(scores)), np.nan)
+        calibrated = self.calibrated(scores, height)
+        pooled = self.pooled(calibrated, list(scores))
+        for name, one in self.sources.items() if sources is not None else ():
+            rows = pl.Series([name]).eq_missing(sources).to_numpy()
+            pooled[rows] += one.shift + np.nan_to_num(calibrated[rows]) @ [one.weights.get(labeler, 0.0) for labeler in scores]
+        with np.errstate(over="ignore"):
+            made = np.round(1.0 / (1.0 + np.exp(-pooled)), DIGITS)
+        return pl.Series("pooled", made, dtype=pl.Float64).fill_nan(None).cast(pl.Float32)
+
+    def calibrated(self, scores: Mapping[str, pl.Series], height: int) -> Floats:
+        """Calibrated log-odds of each labeler, shape (height, labelers), NaN where it has none."""
+        found = np.full((height, len(scores)), np.nan)
         for at, (name, column) in enumerate(scores.items()):
             one = self.labelers.get(name, Labeler())
             values = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
             there = ~np.isnan(values)
-            calibrated[there, at] = one.slope * log_odds(values[there]) + one.intercept
+            found[there, at] = one.slope * log_odds(values[there]) + one.intercept
+        return found
+
+    def pooled(self, calibrated: Floats, names: Sequence[str]) -> Floats:
+        """Log-odds of toxicity of rows at large, shape (height,), NaN where nobody spoke.
+
+        Where the weights of those who spoke add up to one or more, their calibrated log-odds are added up by weight, as they were
+        fitted; where they do not, they are averaged by weight: a labeler that speaks alone is taken at its calibrated word.
+        """
         spoke = ~np.isnan(calibrated)
-        pooled = np.full(height, np.nan)
+        found = np.full(len(calibrated), np.nan)
         for pattern in np.unique(spoke[spoke.any(axis=1)], axis=0):
             rows = (spoke == pattern).all(axis=1)
-            weights = self.weights([name for name, here in zip(scores, pattern, strict=True) if here])
+            weights = self.weights([name for name, here in zip(names, pattern, strict=True) if here])
             total = sum(weight * calibrated[rows, at] for weight, at in zip(weights, np.flatnonzero(pattern), strict=True))
-            with np.errstate(over="ignore"):
-                pooled[rows] = np.round(1.0 / (1.0 + np.exp(-total / min(sum(weights), 1.0))), DIGITS)
-        return pl.Series("pooled", pooled, dtype=pl.Float64).fill_nan(None).cast(pl.Float32)
+            found[rows] = total / min(sum(weights), 1.0)
+        return found
 
     def weights(self, names: Sequence[str]) -> list[float]:
         """How much each counts where these speak and nobody else; one that was not measured counts like the least of all.
@@ -104,6 +139,8 @@ class Reliability:
         found: dict[str, Any] = {"basis": self.basis, "rows": self.rows}
         found["labelers"] = {name: vars(one) for name, one in sorted(self.labelers.items())}
         found["subsets"] = [dict(sorted(self.subsets[names].items())) for names in sorted(self.subsets, key=sorted)]
+        if self.sources:
+            found["sources"] = {name: vars(one) for name, one in sorted(self.sources.items())}
         return json.dumps(found, indent=1) + "\n"
 
 
@@ -127,6 +164,10 @@ def load_reliability(path: Path | None = None) -> Reliability:
         subsets = {frozenset(one): {name: float(weight) for name, weight in one.items()} for one in found.get("subsets", ())}
         if any(one.weight <= 0 for one in labelers.values()) or any(min(one.values()) <= 0 for one in subsets.values()):
             raise ValueError("a weight is not positive")
-        return Reliability(labelers, str(found["basis"]), int(found["rows"]), subsets)
+        sources = {
+            name: Source(float(one["shift"]), {labeler: float(weight) for labeler, weight in one["weights"].items()})
+            for name, one in found.get("sources", {}).items()
+        }
+        return Reliability(labelers, str(found["basis"]), int(found["rows"]), subsets, sources)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise StorageError(f"{path}: cannot read reliabilities; make them with `curate label weigh`") from None

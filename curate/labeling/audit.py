@@ -18,7 +18,7 @@ from curate.pairing.review import machine_columns, suspect_labels
 from curate.schema import digest
 from curate.store import write_bytes
 
-READ = ("id", "toxic", "toxicity", "disagreement", "evidence", "stage", "reason")
+READ = ("id", "source", "toxic", "toxicity", "disagreement", "evidence", "stage", "reason")
 ENDED = pl.col("reason").is_null() | (
     pl.col("stage") == "compose"
 )  # no stage dropped it; it may be in no output, as undecided rows are
@@ -106,14 +106,14 @@ def corpus(folder: Path) -> pl.DataFrame:
     return read_output(folder, manifest, "corpus/", [*READ, *scores])
 
 
-def machines(rows: pl.DataFrame) -> tuple[dict[str, Floats], Floats]:
-    """Scores of every machine labeler, by name, and what people said (1, 0 or NaN), of the kept rows."""
+def machines(rows: pl.DataFrame) -> tuple[dict[str, Floats], Floats, list[str]]:
+    """Scores of every machine labeler, by name, what people said (1, 0 or NaN), and the source, of the kept rows."""
     kept = rows.filter(ENDED)
     names = machine_columns(kept)
     said = pl.col("evidence").is_in(["human", "votes"])
     truth = kept.select(pl.when(said).then(pl.col("toxic").cast(pl.Float64)).fill_null(float("nan"))).to_series().to_numpy()
     scores = {name.removeprefix("score_"): kept[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in names}
-    return scores, truth
+    return scores, truth, kept["source"].to_list()
 
 
 def run(folder: Path, out: Path, count: int, seed: int) -> list[str]:

@@ -110,21 +110,31 @@ def evaluate(
 @click.command()
 @click.argument("folder", metavar="DIR", type=FILE)
 @click.option("--out", required=True, type=FILE, help="JSON file for `consensus: {reliability: FILE}`.")
-def weigh(folder: Path, out: Path) -> None:
+@click.option("--by-source", is_flag=True, help="Each source by itself, too: its labelled rows must be a fair sample of it.")
+def weigh(folder: Path, out: Path, by_source: bool) -> None:
     """How far each labeler of a finished build is to be believed.
 
-    Measured against the labels that came with the data where there are enough, else by how at least three labelers agree.
+    Measured against the labels that came with the data where there are enough, else by how at least three labelers agree. With
+    --by-source, a source whose labelled rows are enough gets weights of its own, and its own share of toxic rows counts: right
+    where those rows were drawn at random, wrong where, say, only reported posts have a label.
     """
     from curate.labeling.audit import corpus, machines
+    from curate.labeling.weigh import LEAST
     from curate.labeling.weigh import weigh as measure
     from curate.store import write_text
 
     rows = corpus(folder)
-    found = measure(*machines(rows))
+    scores, truth, sources = machines(rows)
+    found = measure(scores, truth, sources if by_source else None)
     write_text(out, found.to_json())
     click.echo(f"{out}: by {found.basis}, {found.rows:,} rows")
     for name, one in sorted(found.labelers.items()):
         click.echo(f"  {name}: weight {one.weight:.2f}, slope {one.slope:.2f}, intercept {one.intercept:+.2f}")
+    for source, own in found.sources.items():
+        said = ", ".join(f"{name} {change:+.2f}" for name, change in own.weights.items())
+        click.echo(f"  {source}: log-odds {own.shift:+.2f}; weights {said}")
+    if by_source and not found.sources:
+        click.echo(f"  no source has {LEAST} labelled rows of either kind: all are weighed alike")
 
 
 @click.command()

@@ -116,6 +116,55 @@ def test_what_a_labeler_counts_depends_on_who_else_speaks(tmp_path: Path) -> Non
     assert load_reliability(tmp_path / "r.json") == found
 
 
+def _two_sources(rows: int) -> tuple[dict[str, np.ndarray], np.ndarray, list[str]]:
+    """A forum where one labeler guesses and a tenth is toxic, and a chat where the other does and nine tenths are."""
+    rng = np.random.default_rng(9)
+    sources = np.repeat(["forum", "chat"], rows)
+    truth = rng.random(2 * rows) < np.where(sources == "forum", 0.1, 0.9)
+    scores = {}
+    for name, good in (("a", "chat"), ("b", "forum")):
+        right = np.where(sources == good, 0.9, 0.5)
+        scores[name] = np.where(rng.random(2 * rows) < right, truth, ~truth) * 0.8 + 0.1
+    return scores, truth.astype(float), sources.tolist()
+
+
+def test_a_source_is_weighed_by_its_own_labelled_rows(tmp_path: Path) -> None:
+    scores, truth, sources = _two_sources(1500)
+    found = weigh(scores, truth, sources)
+    assert weigh(scores, truth).sources == {} and set(found.sources) == {"forum", "chat"}
+    forum, chat = found.sources["forum"], found.sources["chat"]
+    assert forum.shift < -0.5 < 0.5 < chat.shift
+    assert forum.weights["a"] < 0 < forum.weights["b"] and chat.weights["b"] < 0 < chat.weights["a"]
+    columns = {name: pl.Series(one) for name, one in scores.items()}
+    own = found.pool(columns, len(truth), pl.Series(sources)).to_numpy()
+    general = found.pool(columns, len(truth)).to_numpy()
+    assert ((own >= 0.5) != truth).mean() < 0.6 * ((general >= 0.5) != truth).mean()
+    assert calibration_error(own, truth == 1) < 0.03 < calibration_error(general, truth == 1)
+    (tmp_path / "r.json").write_text(found.to_json(), encoding="utf-8")
+    assert load_reliability(tmp_path / "r.json") == found
+
+
+def test_an_unknown_source_is_pooled_as_rows_at_large_and_few_labels_move_little() -> None:
+    scores, truth, sources = _two_sources(1500)
+    found, some = weigh(scores, truth, sources), {name: pl.Series(one[:5]) for name, one in scores.items()}
+    assert found.pool(some, 5, pl.Series(["blog"] * 5)).equals(found.pool(some, 5))
+    assert found.pool(some, 5, pl.Series([None] * 5, dtype=pl.String)).equals(found.pool(some, 5))
+    known = np.array(sources) == "chat"  # of the forum, 40 rows of either kind: too few to say
+    for side in (0.0, 1.0):
+        known |= np.isin(np.arange(len(truth)), np.flatnonzero((np.array(sources) == "forum") & (truth == side))[:40])
+    assert set(weigh(scores, np.where(known, truth, np.nan), sources).sources) == {"chat"}
+
+
+def test_the_consensus_reads_the_source_only_where_sources_were_weighed(tmp_path: Path) -> None:
+    scores, truth, sources = _two_sources(1500)
+    (tmp_path / "r.json").write_text(weigh(scores, truth, sources).to_json(), encoding="utf-8")
+    consensus = Consensus(labelers=("a", "b"), reliability=tmp_path / "r.json")
+    rows = pl.DataFrame({"evidence": [None, None], "source": ["forum", "chat"], "score_a": [0.9, 0.9], "score_b": [0.1, 0.1]})
+    rows = rows.with_columns(pl.col("evidence").cast(pl.String))
+    assert "source" in consensus.reads and "source" not in Consensus().reads
+    assert consensus(rows)["toxic"].to_list() == [False, True]
+
+
 def test_the_consensus_says_why_and_marks_the_unmeasured() -> None:
     rows = pl.DataFrame(
         {"evidence": ["human", None, None, None], "score_column": [1.0, None, None, 0.5], "score_other": [0.1, 0.9, None, 0.9]},
