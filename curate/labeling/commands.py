@@ -119,7 +119,7 @@ def weigh(folder: Path, out: Path, by_source: bool) -> None:
     where those rows were drawn at random, wrong where, say, only reported posts have a label.
     """
     from curate.labeling.audit import corpus, machines
-    from curate.labeling.weigh import LEAST
+    from curate.labeling.weigh import FEW
     from curate.labeling.weigh import weigh as measure
     from curate.store import write_text
 
@@ -134,7 +134,7 @@ def weigh(folder: Path, out: Path, by_source: bool) -> None:
         said = ", ".join(f"{name} {change:+.2f}" for name, change in own.weights.items())
         click.echo(f"  {source}: log-odds {own.shift:+.2f}; weights {said}")
     if by_source and not found.sources:
-        click.echo(f"  no source has {LEAST} labelled rows of either kind: all are weighed alike")
+        click.echo(f"  no source has {FEW} labelled rows of either kind: all are weighed alike")
 
 
 @click.command()

@@ -21,6 +21,7 @@ LEAST_WEIGHT = 0.02  # a labeler that adds nothing to the others is still heard 
 MOST_SUBSETS = 5  # labelers up to which each two or more of them are weighed by themselves: 25 small fits at most
 ROUNDS, CLOSE = 200, 1e-8
 PRIOR = 1.0  # votes of each kind that every labeler is taken to have cast rightly and wrongly beforehand
+FEW = 20  # labelled rows of either kind from which on a source is measured by itself: few of them move little
 SHIFTS, CHANGES = 1.5, 0.5  # spread of a source's shift, in logits, and of its changes of weight, before its rows are seen
 
 
@@ -30,7 +31,7 @@ def weigh(scores: Mapping[str, Floats], truth: Floats, sources: Sequence[str] | 
     Args:
         scores: of each labeler, shape (n,), in [0, 1], NaN where it abstained.
         truth: 1 toxic, 0 harmless, NaN unknown; shape (n,).
-        sources: the source of each row, where the labelled rows of a source are a fair sample of it: each that has LEAST of
+        sources: the source of each row, where the labelled rows of a source are a fair sample of it: each that has FEW of
             either kind is then measured by itself, too.
 
     Raises:
@@ -118,7 +119,7 @@ def by_source(
     found = {}
     for source in sorted(set(sources.tolist())):
         rows = (sources == source) & ~np.isnan(offset)
-        if min((rows & toxic).sum(), (rows & ~toxic).sum()) < LEAST:
+        if min((rows & toxic).sum(), (rows & ~toxic).sum()) < FEW:
             continue
         given = np.hstack([np.ones((int(rows.sum()), 1)), inputs[rows]])
         sign = np.where(toxic[rows], 1.0, -1.0)

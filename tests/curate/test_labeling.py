@@ -149,9 +149,9 @@ def test_an_unknown_source_is_pooled_as_rows_at_large_and_few_labels_move_little
     found, some = weigh(scores, truth, sources), {name: pl.Series(one[:5]) for name, one in scores.items()}
     assert found.pool(some, 5, pl.Series(["blog"] * 5)).equals(found.pool(some, 5))
     assert found.pool(some, 5, pl.Series([None] * 5, dtype=pl.String)).equals(found.pool(some, 5))
-    known = np.array(sources) == "chat"  # of the forum, 40 rows of either kind: too few to say
+    known = np.array(sources) == "chat"  # of the forum, 15 rows of either kind: too few to say
     for side in (0.0, 1.0):
-        known |= np.isin(np.arange(len(truth)), np.flatnonzero((np.array(sources) == "forum") & (truth == side))[:40])
+        known |= np.isin(np.arange(len(truth)), np.flatnonzero((np.array(sources) == "forum") & (truth == side))[:15])
     assert set(weigh(scores, np.where(known, truth, np.nan), sources).sources) == {"chat"}
 
 
