@@ -49,13 +49,11 @@ def fairness(page: Page, builtins: Builtins, rows: pl.DataFrame, data: Path) -> 
         share, usual = (float((made >= 0.5).mean()) for made in (builtins.scores(treebank)[name], polite[name]))
         page.say(f"{name}: toxic share of {len(treebank)} treebank sentences", share)
         page.say(f"{name}: toxic share of {len(english)} SGD turns", usual)
-        ends = _ratio_ends(share, len(treebank), usual, len(english))
-        page.most(f"{name}: ratio", share / max(usual, 1 / len(english)), 1.5, ends)
+        _ratio(page, f"{name}: ratio", share, len(treebank), usual, len(english))
         posts = rows.filter(pl.col("set").is_in(POSTS), ~pl.col("toxic"), pl.col("part").is_in(parts))["text"].to_list()
         alike = float((builtins.scores(posts)[name] >= 0.5).mean())
         page.say(f"{name}: toxic share of {len(posts)} English posts that people called harmless", alike)
-        ends = _ratio_ends(share, len(treebank), alike, len(posts))
-        page.most(f"{name}: ratio to posts", share / max(alike, 1 / len(posts)), 1.5, ends)
+        _ratio(page, f"{name}: ratio to posts", share, len(treebank), alike, len(posts))
     _one_register(page, builtins, data)
     texts = sorted(rows.filter(pl.col("part") == "test")["text"].to_list(), key=lambda text: digest("particle sample", text))[
         :SAMPLE
@@ -72,6 +70,11 @@ def fairness(page: Page, builtins: Builtins, rows: pl.DataFrame, data: Path) -> 
         turned = (before[name] <= BAND[0]) & (after[name] >= BAND[1])
         turned |= (before[name] >= BAND[1]) & (after[name] <= BAND[0])
         page.say(f"{name}: labels that an appended particle turns round, the abstain band between them", float(turned.mean()))
+
+
+def _ratio(page: Page, name: str, share: float, of: int, usual: float, of_usual: int) -> None:
+    """A share over the usual one, which counts as one hit where there is none."""
+    page.most(name, share / max(usual, 1 / of_usual), 1.5, _ratio_ends(share, of, usual, of_usual))
 
 
 def _ratio_ends(share: float, of: int, usual: float, of_usual: int) -> tuple[float, float]:

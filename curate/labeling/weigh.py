@@ -87,15 +87,23 @@ def _positive(inputs: Floats, toxic: NDArray[np.bool_]) -> Floats:
     from scipy.optimize import minimize
 
     share = np.where(toxic, 0.5 / toxic.sum(), 0.5 / (~toxic).sum())
-    sign = np.where(toxic, 1.0, -1.0)
-
-    def loss(weights: Floats) -> tuple[float, Floats]:
-        margin = sign * (inputs @ weights)
-        slope = -share * sign / (1.0 + np.exp(np.clip(margin, -500, 500)))
-        return float((share * np.logaddexp(0.0, -margin)).sum()), inputs.T @ slope
-
     start = np.full(inputs.shape[1], 1.0 / inputs.shape[1])
-    return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(start)).x) + 1e-9
+    return (
+        np.asarray(
+            minimize(_cost, start, (inputs, toxic, share), jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(start)).x
+        )
+        + 1e-9
+    )
+
+
+def _cost(
+    weights: Floats, inputs: Floats, toxic: NDArray[np.bool_], share: Floats | float, offset: Floats | float = 0.0
+) -> tuple[float, Floats]:
+    """Logistic loss of log-odds `offset + inputs @ weights`, each row counting its share, and its slope by the weights."""
+    sign = np.where(toxic, 1.0, -1.0)
+    margin = sign * (offset + inputs @ weights)
+    slope = -share * sign / (1.0 + np.exp(np.clip(margin, -500, 500)))
+    return float((share * np.logaddexp(0.0, -margin)).sum()), inputs.T @ slope
 
 
 def by_source(
@@ -122,13 +130,11 @@ def by_source(
         if min((rows & toxic).sum(), (rows & ~toxic).sum()) < FEW:
             continue
         given = np.hstack([np.ones((int(rows.sum()), 1)), inputs[rows]])
-        sign = np.where(toxic[rows], 1.0, -1.0)
 
-        def loss(change: Floats) -> tuple[float, Floats]:
-            margin = sign * (offset[rows] + given @ change)  # noqa: B023 - used at once
-            slope = -sign / (1.0 + np.exp(np.clip(margin, -500, 500)))  # noqa: B023
+        def loss(change: Floats, given: Floats = given, rows: NDArray[np.bool_] = rows) -> tuple[float, Floats]:
+            cost, slope = _cost(change, given, toxic[rows], 1.0, offset[rows])
             far = change / spread
-            return float(np.logaddexp(0.0, -margin).sum() + (far**2).sum() / 2), given.T @ slope + far / spread  # noqa: B023
+            return cost + float((far**2).sum() / 2), slope + far / spread
 
         shift, *changes = minimize(loss, np.zeros(len(spread)), jac=True, method="L-BFGS-B", bounds=bounds).x
         weights = {name: round(float(change), 6) for name, change in zip(names, changes, strict=True)}
