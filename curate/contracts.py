@@ -108,6 +108,18 @@ class TextLabeler(Protocol):
     def score(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
 
 
+class ReplyLabeler(Protocol):
+    """Scores completions by what they answer.
+
+    `score_replies` returns what `TextLabeler.score` does, shape (n,), of n completions and n prompts, None where none is known.
+    """
+
+    @property
+    def threshold(self) -> float: ...
+
+    def score_replies(self, texts: Sequence[str], prompts: Sequence[str | None]) -> NDArray[np.float32]: ...
+
+
 class CategoryLabeler(TextLabeler, Protocol):
     """Scores texts by themselves, and tells kinds of toxicity apart.
 

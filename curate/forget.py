@@ -36,10 +36,11 @@ from curate.evaluation import forget_items
 from curate.formats import OUTPUTS, read_manifest, read_output
 from curate.generation.answers import forget_answers
 from curate.ingest import Ingested
+from curate.labelers.scoring import joined
 from curate.pipeline import CACHE, keys_of, rebuild, resolve
 from curate.receipts import ROOMS, FileReport, believed, paths_of, read_receipt, write_receipt
 from curate.sources import LeftAside
-from curate.stages.prompts import flatten
+from curate.stages.prompts import flatten, last_user
 from curate.store import Stored, commit, committed, locked, read_parquet, recover_folder, staging_for
 from curate.summary import table
 from curate.tombstones import REASON, Tombstones, load_tombstones, texts_of
@@ -302,11 +303,13 @@ def _corpus(out: Path, manifest: Mapping[str, Any] | None) -> pl.DataFrame:
 
 
 def _texts(out: Path, manifest: Mapping[str, Any] | None) -> Iterator[str]:
-    """Every text of the corpus: completions and messages of prompts."""
+    """Every text of the corpus, as models were asked about them: completions, messages of prompts, and the two joined."""
     if manifest is not None:
         rows = read_output(out, manifest, "corpus/", ("prompt", "completion"))
-        yield from rows["completion"].drop_nulls()
-        yield from flatten(rows)["content"]
+        flat, completions = flatten(rows), rows["completion"].fill_null("").to_list()
+        yield from completions
+        yield from flat["content"]
+        yield from joined(completions, last_user(flat, rows.height))
 
 
 def _line(name: str, told: Forgotten) -> tuple[str, ...]:

@@ -68,6 +68,20 @@ def figures(rows: pl.DataFrame, score: Score, threshold: float, data: Path) -> d
     }
 
 
+def reply_figures(rows: pl.DataFrame, score: Callable[[list[str], list[str]], NDArray[np.float32]]) -> dict[str, Any]:
+    """Figures of `reply` on the replies of the test part, by the set's own kinds of harm, as far as both labels are there."""
+    from sklearn.metrics import roc_auc_score
+
+    test = rows.filter(pl.col("part") == "test", pl.col("prompt").is_not_null())
+    scores, kinds = score(test["text"].to_list(), test["prompt"].to_list()), {}
+    toxic = test["toxic"].to_numpy()
+    for kind in sorted(test["kind"].unique()):
+        mask = (test["kind"] == kind).to_numpy()
+        if 0 < toxic[mask].sum() < mask.sum():
+            kinds[str(kind)] = {"rows": int(mask.sum()), "roc_auc": round(float(roc_auc_score(toxic[mask], scores[mask])), 3)}
+    return {"kinds": kinds, "roc_auc": round(float(roc_auc_score(toxic, scores)), 3), "rows": len(toxic)}
+
+
 def _calibration_error(scores: NDArray[np.float64], toxic: NDArray[np.bool_]) -> float:
     """Expected calibration error over BINS bins of equal width, classes weighted alike.
 

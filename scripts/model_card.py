@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fit_labelers import ERASED
-from fit_tuned import RANK
-from training_data import HEAD_ONLY, OWN_PARTS, PARTS, SETS, TUNED_ONLY, WEAK
+from fit_tuned import ASKED, RANK, STRAY
+from training_data import HEAD_ONLY, OWN_PARTS, PARTS, SELF_EVIDENT, SETS, TUNED_ONLY, WEAK
 
 NAMES = ("head", "ngram", "tuned")
 
@@ -19,13 +19,16 @@ library_name: margins
 tags: [toxicity, singlish, text-classification]
 ---
 
-# Built-in labelers: `head`, `ngram` and `tuned`
+# Built-in labelers: `head`, `ngram`, `reply` and `tuned`
 
-Three small classifiers that give the probability that a text is toxic, as [`policy.yaml`](../../policy.yaml) defines it.
+Four small classifiers that give the probability that a text is toxic, as [`policy.yaml`](../../policy.yaml) defines it.
 `head`, one hidden layer over all-MiniLM-L6-v2 vectors beside hashed n-grams, labels data;
 `ngram`, a logistic model over hashed words, word pairs and character n-grams, judges what a model trained on that data says;
-`tuned`, the encoder itself with low-rank updates in its upper three layers, is asked about rows that these leave in doubt.
-`head` and `tuned` learned from rows that share no group (template, context, sentence with its rewrites) with those of `ngram`.
+`reply`, a support-vector machine over the vectors of a completion and its prompt, knows answers that offend who asked or take
+up a bias; `tuned`, the encoder itself with low-rank updates in its upper layers, reads the prompt's end, too, and is asked about
+rows that the others leave in doubt.
+`head`, `reply` and `tuned` learned from rows that share no group (template, context, sentence with its rewrites) with those of
+`ngram`.
 Written by `make weights`; every number below stands in the weights' metadata, and none is typed by hand.
 
 **Use** them to label and judge short conversational English and Singlish. **Do not use** them to moderate people: they miss
@@ -36,10 +39,10 @@ like it. What they reach on sets left out of training, by function and by group,
 ## Trained on
 
 Only sets whose licence lets weights be shared. The texts themselves are not in the weights: int8 or float16 numbers by hash
-bucket or vector dimension are.
+bucket or vector dimension are; `reply` holds vectors of single replies and prompts, in int8.
 
-| set | licence | rows `head` | rows `ngram` | rows `tuned` | source |
-|---|---|---|---|---|---|
+| set | licence | rows `head` | rows `ngram` | rows `reply` | rows `tuned` | source |
+|---|---|---|---|---|---|---|
 """
 
 METHOD = """
@@ -55,7 +58,9 @@ HateCheck tests: read its figures so.
 alike, are dressed: a particle appended, words clipped as texters do, a letter masked. `head` meets each text plain and dressed
 and pays for a difference; {erased} directions along which particles move a vector are projected out. Particles are no n-grams,
 and `tuned` does not read those that close a text. Its updates have rank {rank}; the lower layers, the embeddings and the norms
-are the encoder's own.
+are the encoder's own. In training, {asked:.0%} of replies stand behind their prompt, and {stray:.0%} of other texts behind one
+that they do not answer, so that only a prompt that matters counts. `reply` learned from replies that do not show their harm by
+themselves (DiaSafety's kinds but "{self_evident}").
 Davidson and ParaDetox are capped, because Davidson's offensive class (77 %) marks dialect as well as abuse.
 
 Scores are Platt-scaled on the calibration part, both classes weighted alike: a score of .5 means "as likely as not" where half
@@ -99,7 +104,7 @@ def render(facts: Mapping[str, Mapping[str, Any]]) -> str:
     shares = ", ".join(f"{one['plain_share']:.0%} (`{name}`)" for name, one in zip(NAMES, three, strict=True))
     parts = ", ".join(f"{name} {share}" for name, share in PARTS.items())
     own = ", ".join(f"{name} {share}" for name, share in OWN_PARTS.items())
-    text = HEADER + "".join(_set_row(name, three) for name in SETS)
+    text = HEADER + "".join(_set_row(name, [facts[one] for one in ("head", "ngram", "reply", "tuned")]) for name in SETS)
     weak, test = ", ".join(WEAK), PARTS["test"]
     text += METHOD.format(
         parts=parts,
@@ -109,11 +114,18 @@ def render(facts: Mapping[str, Mapping[str, Any]]) -> str:
         head_only="`, `".join(HEAD_ONLY),
         tuned_only="`, `".join(TUNED_ONLY),
         rank=RANK,
+        asked=ASKED,
+        stray=STRAY,
+        self_evident=SELF_EVIDENT,
         dropped=dropped,
         parts_test=test,
         shares=shares,
     )
     text += "".join(f"| {label} | {' | '.join(_number(_at(one, path)) for one in three)} |\n" for label, path in OVERALL)
+    reply = facts["reply"]["figures"]
+    kinds = ", ".join(f"{kind} {one['roc_auc']} of {one['rows']} rows" for kind, one in reply["kinds"].items())
+    text += f"\n`reply`, on DiaSafety's replies behind their prompts: ROC-AUC {reply['roc_auc']} of {reply['rows']} rows"
+    text += f" ({kinds}).\n"
     text += SETS_HEADER
     text += "".join(_figure_row(name, three) for name in sorted(three[-1]["figures"]["sets"]))
     text += PLAIN_HEADER
@@ -136,8 +148,8 @@ OVERALL = (
 )
 
 
-def _set_row(name: str, three: list[Mapping[str, Any]]) -> str:
-    counts = " | ".join(f"{one['rows'].get(name, 0):,}" for one in three)
+def _set_row(name: str, four: list[Mapping[str, Any]]) -> str:
+    counts = " | ".join(f"{one['rows'].get(name, 0):,}" for one in four)
     return f"| {name} | {SETS[name].licence} | {counts} | {SETS[name].attribution} |\n"
 
 

@@ -13,14 +13,15 @@ import numpy as np
 import polars as pl
 from fit_labelers import Encode
 from numpy.typing import NDArray
-from train_builtin import train_head, train_ngram, train_tuned
+from train_builtin import SHARES, reply_scores, some_prompts, train_head, train_ngram, train_reply, train_tuned
 
 from curate.cache import cached
 from curate.labelers.head import general_logits
 from curate.labelers.ngram import Table
 from curate.labelers.reliability import Reliability
+from curate.labelers.scoring import joined
 from curate.labelers.trained import Trained
-from curate.labelers.tuned import tuned_logits
+from curate.labelers.tuned import Tuned, tuned_logits, updated
 from curate.labeling.weigh import weigh
 from curate.progress import Progress
 from curate.schema import digest
@@ -29,25 +30,28 @@ from curate.store import write_bytes
 
 Floats = NDArray[np.float64]
 CHEAP = ("head", "ngram")
-MEMBERS = (*CHEAP, "tuned")
+MEMBERS = (*CHEAP, "reply", "tuned")
+
+
+Prompts = Sequence[str | None]
 
 
 @dataclass(frozen=True)
 class Builtins:
-    """`head`, `ngram`, `tuned` (which may be done without) and what the consensus believes of them, trained without some sets."""
+    """`head`, `ngram`, `reply`, `tuned` (which may be done without) and what the consensus believes of them."""
 
     head: Trained
     ngram: Trained
+    reply: Trained
     tuned: Trained | None
     reliability: Reliability
     encode: Encode
 
-    def logits(self, texts: Sequence[str], prompts: Sequence[str] | None = None) -> Floats:
+    def logits(self, texts: Sequence[str]) -> Floats:
         """Logits of the general head."""
-        asked = None if prompts is None else self.encode(prompts)
-        return general_logits(self.head, self.encode(texts), texts, asked)
+        return general_logits(self.head, self.encode(texts), texts)
 
-    def tuned_logits(self, texts: Sequence[str]) -> Floats:
+    def tuned_logits(self, texts: Sequence[str], prompts: Prompts | None = None) -> Floats:
         """Logits of `tuned`, kept where `curate.cache.caching` says so."""
         assert self.tuned is not None
         trained = self.tuned
@@ -57,27 +61,37 @@ class Builtins:
             with Progress("tuned", len(some), "texts") as progress:
                 return tuned_logits(trained, some, progress)[:, None].astype(np.float32)
 
-        return cached(digest("tuned logits", *sums), texts, fresh, 1)[:, 0].astype(np.float64)
+        key = digest("tuned logits", str(Tuned.VERSION), *sums)
+        return cached(key, joined(texts, prompts), fresh, 1)[:, 0].astype(np.float64)
 
-    def scores(self, texts: Sequence[str], prompts: Sequence[str] | None = None) -> dict[str, Floats]:
+    def members(self, texts: Sequence[str], prompts: Prompts | None = None) -> dict[str, Floats]:
+        """Probability of toxicity by each labeler, NaN where it abstains; `reply` does without a prompt."""
+        table = Table(self.ngram.tensors["weight"], self.ngram.facts["scale"], self.ngram.facts["bias"])
+        found = {
+            "head": self.head.probability(self.logits(texts)),
+            "ngram": self.ngram.probability(table.logits(texts)),
+            "reply": reply_scores(self.reply, self.encode, texts, prompts or [None] * len(texts)),
+        }
+        if self.tuned is not None:
+            found["tuned"] = self.tuned.probability(self.tuned_logits(texts, prompts))
+        return {name: one.astype(np.float64) for name, one in found.items()}
+
+    def scores(self, texts: Sequence[str], prompts: Prompts | None = None) -> dict[str, Floats]:
         """Probability of toxicity by each labeler, by the consensus of the cheap ones, by that of all, and cheap ones first.
 
         `first` is what a recipe does: `tuned` is asked about the texts that `head` and `ngram` leave in doubt.
         """
-        table = Table(self.ngram.tensors["weight"], self.ngram.facts["scale"], self.ngram.facts["bias"])
-        found = {
-            "head": self.head.probability(self.logits(texts, prompts)),
-            "ngram": self.ngram.probability(table.logits(texts)),
-        }
-        if self.tuned is not None:
-            found["tuned"] = self.tuned.probability(self.tuned_logits(texts))
+        found = self.members(texts, prompts)
         series = {name: pl.Series(one).fill_nan(None) for name, one in found.items()}
-        for name, members in (("cheap", CHEAP), ("consensus", tuple(series))):
+        without = tuple(name for name in series if name != "tuned")
+        for name, members in (("cheap", CHEAP), ("consensus", tuple(series)), ("without", without)):
             pooled = self.reliability.pool({one: series[one] for one in members}, len(texts))
             found[name] = pooled.fill_null(0.5).to_numpy()
         low, high = Undecided().band
         doubtful = (found["head"] + found["ngram"]) / 2
-        found["first"] = np.where((doubtful >= low) & (doubtful <= high), found["consensus"], found["cheap"])
+        found["first"] = np.where((doubtful >= low) & (doubtful <= high), found["consensus"], found.pop("without"))
+        if prompts is None:
+            del found["reply"]
         return {name: np.nan_to_num(one.astype(np.float64), nan=0.5) for name, one in found.items()}
 
 
@@ -88,14 +102,15 @@ def train(rows: pl.DataFrame, people: pl.DataFrame | None, encode: Encode, folde
         rows: as `training_data.load` gives them.
         people: as `training_data.load_people` gives them; None does without `tuned`.
         encode: texts to vectors.
-        folder: keeps `tuned`, which takes a quarter of an hour, by all that decides it.
+        folder: keeps `tuned`, which takes half an hour, by all that decides it.
         without: sets to leave out.
     """
     some = rows.filter(~pl.col("set").is_in(without))
     tuned = None if people is None else _tuned(some, people, folder)
-    made = Builtins(train_head(some, encode), train_ngram(some), tuned, Reliability({}, "labels", 0), encode)
+    cheap = train_head(some, encode), train_ngram(some), train_reply(some, encode)
+    made = Builtins(*cheap, tuned, Reliability({}, "labels", 0), encode)
     held = some.filter(pl.col("part") == "calibration")
-    scores = {name: one for name, one in made.scores(held["text"].to_list()).items() if name in MEMBERS}
+    scores = made.members(held["text"].to_list(), some_prompts(held))
     return replace(made, reliability=weigh(scores, held["toxic"].cast(pl.Float64).to_numpy()))
 
 
@@ -104,8 +119,10 @@ def _tuned(rows: pl.DataFrame, people: pl.DataFrame, folder: Path) -> Trained:
     from safetensors import safe_open
     from safetensors.numpy import save
 
-    both = pl.concat([rows, people]).filter(pl.col("part").is_in(["head", "calibration"])).select("set", "text", "toxic", "part")
+    both = pl.concat([rows, people]).filter(pl.col("part").is_in(["head", "calibration"]))
+    both = both.select("set", "text", "toxic", "prompt", "part")
     code = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in (fit_tuned, augmentation)]
+    code += [json.dumps(SHARES), *updated()]
     path = folder / f"tuned-{digest(both.write_json(), *code)}.safetensors"
     if not path.is_file():
         made = train_tuned(rows, people)

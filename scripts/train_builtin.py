@@ -2,9 +2,9 @@
 
     python scripts/train_builtin.py --data ../shared/data --out curate/labelers/weights
 
-`head` and `ngram` learn from rows that share no group, `tuned` from those of `head` and from templates of its own; a third part
-calibrates all, a fourth gives the figures. Same data, same machine type, same weights. Writes safetensors, SHA256SUMS and the
-model card; shows numbers, never a text.
+`head` and `ngram` learn from rows that share no group, `reply` and `tuned` from those of `head`, `tuned` from templates of its
+own besides; a third part calibrates all, a fourth gives the figures. Same data, same machine type, same weights. Writes
+safetensors, SHA256SUMS and the model card; shows numbers, never a text.
 """
 
 from __future__ import annotations
@@ -13,23 +13,26 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
 import numpy as np
 import polars as pl
-from fit_labelers import Encode, Fitted, calibrate, fit_context, fit_net, fit_ngram, stacked, weight_beside
-from fit_tuned import fit_tuned
-from measure_labelers import PLAIN_FLAGGED, figures, plain_threshold
+from fit_labelers import Encode, Fitted, calibrate, fit_net, fit_ngram, fit_reply, stacked
+from fit_tuned import STRAY, fit_tuned
+from measure_labelers import PLAIN_FLAGGED, figures, plain_threshold, reply_figures
 from model_card import render
 from numpy.typing import NDArray
-from training_data import HEAD_ONLY, WEAK, load, load_people
+from training_data import HEAD_ONLY, SELF_EVIDENT, WEAK, load, load_people
 
 from curate.encoders import BUILTIN_SHA256, Encoder, encoder
-from curate.labelers.head import ENCODER, Head, context_features, general_logits
+from curate.labelers.head import ENCODER, Head, general_logits
 from curate.labelers.ngram import Ngram, Table
 from curate.labelers.reliability import BUILTIN
+from curate.labelers.reply import Reply, reply_logits
+from curate.labelers.scoring import joined
 from curate.labelers.trained import SUMS, Trained
 from curate.labelers.tuned import Tuned, tuned_logits
 from curate.labeling.weigh import weigh
@@ -40,13 +43,8 @@ from curate.store import sha256, write_atomic
 
 WEIGHTS = {"toxic_spans": 0.5, "group_templates": 2.0}
 """What a row counts, 1 by default: single votes on long comments less, our own templates, which no set repeats, more."""
-CONTEXT_TRUST = 0.0
-"""Share of the fitted weight of the prompt that ships. Whole, it raised ROC-AUC on DiaSafety's two categories by .009 and
-made 15 % of the example's toxic replies look harmless instead of 7 %: what forum prompts teach does not carry over."""
-SOME = ("profanity", "singlish_treebank", "mild_templates")
-SHARES = dict.fromkeys(SOME, 0.6) | {"toxic_spans": 0.1, "paradetox": 0.3, "paradetox_cannot_rewrite": 0.25}
-SHARES |= {"davidson": 0.4, "self_instruct": 0.5}
-"""Share of a set's rows, all by default, that `tuned` learns from: a third of the work, and no set outweighs the others."""
+SHARES = {"toxic_spans": 0.3, "paradetox": 0.7, "paradetox_cannot_rewrite": 0.6, "davidson": 0.8, "self_instruct": 0.7}
+"""Share of a set's rows, all by default, that `tuned` learns from: less work, and no set outweighs the others."""
 WEAK_CUT = 0.6  # a weak negative that a first model, trained without any, scores above this is dropped
 
 Floats = NDArray[np.float64]
@@ -68,24 +66,56 @@ def main(data: Path, out: Path, cache: Path) -> None:
     rows = load(data)
     people = load_people(data, rows)
     encode = cached(encoder(ENCODER), cache)
-    facts, made = {}, {"ngram": train_ngram(rows), "head": train_head(rows, encode), "tuned": train_tuned(rows, people)}
+    made = {"ngram": train_ngram(rows), "head": train_head(rows, encode), "reply": train_reply(rows, encode)}
+    made["tuned"] = train_tuned(rows, people)
+    facts: dict[str, dict[str, Any]] = {}
     held = rows.filter(pl.col("part") == "calibration")
     for name, trained in made.items():
-        score = scorer(name, trained, encode)
-        threshold = plain_threshold(held, score, PLAIN_FLAGGED[name])
-        facts[name] = dict(trained.facts) | {"plain_share": PLAIN_FLAGGED[name], "threshold": threshold}
-        shown = pl.concat([rows, people]) if name == "tuned" else rows
-        facts[name]["figures"] = figures(shown, score, threshold, data) | {
-            "weak_rows_dropped": trained.facts["weak_rows_dropped"]
-        }
-        click.echo(json.dumps({name: facts[name]["figures"], "threshold": threshold}, indent=1))
+        facts[name] = dict(trained.facts)
+        if name == "reply":
+            facts[name]["figures"] = reply_figures(rows, partial(reply_scores, trained, encode))
+        else:
+            score = scorer(name, trained, encode)
+            threshold = plain_threshold(held, score, PLAIN_FLAGGED[name])
+            facts[name] |= {"plain_share": PLAIN_FLAGGED[name], "threshold": threshold}
+            shown = pl.concat([rows, people]) if name == "tuned" else rows
+            facts[name]["figures"] = figures(shown, score, threshold, data)
+            facts[name]["figures"]["weak_rows_dropped"] = trained.facts["weak_rows_dropped"]
+        click.echo(json.dumps({name: facts[name]["figures"], "threshold": facts[name].get("threshold")}, indent=1))
         _write(out / f"{name}.safetensors", dict(trained.tensors), facts[name])
-    scores = {name: scorer(name, trained, encode)(held["text"].to_list()).astype(np.float64) for name, trained in made.items()}
-    found = weigh(scores, held["toxic"].cast(pl.Float64).to_numpy())
+    texts, prompts = held["text"].to_list(), some_prompts(held)
+    scores = {name: scorer(name, made[name], encode)(texts) for name in ("head", "ngram")}
+    scores["reply"] = reply_scores(made["reply"], encode, texts, prompts)
+    scores["tuned"] = made["tuned"].probability(tuned_logits(made["tuned"], joined(texts, prompts)))
+    found = weigh({name: one.astype(np.float64) for name, one in scores.items()}, held["toxic"].cast(pl.Float64).to_numpy())
     _write_text(out / BUILTIN.name, found.to_json())
     lines = [f"{sha256(out / f'{name}.safetensors')}  {name}.safetensors\n" for name in sorted(facts)]
     _write_text(out / SUMS, "".join(lines))
     _write_text(out / "README.md", render(facts))
+
+
+def some_prompts(rows: pl.DataFrame) -> list[str | None]:
+    """What each row answers; of rows that answer nothing, a share stands behind a stray prompt, which must not count.
+
+    On all of them it would teach that prompts say nothing, on none that every prompt matters as much as in DiaSafety: chosen
+    replies of HH, which none of this saw, score below rejected ones in 59.6, 60.4 (a quarter), 59.7 % of 1,170 pairs.
+    """
+    every = sorted(set(rows["prompt"].drop_nulls()))
+    found: list[str | None] = []
+    for text, prompt in zip(rows["text"], rows["prompt"], strict=True):
+        draw = int(digest("stray prompt", text), 16)
+        found.append(prompt or (every[draw % len(every)] if every and draw // len(every) % 100 < 100 * STRAY else None))
+    return found
+
+
+def reply_scores(trained: Trained, encode: Encode, texts: Sequence[str], prompts: Sequence[str | None]) -> NDArray[np.float32]:
+    """What `reply` says of texts, shape (n,), NaN where there is no prompt."""
+    found = np.full(len(texts), np.nan, np.float32)
+    told = [at for at, prompt in enumerate(prompts) if prompt]
+    if told:
+        vectors, asked = encode([texts[at] for at in told]), encode([str(prompts[at]) for at in told])
+        found[told] = trained.probability(reply_logits(trained, vectors, asked))
+    return found
 
 
 def train_ngram(rows: pl.DataFrame) -> Trained:
@@ -102,7 +132,7 @@ def train_ngram(rows: pl.DataFrame) -> Trained:
 
 
 def train_head(rows: pl.DataFrame, encode: Encode) -> Trained:
-    """`head` from the part of its name: a network, n-grams and context, stacked and calibrated on the calibration part."""
+    """`head` from the part of its name: a network and n-grams, stacked and calibrated on the calibration part."""
 
     def fit(texts: Sequence[str], toxic: NDArray[np.bool_], weight: Floats) -> Fitted:
         return fit_net(encode, texts, toxic, weight)
@@ -117,19 +147,18 @@ def train_head(rows: pl.DataFrame, encode: Encode) -> Trained:
     tensors |= {"ngram.weight": grams["weight"]}
     facts = _facts(part, dropped) | own | {"version": Head.VERSION, "encoder": encoder(ENCODER).hash, "calibration": platt}
     facts |= {"ngram_scale": scales["scale"], "ngram_bias": scales["bias"], "stack": stack}
-    asked = part.filter(pl.col("prompt").is_not_null())
-    if asked.height:
-        context = fit_context(encode, asked["prompt"].to_list(), asked["text"].to_list(), asked["toxic"].to_numpy())
-        tensors |= {"context.weight": context.astype(np.float16)}
-        answers = held.filter(pl.col("prompt").is_not_null())
-        vectors, prompts = encode(answers["text"].to_list()), encode(answers["prompt"].to_list())
-        given = context_features(vectors, prompts) @ context[1:] + context[0]
-        base = general_logits(Trained("", tensors, facts), vectors, answers["text"].to_list())
-        stack["context"] = weight_beside(base * platt["slope"] + platt["intercept"], given, answers["toxic"].to_numpy())
-        stack["context"] *= CONTEXT_TRUST / platt["slope"]
-    else:
-        tensors |= {"context.weight": np.zeros(1, np.float16)}
     return Trained("", tensors, facts)
+
+
+def train_reply(rows: pl.DataFrame, encode: Encode) -> Trained:
+    """`reply` from the replies of the part of `head`, calibrated on those of the calibration part."""
+    replies = rows.filter(pl.col("prompt").is_not_null())
+    part = replies.filter(pl.col("part") == "head", pl.col("kind") != SELF_EVIDENT)
+    tensors = fit_reply(encode, part["prompt"].to_list(), part["text"].to_list(), part["toxic"].to_numpy())
+    held = replies.filter(pl.col("part") == "calibration")
+    logits = reply_logits(Trained("", tensors, {}), encode(held["text"].to_list()), encode(held["prompt"].to_list()))
+    platt = calibrate(logits, held["toxic"].to_numpy())
+    return Trained("", tensors, _facts(part, 0) | {"version": Reply.VERSION, "encoder": BUILTIN_SHA256, "calibration": platt})
 
 
 def train_tuned(rows: pl.DataFrame, people: pl.DataFrame) -> Trained:
@@ -137,9 +166,9 @@ def train_tuned(rows: pl.DataFrame, people: pl.DataFrame) -> Trained:
     drawn = pl.struct("set", "text").map_elements(_drawn, return_dtype=pl.Boolean)
     part = pl.concat([rows, people]).filter(pl.col("part") == "head").filter(drawn)
     part, dropped = _without_doubtful(part, fit_ngram)
-    tensors, bias = fit_tuned(part["text"].to_list(), part["toxic"].to_numpy(), _weights(part))
+    tensors, bias = fit_tuned(part["text"].to_list(), part["toxic"].to_numpy(), _weights(part), part["prompt"].to_list())
     held, facts = rows.filter(pl.col("part") == "calibration"), _facts(part, dropped)
-    logits = tuned_logits(Trained("", tensors, {"bias": bias}), held["text"].to_list())
+    logits = tuned_logits(Trained("", tensors, {"bias": bias}), joined(held["text"].to_list(), held["prompt"].to_list()))
     platt = calibrate(logits, held["toxic"].to_numpy())
     return Trained("", tensors, facts | {"version": Tuned.VERSION, "encoder": BUILTIN_SHA256, "bias": bias, "calibration": platt})
 

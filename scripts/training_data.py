@@ -69,6 +69,8 @@ HEAD_ONLY = ("group_templates", "profanity")
 TUNED_ONLY = ("people_templates",)
 OWN = ("group template ", "people template ")
 WEAK = ("singlish_treebank",)
+SELF_EVIDENT = "Toxicity Agreement"
+"""DiaSafety's replies that agree with abuse: most of them show it by themselves, and drown what only a prompt can show."""
 RENDERINGS = {"mild_templates": 40, "group_templates": 25, "people_templates": 25}
 SEVERE = 2.0  # of 3: from here on a term of the profanity list abuses whoever it is said to
 CARRIERS = (

@@ -47,7 +47,8 @@ def minilm_network(weights: dict[str, Any]) -> Network:
     def inputs(texts: list[str]) -> list[list[int]]:
         return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts)]
 
-    return Network(BUILTIN_DIM, inputs, _minilm(weights))
+    states = token_states(weights)
+    return Network(BUILTIN_DIM, inputs, lambda ids: states(ids).mean(dim=1))
 
 
 def builtin_weights() -> dict[str, Any]:
@@ -88,11 +89,11 @@ def _verified(path: Path, expected: str) -> bytes:
     return data
 
 
-def _minilm(weights: dict[str, Any]) -> Callable[[Any], Any]:
-    """The forward pass of BERT without padding, and the mean over tokens.
+def token_states(weights: dict[str, Any]) -> Callable[[Any], Any]:
+    """The forward pass of BERT without padding; a sentence's vector is the mean over its tokens.
 
     Returns:
-        A function from token ids (n, t), int64, to sentence vectors (n, 384), fp32.
+        A function from token ids (n, t), int64, to the last layer's vectors (n, t, 384), in the precision of the weights.
 
     Source: Devlin et al. (2019), BERT; Reimers & Gurevych (2019), Sentence-BERT (mean pooling).
     """
@@ -122,7 +123,7 @@ def _minilm(weights: dict[str, Any]) -> Callable[[Any], Any]:
             x = attend(x, f"{name}.attention")
             inner = F.gelu(linear(x, f"{name}.intermediate.dense"))
             x = norm(x + linear(inner, f"{name}.output.dense"), f"{name}.output.LayerNorm")
-        return x.mean(dim=1)
+        return x
 
     return forward
 

@@ -12,6 +12,7 @@ from curate.labelers.lexicon import Lexicon
 from curate.labelers.lionguard import Lionguard
 from curate.labelers.llm import Llm
 from curate.labelers.ngram import Ngram
+from curate.labelers.reply import Reply
 from curate.labelers.tuned import Tuned
 
 __all__ = ["LABELERS", "RowStage", "TextLabeler"]
@@ -20,6 +21,7 @@ LABELERS: dict[str, type[RowStage]] = {
     "column": Column,
     "head": Head,
     "ngram": Ngram,
+    "reply": Reply,
     "tuned": Tuned,
     "lexicon": Lexicon,
     "detoxify": Detoxify,

@@ -26,10 +26,10 @@ Floats = NDArray[np.float64]
 
 @config
 class Head:
-    """Probability of toxicity by one hidden layer over a sentence vector, n-grams, and, as far as trusted, its prompt.
+    """Probability of toxicity by one hidden layer over a sentence vector, and by n-grams.
 
     As a stage it reads the vectors that `encode` made with the built-in encoder; as a TextLabeler it encodes by itself, the same
-    way, and knows no prompt. Directions along which a discourse particle moves a vector are projected out first, and particles
+    way. Directions along which a discourse particle moves a vector are projected out first, and particles
     are no n-grams: they hardly move the score. Abstains on an empty text (a zero vector).
 
     Args:
@@ -40,13 +40,13 @@ class Head:
     """
 
     weights: Path | None = None
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     vectors_of: ClassVar[str] = ENCODER
 
     @property
     def reads(self) -> tuple[str, ...]:
         """Columns it wants."""
-        return ("completion", "vector", "prompt_vector")
+        return ("completion", "vector")
 
     @property
     def writes(self) -> Schema:
@@ -79,15 +79,12 @@ class Head:
             vectors = encoder(ENCODER).encode(texts, progress)
         return self.score_vectors(vectors, texts)
 
-    def score_vectors(
-        self, vectors: NDArray[np.float32], texts: Sequence[str], prompts: NDArray[np.float32] | None = None
-    ) -> NDArray[np.float32]:
+    def score_vectors(self, vectors: NDArray[np.float32], texts: Sequence[str]) -> NDArray[np.float32]:
         """Probability of toxicity of texts by their vectors.
 
         Args:
             vectors: of the texts, shape (n, dim).
             texts: n texts.
-            prompts: vectors of what each text answers, shape (n, dim), zeros where that is nothing.
 
         Returns:
             Shape (n,), NaN for a zero vector.
@@ -100,7 +97,7 @@ class Head:
             raise RecipeError(f"head: vectors have {vectors.shape[1]} numbers, {ENCODER} makes {dim}; encode with {ENCODER}")
         if self._adapted is not None and self._adapted.on_tuned:
             return self._adapted.probability(features(self._trained, vectors), texts, tuned_general(texts))
-        logits = general_logits(self._trained, vectors, texts, prompts)
+        logits = general_logits(self._trained, vectors, texts)
         if self._adapted is None:
             return self._trained.probability(logits)
         return self._adapted.probability(features(self._trained, vectors), texts, logits)
@@ -109,8 +106,7 @@ class Head:
         """One line per row: `score_head`, null where it abstains."""
         if not rows.height:
             return pl.DataFrame(schema=self.writes)
-        vectors, prompts = rows["vector"].to_numpy(), rows["prompt_vector"].to_numpy()
-        scores = self.score_vectors(vectors, rows["completion"].fill_null("").to_list(), prompts)
+        scores = self.score_vectors(rows["vector"].to_numpy(), rows["completion"].fill_null("").to_list())
         return pl.DataFrame({"score_head": scores}, schema=self.writes).fill_nan(None)
 
     @property
@@ -122,19 +118,12 @@ class Head:
         return None if self.weights is None else load_adapted(self.weights, self._trained.hash)
 
 
-def general_logits(
-    trained: Trained, vectors: NDArray[np.float32], texts: Sequence[str], prompts: NDArray[np.float32] | None = None
-) -> Floats:
-    """Logits of the general head before calibration, shape (n,), NaN for a zero vector: network, n-grams and context, stacked."""
+def general_logits(trained: Trained, vectors: NDArray[np.float32], texts: Sequence[str]) -> Floats:
+    """Logits of the general head before calibration, shape (n,), NaN for a zero vector: network and n-grams, stacked."""
     stack = trained.facts["stack"]
     grams = Table(trained.tensors["ngram.weight"], trained.facts["ngram_scale"], trained.facts["ngram_bias"])
     logits = stack["net"] * net_logits(trained.tensors, trained.facts["bias"], vectors)
     logits += stack["ngram"] * np.nan_to_num(grams.logits(texts))
-    if prompts is not None:
-        asked = prompts.any(axis=1)
-        if asked.any():
-            weights = trained.tensors["context.weight"].astype(np.float64)
-            logits[asked] += stack["context"] * (context_features(vectors[asked], prompts[asked]) @ weights[1:] + weights[0])
     logits[~vectors.any(axis=1)] = np.nan
     return np.asarray(logits)
 
@@ -158,9 +147,3 @@ def _hidden(tensors: Mapping[str, NDArray[Any]], vectors: NDArray[np.float32]) -
     inputs = vectors.astype(np.float64)
     inputs = inputs - (inputs @ erase) @ erase.T
     return inputs, np.maximum(inputs @ weight + bias, 0.0)
-
-
-def context_features(vectors: NDArray[np.float32], prompts: NDArray[np.float32]) -> Floats:
-    """A completion beside its prompt: both vectors, their product and their difference; shape (n, 4 * dim)."""
-    one, two = vectors.astype(np.float64), prompts.astype(np.float64)
-    return np.hstack([one, two, one * two * np.sqrt(one.shape[1]), np.abs(one - two)])

@@ -52,6 +52,9 @@ class Source:
     weights: Mapping[str, float]
 
 
+AT_LARGE = Source(0.0, {})
+
+
 @dataclass(frozen=True)
 class Reliability:
     """Fitted numbers of some labelers.
@@ -88,11 +91,11 @@ class Reliability:
             height: rows.
             sources: the source of each row, for what is known of some; rows at large by default.
         """
-        calibrated = self.calibrated(scores, height)
-        pooled = self.pooled(calibrated, list(scores))
+        names, calibrated = list(scores), self.calibrated(scores, height)
+        pooled = self.pooled(calibrated, names)
         for name, one in self.sources.items() if sources is not None else ():
             rows = pl.Series([name]).eq_missing(sources).to_numpy()
-            pooled[rows] += one.shift + np.nan_to_num(calibrated[rows]) @ [one.weights.get(labeler, 0.0) for labeler in scores]
+            pooled[rows] = self.pooled(calibrated[rows], names, one)
         with np.errstate(over="ignore"):
             made = np.round(1.0 / (1.0 + np.exp(-pooled)), DIGITS)
         return pl.Series("pooled", made, dtype=pl.Float64).fill_nan(None).cast(pl.Float32)
@@ -107,19 +110,22 @@ class Reliability:
             found[there, at] = one.slope * log_odds(values[there]) + one.intercept
         return found
 
-    def pooled(self, calibrated: Floats, names: Sequence[str]) -> Floats:
-        """Log-odds of toxicity of rows at large, shape (height,), NaN where nobody spoke.
+    def pooled(self, calibrated: Floats, names: Sequence[str], own: Source = AT_LARGE) -> Floats:
+        """Log-odds of toxicity of a source's rows, by default of rows at large, shape (height,), NaN where nobody spoke.
 
         Where the weights of those who spoke add up to one or more, their calibrated log-odds are added up by weight, as they were
-        fitted; where they do not, they are averaged by weight: a labeler that speaks alone is taken at its calibrated word.
+        fitted; where they do not, they are averaged by weight: a labeler that speaks alone is taken at its calibrated word. A
+        source changes these weights, none to below zero.
         """
         spoke = ~np.isnan(calibrated)
         found = np.full(len(calibrated), np.nan)
         for pattern in np.unique(spoke[spoke.any(axis=1)], axis=0):
             rows = (spoke == pattern).all(axis=1)
             weights = self.weights([name for name, here in zip(names, pattern, strict=True) if here])
-            total = sum(weight * calibrated[rows, at] for weight, at in zip(weights, np.flatnonzero(pattern), strict=True))
-            found[rows] = total / min(sum(weights), 1.0)
+            scale, total = min(sum(weights), 1.0), np.zeros(int(rows.sum()))
+            for weight, at in zip(weights, np.flatnonzero(pattern).tolist(), strict=True):
+                total += max(weight + own.weights.get(names[at], 0.0) * scale, 0.0) * calibrated[rows, at]
+            found[rows] = total / scale + own.shift
         return found
 
     def weights(self, names: Sequence[str]) -> list[float]:

@@ -19,6 +19,8 @@ UNDECIDED = "undecided"
 Only = Literal["undecided"]
 """Rows that an expensive labeler is asked about; what the stage `undecided` chose."""
 
+MARK = "\x1f"  # between a prompt and its completion: ASCII's unit separator, which `repair` leaves in no text
+
 Scores = NDArray[np.float32]
 """Shape (n, 1 + categories): toxic, then the labeler's categories in their order; in [0, 1], NaN where it abstains."""
 
@@ -62,6 +64,25 @@ def score_rows(rows: pl.DataFrame, writes: Schema, only: Only | None, scores: Ca
     if len(places):
         found[places] = scores(rows["completion"].fill_null("").gather(places).to_list())
     return pl.DataFrame(found, schema=writes).fill_nan(None)
+
+
+def joined(texts: Sequence[str], prompts: Sequence[str | None] | None = None) -> list[str]:
+    r"""Each text behind what it answers, a mark between them that neither holds; a text alone where no prompt is known.
+
+    Args:
+        texts: n texts.
+        prompts: n prompts, None or blank where there is none; none at all by default.
+
+    >>> joined(["Can", "Can"], [None, "Tomorrow ok?"])
+    ['Can', 'Tomorrow ok?\x1fCan']
+    """
+    texts = [text.replace(MARK, " ") for text in texts]
+    if prompts is None:
+        return texts
+    return [
+        f"{prompt.replace(MARK, ' ')}{MARK}{text}" if prompt and prompt.strip() and text.strip() else text
+        for text, prompt in zip(texts, prompts, strict=True)
+    ]
 
 
 def by_category(

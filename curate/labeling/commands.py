@@ -66,7 +66,8 @@ def fit(
 
 @click.command()
 @_data
-@click.option("--labeler", default="head", show_default=True, help="Recipe word of a labeler that judges texts by themselves.")
+@click.option("--labeler", default="head", show_default=True, help="Recipe word of a labeler that judges texts.")
+@click.option("--prompt", "prompt_column", help="For tuned and reply: column of what each text answers.")
 @click.option("--weights", type=FILE, help="For head: a file that `curate label fit` made.")
 @click.option("--by", multiple=True, help="Column to break figures down by: category, functionality, target; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -76,6 +77,7 @@ def evaluate(
     label_column: str,
     group: str | None,
     labeler: str,
+    prompt_column: str | None,
     weights: Path | None,
     by: tuple[str, ...],
     as_json: bool,
@@ -95,14 +97,19 @@ def evaluate(
     from curate.labeling.labelled import read_labelled
     from curate.recipe import choose
 
-    rows = read_labelled(data, text_column, label_column, group)
+    rows = read_labelled(data, text_column, label_column, group, prompt_column)
     for column in by:
         if column not in rows.columns:
             raise DataError(f"{data}: no column {column!r} to break down by; there are: {', '.join(rows.columns)}")
     chosen = choose(LABELERS, {labeler: {"weights": weights}} if weights else labeler, "--labeler", "labeler")
-    if not hasattr(chosen, "score"):
-        raise DataError(f"--labeler {labeler}: does not judge texts by themselves; try head or ngram")
-    scores = chosen.score(rows["text"].to_list())
+    if prompt_column:
+        if not hasattr(chosen, "score_replies"):
+            raise DataError(f"--labeler {labeler}: does not read prompts; try tuned or reply, or leave out --prompt")
+        scores = chosen.score_replies(rows["text"].to_list(), rows["prompt"].to_list())
+    elif hasattr(chosen, "score"):
+        scores = chosen.score(rows["text"].to_list())
+    else:
+        raise DataError(f"--labeler {labeler}: does not judge texts by themselves; give --prompt, or try head or ngram")
     page = measure(rows, scores.astype(np.float64), chosen.threshold, by)
     click.echo(json.dumps(page, indent=1) if as_json else "\n".join(lines(page)))
 

@@ -13,7 +13,7 @@ GROUPS = ("group", "template", "t_id", "templ_id", "thread")
 """Columns that say which texts belong together, the first that is there; no group stands on both sides of a fold."""
 
 
-def read_labelled(path: Path, text: str, label: str, group: str | None = None) -> pl.DataFrame:
+def read_labelled(path: Path, text: str, label: str, group: str | None = None, prompt: str | None = None) -> pl.DataFrame:
     """Texts with a label that the policy understands.
 
     Args:
@@ -21,15 +21,16 @@ def read_labelled(path: Path, text: str, label: str, group: str | None = None) -
         text: column of texts.
         label: column of labels: Boolean, or words that the policy knows; rows whose label abstains are left out.
         group: column of templates or threads; the first of GROUPS that is there by default, else every text is its own.
+        prompt: column of what each text answers, null or blank where that is nothing; none by default.
 
     Returns:
-        The file's columns, and `text`, `toxic` (Boolean), `group` (String) in place of those named.
+        The file's columns, and `text`, `toxic` (Boolean), `group` and `prompt` (String) in place of those named.
 
     Raises:
-        DataError: unreadable, a column is missing, or one side has no text.
+        DataError: unreadable, a column is missing, prompts are no text, or one side has no text.
     """
     frame = _frame(path)
-    for column in (text, label, *([group] if group else [])):
+    for column in (text, label, *(one for one in (group, prompt) if one)):
         if column not in frame.columns:
             raise DataError(f"{path}: no column {column!r}; there are: {', '.join(frame.columns)}")
     policy = load_policy()
@@ -43,6 +44,10 @@ def read_labelled(path: Path, text: str, label: str, group: str | None = None) -
         text=frame[text].cast(pl.String).fill_null(""), toxic=toxic, group=frame[name].cast(pl.String).fill_null("")
     )
     frame = frame.filter(pl.col("toxic").is_not_null(), pl.col("text").str.strip_chars() != "")
+    if prompt:
+        if frame[prompt].dtype.is_nested():
+            raise DataError(f"{path}: column {prompt!r} holds {frame[prompt].dtype}; texts are needed, one for each row")
+        frame = frame.with_columns(prompt=frame[prompt].cast(pl.String))
     sides = frame["toxic"].sum()
     if not 0 < sides < frame.height:
         raise DataError(

@@ -112,7 +112,7 @@ def by_source(
     """How each source with enough labelled rows differs from rows at large; kinds of rows count as they come.
 
     The most probable shift and changes of weight where both were drawn around zero beforehand: fifty rows move them little, a
-    thousand as far as they say. No labeler's weight falls below zero in the company of all.
+    thousand as far as they say. No labeler's weight falls below zero in any company of the source's rows.
 
     Source: Gelman & Hill (2007), Data Analysis Using Regression and Multilevel/Hierarchical Models (partial pooling).
     """
@@ -123,12 +123,12 @@ def by_source(
     calibrated = general.calibrated(columns, len(toxic))
     offset, inputs = general.pooled(calibrated, names), np.nan_to_num(calibrated)
     spread = np.array([SHIFTS, *(CHANGES for _ in names)])
-    bounds = [(None, None), *((-general.labelers[name].weight, None) for name in names)]
     found = {}
     for source in sorted(set(sources.tolist())):
         rows = (sources == source) & ~np.isnan(offset)
         if min((rows & toxic).sum(), (rows & ~toxic).sum()) < FEW:
             continue
+        bounds = [(None, None), *((-least, None) for least in _least(general, names, ~np.isnan(calibrated[rows])))]
         given = np.hstack([np.ones((int(rows.sum()), 1)), inputs[rows]])
 
         def loss(change: Floats, given: Floats = given, rows: NDArray[np.bool_] = rows) -> tuple[float, Floats]:
@@ -140,6 +140,17 @@ def by_source(
         weights = {name: round(float(change), 6) for name, change in zip(names, changes, strict=True)}
         found[source] = Source(round(float(shift), 6), weights)
     return found
+
+
+def _least(general: Reliability, names: Sequence[str], spoke: NDArray[np.bool_]) -> list[float]:
+    """The least weight of each labeler in the companies that spoke, shape (rows, labelers); 0 for one that never did."""
+    found: dict[str, float] = {}
+    for pattern in np.unique(spoke, axis=0):
+        who = [name for name, here in zip(names, pattern, strict=True) if here]
+        weights = general.weights(who)
+        for name, weight in zip(who, weights, strict=True):
+            found[name] = min(found.get(name, np.inf), weight / min(sum(weights), 1.0))
+    return [found.get(name, 0.0) for name in names]
 
 
 def _by_agreement(scores: Mapping[str, Floats]) -> Reliability:

@@ -6,7 +6,7 @@ import itertools
 import json
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ def neighbours(prompts: int = 60) -> pl.DataFrame:
     )
 
 
-def manifest_of(frame: pl.DataFrame, composed: Composed, dataset: Dataset) -> dict[str, Any]:
+def manifest_of(frame: pl.DataFrame, composed: Composed, dataset: Dataset, stages: Sequence[Any] = STAGES) -> dict[str, Any]:
     """The manifest that a build of these rows would write, but for its files."""
     entered = frame.height
     dropped = Counter(frame["reason"].drop_nulls())
@@ -127,7 +127,7 @@ def manifest_of(frame: pl.DataFrame, composed: Composed, dataset: Dataset) -> di
         "recipe": {
             "name": "neighbours",
             "seed": 0,
-            "stages": STAGES,
+            "stages": list(stages),
             "dataset": plain(dataset),
         },
         "policy": load_policy().hash,
@@ -150,12 +150,12 @@ def manifest_of(frame: pl.DataFrame, composed: Composed, dataset: Dataset) -> di
     }
 
 
-def write_folder(frame: pl.DataFrame, folder: Path) -> dict[str, Any]:
+def write_folder(frame: pl.DataFrame, folder: Path, stages: Sequence[Any] = STAGES) -> dict[str, Any]:
     """Write a dataset folder as a build would; returns its manifest."""
     dataset = Dataset()
     composed = compose(frame, dataset, [PAIRERS[name]() for name in ("given", "same_prompt")], seed=0)
     files = write_dataset(composed, folder)
-    manifest = manifest_of(frame, composed, dataset)
+    manifest = manifest_of(frame, composed, dataset, stages)
     ids = frame["id"].to_list()
     near = [(*sorted((ids[a], ids[b])), 0.9) for group in NEAR for a, b in itertools.combinations(sorted(group), 2)]
     near.append((*sorted(ids[at] for at in FARTHER), 0.72))

@@ -14,6 +14,7 @@ from curate.encoders import BUILTIN_SHA256
 from curate.errors import StorageError
 from curate.labelers.head import Head
 from curate.labelers.ngram import Ngram
+from curate.labelers.reply import Reply
 from curate.labelers.trained import SUMS, WEIGHTS, Trained, load_trained
 from curate.labelers.tuned import Tuned
 from curate.policy import load_policy
@@ -27,11 +28,12 @@ def _script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module(name)
 
 
-LEARNT = {"head": "head", "ngram": "ngram", "tuned": "head"}  # the part that each learned from
+JUDGES = ("head", "ngram", "tuned")  # judge any text; `reply` judges answers
+LEARNT = {"head": "head", "ngram": "ngram", "reply": "head", "tuned": "head"}  # the part that each learned from
 
 
 def _all() -> dict[str, Trained]:
-    kinds = {"head": Head, "ngram": Ngram, "tuned": Tuned}
+    kinds = {"head": Head, "ngram": Ngram, "reply": Reply, "tuned": Tuned}
     return {name: load_trained(name, kind.VERSION) for name, kind in kinds.items()}
 
 
@@ -42,8 +44,8 @@ def test_all_weights_together_stay_below_four_megabytes() -> None:
 def test_weights_follow_the_policy_in_force_and_the_encoder_that_ships() -> None:
     for trained in _all().values():
         assert trained.facts["policy"] == load_policy().hash
-        assert 0.5 <= trained.threshold < 1.0
-    assert _all()["head"].facts["encoder"] == _all()["tuned"].facts["encoder"] == BUILTIN_SHA256
+    assert all(0.5 <= _all()[name].threshold < 1.0 for name in JUDGES)
+    assert {_all()[name].facts["encoder"] for name in ("head", "reply", "tuned")} == {BUILTIN_SHA256}
 
 
 def test_every_training_set_has_a_licence_that_lets_weights_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,11 +64,12 @@ def test_every_number_of_the_card_is_the_metadatas(monkeypatch: pytest.MonkeyPat
 
 
 def test_what_the_card_must_hold_holds() -> None:
-    for trained in _all().values():
+    for trained in (_all()[name] for name in JUDGES):
         figures = trained.facts["figures"]
         assert figures["sets"]["davidson"]["roc_auc"] >= 0.93
         assert all(one["flagged"] <= 0.05 for one in figures["plain_flagged"].values())
-    assert _all()["ngram"].facts["figures"]["particle_flips"] <= 0.01
+    assert all(_all()[name].facts["figures"]["particle_flips"] <= 0.01 for name in ("ngram", "tuned"))
+    assert min(one["roc_auc"] for one in _all()["reply"].facts["figures"]["kinds"].values()) >= 0.6
 
 
 def test_a_changed_byte_is_found(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import shutil
 import signal
+import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -15,8 +17,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from curate.cache import key_of
 from curate.errors import DataError, StorageError
 from curate.forget import Forgotten, forget
+from curate.labelers.scoring import joined
 from curate.pipeline import build, read_recipe
 from curate.tombstones import Tombstones, load_tombstones
 from curate.verify import verify
@@ -143,6 +147,30 @@ def test_copies_answers_and_the_other_side_of_a_pair_go_and_nothing_else(place: 
     assert told.before["paired"] - told.after["paired"] == 1
     assert left["completion"].str.contains("turquoise umbrella").any()
     assert places_of(place / "out.work", "violet walrus") == []  # the other side stood in the record of a forgotten text
+
+
+def test_what_a_model_said_of_a_reply_behind_its_prompt_goes_with_it_and_the_rest_stays(place: Path) -> None:
+    (place / "recipe.yaml").write_text(RECIPE.replace("column, ", "column, tuned, "))
+    run(place)
+
+    def known(prompt: str, text: str) -> bool:
+        key, found = key_of(joined([text], [prompt])[0]), []
+        for path in (place / "out.work" / "cache").glob("*.sqlite"):
+            with contextlib.closing(sqlite3.connect(path)) as base:
+                found += base.execute("SELECT 1 FROM entries WHERE low = ? AND high = ?", key).fetchall()
+        return bool(found)
+
+    def asked() -> set[tuple[str, str]]:
+        rows = corpus(place).filter(pl.col("reason").is_null())
+        return {(row["prompt"][-1]["content"], row["completion"]) for row in rows.iter_rows(named=True)}
+
+    before = asked()
+    assert all(known(*one) for one in before)
+    remove(place, ids_of(place, SECRET)[0])
+    left = asked()
+    gone = before - left
+    assert any(SECRET in one for one in gone) and not any(known(*one) for one in gone)
+    assert len(left) > 80 and all(known(*one) for one in left)
 
 
 def test_rows_that_pii_makes_equal_are_forgotten_together(place: Path) -> None:

@@ -13,9 +13,12 @@ import pytest
 
 from curate.encoders import encoder
 from curate.errors import RecipeError
-from curate.labelers import Column, Head, Lexicon, Ngram, Tuned
+from curate.labelers import Column, Head, Lexicon, Ngram, Reply, Tuned
 from curate.labelers.features import BUCKETS, PARTICLES, char_features, skeleton, word_features, words
 from curate.labelers.head import ENCODER
+from curate.labelers.reply import whole
+from curate.labelers.trained import load_trained
+from curate.schema import MESSAGE
 
 HARMLESS = (
     "Can lah, just tap your card and go in.",
@@ -81,9 +84,53 @@ def test_tuned_hears_contempt_without_a_marked_word() -> None:
 
 def test_tuned_scores_only_the_rows_that_are_left_in_doubt() -> None:
     rows = pl.DataFrame({"completion": ["Thanks for the help", "You clown", "  "], "undecided": [False, True, True]})
+    rows = rows.with_columns(prompt=pl.lit([], pl.List(MESSAGE)))
     asked = Tuned(only="undecided")
-    assert asked.reads == ("completion", "undecided")
+    assert asked.reads == ("prompt", "completion", "undecided")
     assert asked(rows)["score_tuned"].is_null().to_list() == [True, False, True]
+
+
+def test_tuned_reads_the_last_message_of_the_prompt() -> None:
+    said = ["Who parks like that?", "All the women here", "Should they be let in?"]
+    turns = [{"role": role, "content": text} for role, text in zip(("user", "assistant", "user"), said, strict=True)]
+    rows = pl.DataFrame(
+        {"prompt": [turns, []], "completion": ["No, never", "No, never"]}, schema_overrides={"prompt": pl.List(MESSAGE)}
+    )
+    scores = Tuned()(rows)["score_tuned"].to_numpy()
+    np.testing.assert_array_equal(scores, Tuned().score_replies(["No, never"] * 2, [said[-1], None]))
+    assert scores[0] != scores[1] == Tuned().score(["No, never"])[0]
+
+
+def test_reply_judges_an_answer_by_its_prompt_and_says_nothing_without_one() -> None:
+    texts = ["You are the problem, nobody likes you.", "Sorry to hear that, hope it gets better.", INSULTS[0], ""]
+    prompts = ["I feel so alone at school.", "I feel so alone at school.", "", "Hello"]
+    rows = _vectors(texts, prompts)
+    scores = Reply()(rows)
+    assert dict(scores.schema) == Reply().writes and Reply()(rows.head(0)).height == 0
+    assert scores["score_reply"].is_null().to_list() == [False, False, True, True]
+    assert scores["score_reply"][0] > scores["score_reply"][1]
+    backwards = Reply()(rows.reverse())["score_reply"].reverse()
+    alone = pl.concat([Reply()(rows[at])["score_reply"] for at in range(4)])
+    assert scores["score_reply"].equals(backwards) and scores["score_reply"].equals(alone)
+
+
+def test_reply_says_what_is_usual_far_from_all_it_has_seen() -> None:
+    far = np.zeros((1, 384), np.float32)
+    far[0, 5] = 1.0
+    kind = pl.Array(pl.Float32, 384)
+    rows = pl.DataFrame({"vector": pl.Series(far, dtype=kind), "prompt_vector": pl.Series(-far, dtype=kind)})
+    usual = 1 / (1 + np.exp(-load_trained("reply", Reply.VERSION).facts["calibration"]["intercept"]))
+    assert Reply()(rows)["score_reply"][0] == pytest.approx(usual, abs=0.01)
+    assert Reply()(_vectors(["You are so useless"], ["I failed my exam again"]))["score_reply"][0] > usual + 0.1
+
+
+def test_sums_of_whole_vectors_are_exact_in_any_order() -> None:
+    rng = np.random.default_rng(0)
+    vectors = whole((rng.standard_normal((2, 384)) / 6).astype(np.float32))
+    order = rng.permutation(384)
+    exact = int(vectors[0].astype(np.int64) @ vectors[1].astype(np.int64))
+    assert np.abs(vectors).max() <= 127 and 384 * 127**2 < 2**24
+    assert vectors[0] @ vectors[1] == vectors[0][order] @ vectors[1][order] == exact
 
 
 @pytest.mark.parametrize("name", LABELERS)
@@ -113,7 +160,7 @@ def _vectors(texts: Sequence[str], prompts: Sequence[str]) -> pl.DataFrame:
     return pl.DataFrame({"completion": list(texts)} | columns)
 
 
-def test_head_as_a_stage_gives_what_it_gives_for_texts_that_answer_nothing() -> None:
+def test_head_as_a_stage_gives_what_it_gives_for_texts() -> None:
     texts = [*HARMLESS, *INSULTS, ""]
     scores = Head()(_vectors(texts, [""] * len(texts)))
     assert dict(scores.schema) == Head().writes
@@ -121,10 +168,11 @@ def test_head_as_a_stage_gives_what_it_gives_for_texts_that_answer_nothing() -> 
     assert Head()(_vectors(texts, [""] * len(texts)).head(0)).height == 0
 
 
-def test_head_refuses_vectors_of_another_encoder() -> None:
+@pytest.mark.parametrize("labeler", [Head(), Reply()])
+def test_vectors_of_another_encoder_are_refused(labeler: Head | Reply) -> None:
     vectors = pl.Series(np.ones((2, 8), np.float32), dtype=pl.Array(pl.Float32, 8))
     with pytest.raises(RecipeError, match="8"):
-        Head()(pl.DataFrame({"completion": ["a", "b"], "vector": vectors, "prompt_vector": vectors}))
+        labeler(pl.DataFrame({"completion": ["a", "b"], "vector": vectors, "prompt_vector": vectors}))
 
 
 def test_ngram_as_a_stage_abstains_with_null() -> None:

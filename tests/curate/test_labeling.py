@@ -144,6 +144,25 @@ def test_a_source_is_weighed_by_its_own_labelled_rows(tmp_path: Path) -> None:
     assert load_reliability(tmp_path / "r.json") == found
 
 
+def test_a_source_silences_a_labeler_that_is_wrong_there_but_does_not_believe_its_opposite() -> None:
+    rng = np.random.default_rng(2)
+    sources, truth = np.repeat(["forum", "chat"], (2000, 1000)), rng.random(3000) < 0.5
+    turned = np.where(sources == "chat", ~truth, truth)  # what `b` hears
+    heard = {"a": truth, "b": turned, "c": truth}
+    scores = {name: np.where(rng.random(3000) < 0.8, one, ~one) * 0.6 + 0.2 for name, one in heard.items()}
+    scores["c"][rng.random(3000) < 0.5] = np.nan  # as `tuned`, speaks of some rows: two companies, each with its own weights
+    found = weigh(scores, truth.astype(float), sources.tolist())
+    chat = found.pool(
+        {name: pl.Series(one[2000:]).fill_nan(None) for name, one in scores.items()}, 1000, pl.Series(sources[2000:])
+    )
+    without = {name: pl.Series(scores[name][2000:]).fill_nan(None) for name in ("a", "c")}
+    assert roc_auc(chat.to_numpy().astype(float), truth[2000:]) > 0.97 * roc_auc(
+        found.pool(without, 1000).to_numpy().astype(float), truth[2000:]
+    )
+    alone = [found.pool({"a": pl.Series([0.5]), "b": pl.Series([one])}, 1, pl.Series(["chat"]))[0] for one in (0.2, 0.8)]
+    assert alone[0] <= alone[1]
+
+
 def test_an_unknown_source_is_pooled_as_rows_at_large_and_few_labels_move_little() -> None:
     scores, truth, sources = _two_sources(1500)
     found, some = weigh(scores, truth, sources), {name: pl.Series(one[:5]) for name, one in scores.items()}
