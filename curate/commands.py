@@ -20,7 +20,7 @@ SHOW_TEXT = click.option("--show-text", is_flag=True, help="Print texts too; the
 @click.option("--against", multiple=True, metavar="FOLDER", help="Evaluation data that training must not show; repeatable.")
 @click.option("--limit", type=click.IntRange(min=1), help="Read at most this many records.")
 @click.option("--work", type=FOLDER, help="Where raw parts, caches and quarantine live; private.  [default: OUT.work]")
-@click.option("--verdicts", type=FOLDER, help="What people said of single rows, as JSON lines; outranks every labeler.")
+@click.option("--verdicts", type=FOLDER, help="People on single rows: JSON lines or a filled-in audit; outranks all labelers.")
 def build(
     source: Path,
     out: Path,

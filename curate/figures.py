@@ -24,7 +24,7 @@ BINS = 20  # of a score
 WORDS = (0, 2, 4, 6, 8, 10, 15, 20, 30, 40, 60, 80, 120, 200, 1_000_000)  # bounds of the length columns; the last is "more"
 SIZES = ((2, 2), (3, 5), (6, 10), (11, 100), (101, 10**9))  # of a cluster
 MAP_POINTS = 2_000  # rows on the map: enough to see regions, few enough for a page that opens at once
-SIDES = ("non_toxic", "abstained", "toxic")
+SIDES = ("non_toxic", "toxic", "abstained")  # a side has one colour in every picture
 DUPLICATES = ("exact_duplicates", "near_duplicates", "semantic_duplicates")
 
 Cell = str | int | float

@@ -70,8 +70,8 @@ has labelled it.
 
 ## Figures
 
-On the test part: {parts_test} % of every set's groups, seen by no labeler, nor by calibration. TPR and FPR are at the
-threshold.
+On the test part: {parts_test} % of every set's groups, seen by no labeler, nor by calibration; `tuned` without prompts. TPR and
+FPR are at the threshold.
 
 | | `head` | `ngram` | `tuned` |
 |---|---|---|---|

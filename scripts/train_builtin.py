@@ -97,8 +97,8 @@ def main(data: Path, out: Path, cache: Path) -> None:
 def some_prompts(rows: pl.DataFrame) -> list[str | None]:
     """What each row answers; of rows that answer nothing, a share stands behind a stray prompt, which must not count.
 
-    On all of them it would teach that prompts say nothing, on none that every prompt matters as much as in DiaSafety: chosen
-    replies of HH, which none of this saw, score below rejected ones in 59.6, 60.4 (a quarter), 59.7 % of 1,170 pairs.
+    On all of them it would teach that prompts say nothing, on none that every prompt matters as much as DiaSafety's do. It is the
+    share that `tuned` learned with; HH's replies, which none of this saw, are told apart best there (LOG.md).
     """
     every = sorted(set(rows["prompt"].drop_nulls()))
     found: list[str | None] = []

@@ -21,7 +21,9 @@ def test_the_readme_opens_with_the_two_commands_that_make_demo_prints_and_runs()
     assert " && ".join(COMMANDS) in demo
 
 
-@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "examples/README.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "examples/README.md", "docs/labels.md", "docs/encoders.md"]
+)
 def test_every_file_that_a_page_links_to_is_there(name: str) -> None:
     page = ROOT / name
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):

@@ -11,10 +11,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate.errors import DataError
+from curate.exports import guarded
 from curate.formats import read_manifest, read_output
 from curate.labelers import LABELERS
 from curate.labeling.measures import wilson
 from curate.pairing.review import machine_columns, suspect_labels
+from curate.pairing.verdicts import ANSWERS
 from curate.schema import digest
 from curate.store import write_bytes
 
@@ -22,7 +24,6 @@ READ = ("id", "source", "toxic", "toxicity", "disagreement", "evidence", "stage"
 ENDED = pl.col("reason").is_null() | (
     pl.col("stage") == "compose"
 )  # no stage dropped it; it may be in no output, as undecided rows are
-ANSWERS = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False}
 QUEUES = ("random", "uncertain", "disagreement", "suspect")
 Floats = NDArray[np.float64]
 
@@ -116,8 +117,15 @@ def machines(rows: pl.DataFrame) -> tuple[dict[str, Floats], Floats, list[str]]:
     return scores, truth, kept["source"].to_list()
 
 
-def run(folder: Path, out: Path, count: int, seed: int) -> list[str]:
-    """Draw rows into a CSV of ids, or, where that stands with labels filled in, estimate from them; lines to print.
+def run(folder: Path, out: Path, count: int, seed: int, show_text: bool = False) -> list[str]:
+    """Draw rows into a CSV, or, where that stands with labels filled in, estimate from them; lines to print.
+
+    Args:
+        folder: a dataset folder.
+        out: the CSV: of ids, and of prompts and completions where texts are asked for.
+        count: rows in each queue, as far as there are.
+        seed: of the random queue.
+        show_text: write the texts, too, so that nobody has to look up each row.
 
     Raises:
         DataError: not a dataset folder; a file that is not what an earlier audit wrote; an unknown label.
@@ -125,10 +133,14 @@ def run(folder: Path, out: Path, count: int, seed: int) -> list[str]:
     rows = corpus(folder)
     if not out.exists():
         drawn = draw(rows, count, seed).with_columns(toxic=pl.lit(""))
-        write_bytes(out, drawn.write_csv().encode())
+        if show_text:
+            drawn = drawn.join(_texts(folder), on="id", how="left", maintain_order="left")
+        write_bytes(out, drawn.write_csv(include_bom=show_text).encode())  # without it spreadsheets garble all but ASCII
         sizes = dict(drawn["queue"].value_counts().iter_rows())
         said = ", ".join(f"{name} {sizes.get(name, 0)}" for name in QUEUES)
-        return [f"{out}: {drawn.height} rows to label ({said}); fill its column 'toxic' with yes or no, then run this again"]
+        private = ["it holds texts that may be toxic or personal; keep it private"] if show_text else []
+        told = f"{out}: {drawn.height} rows to label ({said}); fill its column 'toxic' with yes or no, then run this again"
+        return [told, *private]
     try:
         drawn = pl.read_csv(out, infer_schema=False)
         filled = drawn.select("id", "queue", toxic=pl.col("toxic").fill_null("").str.strip_chars().str.to_lowercase())
@@ -139,6 +151,17 @@ def run(folder: Path, out: Path, count: int, seed: int) -> list[str]:
         raise DataError(f"{out}: column 'toxic' must be yes or no, found {odd[0]!r}")
     truth = filled.filter(pl.col("toxic") != "").select("id", pl.col("toxic").replace_strict(ANSWERS, return_dtype=pl.Boolean))
     return describe(estimate(rows, filled.select("id", "queue"), truth))
+
+
+def _texts(folder: Path) -> pl.DataFrame:
+    """`id`, `prompt` (a line for each message) and `completion` of every row, as cells that no spreadsheet runs."""
+    rows = read_output(folder, read_manifest(folder), "corpus/", ["id", "prompt", "completion"])
+    said = (
+        "\n".join(f"{message['role']}: {message['content']}" for message in messages or [])
+        for messages in rows["prompt"].to_list()
+    )
+    completions = (guarded(text or "") for text in rows["completion"].to_list())
+    return pl.DataFrame({"id": rows["id"], "prompt": list(said), "completion": list(completions)})
 
 
 def describe(found: Mapping[str, Any]) -> list[str]:

@@ -137,6 +137,10 @@ def weigh(folder: Path, out: Path, by_source: bool) -> None:
     click.echo(f"{out}: by {found.basis}, {found.rows:,} rows")
     for name, one in sorted(found.labelers.items()):
         click.echo(f"  {name}: weight {one.weight:.2f}, slope {one.slope:.2f}, intercept {one.intercept:+.2f}")
+    for name in sorted(set(scores) - set(found.labelers)):
+        click.echo(
+            f"  {name}: not measured, and believed least: too few labelled rows have its score (`undecided: {{judged: 1000}}`)"
+        )
     for source, own in found.sources.items():
         said = ", ".join(f"{name} {change:+.2f}" for name, change in own.weights.items())
         click.echo(f"  {source}: log-odds {own.shift:+.2f}; weights {said}")
@@ -146,16 +150,18 @@ def weigh(folder: Path, out: Path, by_source: bool) -> None:
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=FILE)
-@click.option("--out", required=True, type=FILE, help="CSV of ids to label: fill its column `toxic` with yes or no.")
+@click.option("--out", required=True, type=FILE, help="CSV of rows to label: fill its column `toxic` with yes or no.")
 @click.option("--count", type=click.IntRange(min=1), default=100, show_default=True, help="Rows in each queue.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the random queue.")
-def audit(folder: Path, out: Path, count: int, seed: int) -> None:
+@click.option("--show-text", is_flag=True, help="Write texts too; they may be toxic or personal.")
+def audit(folder: Path, out: Path, count: int, seed: int, show_text: bool) -> None:
     """Rows of a finished build that are worth labelling next; once some are labelled, precision and recall.
 
-    Writes ids only (`curate explain DIR ID --show-text` shows a row): a random queue, undecided rows, rows that labelers differ
-    on, and labels that look wrong. Run again with the filled file, it estimates from the random queue how good the labels are.
+    Writes ids, and with --show-text prompts and completions: a random queue, undecided rows, rows that labelers differ on, and
+    labels that look wrong. Run again with the filled file, it estimates from the random queue how good the labels are; `curate
+    build --verdicts` takes the same file, and what it says outranks every labeler.
     """
     from curate.labeling.audit import run
 
-    for line in run(folder, out, count, seed):
+    for line in run(folder, out, count, seed, show_text):
         click.echo(line)

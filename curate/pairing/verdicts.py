@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +18,31 @@ from curate.store import write_text
 FOLDER = "verdicts"  # in the work folder
 WHY = "a person reviewed it"
 WORDS: dict[str, bool | None] = {"toxic": True, "non_toxic": False, "abstain": None}
+ANSWERS = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False}  # to `toxic`, in a table
 
 
 def read_verdicts(path: Path) -> dict[str, bool | None]:
     """Row id -> toxic (true), not (false), or null where the person could not tell; of several lines for one row the last counts.
 
     Args:
-        path: JSON lines: `{"id": "...", "verdict": "toxic" | "non_toxic" | "abstain"}`; other keys are left alone.
+        path: JSON lines: `{"id": "...", "verdict": "toxic" | "non_toxic" | "abstain"}`; other keys are left alone. Or what
+            `curate label audit` wrote, filled in: a .csv with the columns `id` and `toxic` (yes, no, or empty: not judged).
 
     Raises:
         DataError: unreadable, or a line that is not such a verdict.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"--verdicts {path}: cannot be read ({type(error).__name__}); pass a file of JSON lines") from None
+        raise DataError(
+            f"--verdicts {path}: cannot be read ({type(error).__name__}); pass JSON lines, or a filled-in audit (.csv)"
+        ) from None
+    if path.suffix.lower() == ".csv":
+        try:
+            return dict(_answers(path, text))
+        except csv.Error as error:
+            raise DataError(f"--verdicts {path}: no table ({error}); pass what `curate label audit` wrote, filled in") from None
+    lines = text.splitlines()
     found: dict[str, bool | None] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -42,6 +54,21 @@ def read_verdicts(path: Path) -> dict[str, bool | None]:
             known = ", ".join(WORDS)
             raise DataError(f'{path}:{number}: expected {{"id": a row\'s id, "verdict": one of {known}}}') from None
     return found
+
+
+def _answers(path: Path, text: str) -> Iterator[tuple[str, bool]]:
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    if not {"id", "toxic"} <= set(rows.fieldnames or ()):
+        found = ", ".join(rows.fieldnames or ()) or "none"
+        raise DataError(
+            f"--verdicts {path}: expected the columns id and toxic, found {found}; `curate label audit` writes such a file"
+        )
+    for row in rows:
+        said = (row["toxic"] or "").strip().lower()
+        if said not in {*ANSWERS, ""}:
+            raise DataError(f"--verdicts {path}:{rows.line_num}: column toxic must be yes, no or empty, found {said[:20]!r}")
+        if said:
+            yield row["id"], ANSWERS[said]
 
 
 def keep_verdicts(work: Path, said: str | None) -> str | None:

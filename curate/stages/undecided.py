@@ -26,6 +26,8 @@ class Undecided:
         labelers: recipe words of the cheap labelers that ran before; the mean of those that have a score counts.
         band: scores, in [0, 1], ends included, between which a row is undecided.
         max_rows: the budget: most rows chosen in the whole build.
+        judged: most rows chosen beside these that people labelled, nearest to the middle of the band first, in it or not: by them
+            `curate label weigh` finds how far the labelers are to be believed that are asked about the chosen rows alone.
 
     Source: Lewis & Gale (1994), A Sequential Algorithm for Training Text Classifiers (uncertainty sampling).
     """
@@ -33,6 +35,7 @@ class Undecided:
     labelers: Annotated[tuple[str, ...], Field(min_length=1)] = ("head",)
     band: tuple[Share, Share] = (0.2, 0.8)
     max_rows: Annotated[int, Field(ge=0)] = 10_000
+    judged: Annotated[int, Field(ge=0)] = 0
     VERSION: ClassVar[int] = 1
 
     @model_validator(mode="after")
@@ -66,17 +69,19 @@ class Undecided:
         return edge_frame(none, none, none.astype(np.float32))
 
     def decide(self, edges: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-        """Take rows in the band by distance from its middle, then id, until the budget is spent."""
+        """Take rows in the band by distance from its middle, then id, until the budget is spent; then rows with a label."""
         low, high = (pl.lit(end, pl.Float32) for end in self.band)
         mean = pl.mean_horizontal(*self.reads).cast(pl.Float32)
-        told = rows.select("id", mean=pl.when(pl.col("toxic").is_null()).then(mean))
-        order = (
-            told.with_row_index("row")
-            .filter(pl.col("mean").is_between(low, high))
+        near = (
+            rows.select("id", "toxic", mean=mean)
+            .with_row_index("row")
+            .drop_nulls("mean")
             .sort((pl.col("mean") - (low + high) / 2).abs(), "id")
-            .head(self.max_rows)
         )
-        chosen = pl.int_range(rows.height, dtype=pl.UInt32, eager=True).is_in(order["row"].implode())
+        doubtful = near.filter(pl.col("toxic").is_null(), pl.col("mean").is_between(low, high)).head(self.max_rows)
+        labelled = near.filter(pl.col("toxic").is_not_null()).head(self.judged)
+        found = pl.concat([doubtful["row"], labelled["row"]])
+        chosen = pl.int_range(rows.height, dtype=pl.UInt32, eager=True).is_in(found.implode())
         return pl.DataFrame({"undecided": chosen}).with_columns(
             reason=pl.lit(None, pl.String), score=pl.lit(None, pl.Float32), twin=pl.lit(None, pl.UInt32)
         )

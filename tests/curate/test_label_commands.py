@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from curate.pairing.verdicts import read_verdicts
 from tests.conftest import Command
 from tests.curate.conftest import STAGES, judged, write_folder
 
@@ -67,7 +68,9 @@ def _two_sources(rows: int = 600) -> pl.DataFrame:
         source = NAMES[at % 2]
         toxic = bool(rng.random() < (0.2, 0.8)[at % 2])
         scores = {f"score_{name}": float(np.clip(rng.normal(0.65 if toxic else 0.35, 0.2), 0, 1)) for name in ("head", "ngram")}
-        lines.append({"text": f"words {at}", "source": source, "evidence": "human", "toxicity": float(toxic), **scores})
+        lines.append(
+            {"text": f"words {at}", "prompt": "how? é", "source": source, "evidence": "human", "toxicity": float(toxic), **scores}
+        )
     return judged(*lines)
 
 
@@ -87,8 +90,17 @@ def test_labelers_are_weighed_and_each_source_by_itself_if_wanted(curate: Comman
     ran = curate("label", "weigh", labelled, "--out", tmp_path / "own.json", "--by-source")
     shifts = {name: float(ran.out.split(f"{name}: log-odds ")[1].split(";")[0]) for name in NAMES}
     assert shifts["forum.jsonl"] < 0 < shifts["chat.jsonl"]
+    assert "not measured" not in ran.out
     kept = json.loads((tmp_path / "own.json").read_text("utf-8"))
     assert set(kept["sources"]) == set(NAMES)
+
+
+def test_a_labeler_that_spoke_of_few_labelled_rows_is_named(curate: Command, tmp_path: Path) -> None:
+    rows = _two_sources().with_columns(score_tuned=pl.when(pl.int_range(pl.len()) < 30).then(0.5))
+    consensus = {"consensus": {"labelers": ["column", "head", "ngram", "tuned"]}}
+    write_folder(rows, tmp_path / "few", [STAGES[0], {"head": {}}, {"ngram": {}}, {"tuned": {}}, consensus])
+    ran = curate("label", "weigh", tmp_path / "few", "--out", tmp_path / "r.json")
+    assert ran.code == 0 and "tuned: not measured" in ran.out and "judged" in ran.out
 
 
 def test_an_audit_is_drawn_filled_in_and_counted(curate: Command, labelled: Path, tmp_path: Path) -> None:
@@ -104,6 +116,23 @@ def test_an_audit_is_drawn_filled_in_and_counted(curate: Command, labelled: Path
         writer.writerows(row | {"toxic": "yes" if truth[row["id"]] else "no"} for row in rows)
     ran = curate("label", "audit", labelled, "--out", out)
     assert ran.code == 0 and "accuracy" in ran.out.lower()
+
+
+def test_an_audit_shows_texts_only_where_they_are_asked_for(curate: Command, labelled: Path, tmp_path: Path) -> None:
+    out = tmp_path / "audit.csv"
+    assert curate("label", "audit", labelled, "--out", out, "--count", 20, "--show-text").code == 0
+    with out.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    texts = dict(_two_sources().select("id", "completion").iter_rows())
+    assert rows and all(row["completion"] == texts[row["id"]] for row in rows)
+    assert {row["prompt"] for row in rows} == {"user: how? é"}
+    with out.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(row | {"toxic": "Yes"} for row in rows)
+    ran = curate("label", "audit", labelled, "--out", out)
+    assert ran.code == 0 and "20 rows of the random queue have a label" in ran.out
+    assert set(read_verdicts(out).values()) == {True}
 
 
 def test_a_folder_that_is_no_dataset_is_named(curate: Command, tmp_path: Path) -> None:

@@ -67,6 +67,23 @@ def test_of_several_lines_the_last_counts_and_a_bad_line_is_named(tmp_path: Path
             read_verdicts(path)
 
 
+def test_a_filled_in_audit_is_taken_as_verdicts_and_a_bad_answer_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "audit.csv"
+    path.write_text("\ufeffid,queue,place,toxic\r\na,random,0,Yes\r\nb,random,1,\r\nc,suspect,0, no \r\n", encoding="utf-8")
+    assert read_verdicts(path) == {"a": True, "c": False}
+    for bad, said in (("id,toxic\na,maybe\n", "audit.csv:2: column toxic"), ("id,answer\na,yes\n", "found id, answer")):
+        path.write_text(bad)
+        with pytest.raises(DataError, match=said):
+            read_verdicts(path)
+    for bad, said in (("", "found none"), ("id,toxic\na\n", ""), ("id,toxic\n" + "x" * 200_000 + ",yes\n", "no table")):
+        path.write_text(bad)
+        if said:
+            with pytest.raises(DataError, match=said):
+                read_verdicts(path)
+        else:
+            assert read_verdicts(path) == {}
+
+
 RECIPE = """
 stages: [repair, pii, language, length, exact_duplicates, column, consensus: {labelers: [column]}]
 pairing: [given, same_prompt]

@@ -52,6 +52,13 @@ def test_what_people_labelled_is_decided() -> None:
     assert chosen(scored(toxic=[True, None, None, None, None, None, False, None, None, None])) == set("12789")
 
 
+def test_some_that_people_labelled_are_asked_about_beside_the_budget_to_measure_who_is_asked() -> None:
+    judged = scored(toxic=[True, False, None, True, None, None, False, None, None, None])
+    assert chosen(judged, max_rows=2, judged=2) == set("78") | set("06")
+    assert chosen(judged, max_rows=0, judged=9) == set("0136"), "the band is for rows that nobody decided"
+    assert chosen(judged.sample(fraction=1, shuffle=True, seed=3), max_rows=2, judged=2) == set("7806")
+
+
 def test_labelers_that_contradict_each_other_leave_a_row_undecided() -> None:
     rows = scored([0.95, 0.95, 0.9, 0.1, None], score_ngram=[0.05, 0.97, None, 0.2, None])
     assert chosen(rows, labelers=("head", "ngram")) == {"0"}
