@@ -148,7 +148,9 @@ def run(folder: Path, out: Path, count: int, seed: int, show_text: bool = False)
         raise DataError(f"{out}: not what `curate label audit` wrote; name a new file") from None
     odd = sorted(set(filled["toxic"]) - {*ANSWERS, ""})
     if odd:
-        raise DataError(f"{out}: column 'toxic' must be yes or no, found {odd[0]!r}")
+        raise DataError(
+            f"{out}: column 'toxic' must be yes or no; {len(odd)} other answers, the first of {len(odd[0])} characters"
+        )
     truth = filled.filter(pl.col("toxic") != "").select("id", pl.col("toxic").replace_strict(ANSWERS, return_dtype=pl.Boolean))
     return describe(estimate(rows, filled.select("id", "queue"), truth))
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +29,14 @@ def read_verdicts(path: Path) -> dict[str, bool | None]:
     Raises:
         DataError: unreadable, or a line that is not such a verdict.
     """
+    if path.suffix.lower() == ".csv":
+        return _answers(path)
     try:
-        text = path.read_text("utf-8-sig")
+        lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"--verdicts {path}: cannot be read ({type(error).__name__}); pass JSON lines, or a filled-in audit (.csv)"
         ) from None
-    if path.suffix.lower() == ".csv":
-        try:
-            return dict(_answers(path, text))
-        except csv.Error as error:
-            raise DataError(f"--verdicts {path}: no table ({error}); pass what `curate label audit` wrote, filled in") from None
-    lines = text.splitlines()
     found: dict[str, bool | None] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -56,19 +50,26 @@ def read_verdicts(path: Path) -> dict[str, bool | None]:
     return found
 
 
-def _answers(path: Path, text: str) -> Iterator[tuple[str, bool]]:
-    rows = csv.DictReader(io.StringIO(text, newline=""))
-    if not {"id", "toxic"} <= set(rows.fieldnames or ()):
-        found = ", ".join(rows.fieldnames or ()) or "none"
+def _answers(path: Path) -> dict[str, bool | None]:
+    try:
+        table = pl.read_csv(path, infer_schema=False)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(f"--verdicts {path}: no table ({type(error).__name__}); pass a filled-in audit, or JSON lines") from None
+    if not {"id", "toxic"} <= set(table.columns):
+        there = ", ".join(table.columns)
         raise DataError(
-            f"--verdicts {path}: expected the columns id and toxic, found {found}; `curate label audit` writes such a file"
+            f"--verdicts {path}: expected the columns id and toxic, found {there}; pass what `curate label audit` wrote"
         )
-    for row in rows:
-        said = (row["toxic"] or "").strip().lower()
-        if said not in {*ANSWERS, ""}:
-            raise DataError(f"--verdicts {path}:{rows.line_num}: column toxic must be yes, no or empty, found {said[:20]!r}")
-        if said:
-            yield row["id"], ANSWERS[said]
+    found: dict[str, bool | None] = {}
+    for number, (name, said) in enumerate(table.select("id", pl.col("toxic").fill_null("")).iter_rows(), 1):
+        answer = said.strip().lower()
+        if answer not in {*ANSWERS, ""}:
+            raise DataError(
+                f"--verdicts {path}: row {number}: column toxic must be yes, no or empty; {len(said)} other characters"
+            )
+        if answer:
+            found[str(name)] = ANSWERS[answer]
+    return found
 
 
 def keep_verdicts(work: Path, said: str | None) -> str | None:
