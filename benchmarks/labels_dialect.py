@@ -43,15 +43,19 @@ def fairness(page: Page, builtins: Builtins, rows: pl.DataFrame, data: Path) -> 
     path = data / "sgd_dialogue_pairs/sgd_pairs_20k.jsonl.gz"
     english = sorted({json.loads(line)["completion"] for line in gzip.decompress(path.read_bytes()).splitlines()})
     english = sorted(english, key=lambda text: digest("evaluation sample", text))[:SAMPLE]
-    polite = {name: made for name, made in builtins.scores(english).items()}
+    forum = rows.filter(pl.col("set") == "singlish_treebank")
+    harmless = rows.filter(pl.col("set").is_in(POSTS), ~pl.col("toxic"))
+    polite, singlish, posted = (
+        builtins.scores(texts) for texts in (english, forum["text"].to_list(), harmless["text"].to_list())
+    )
     for name, parts in UNSEEN.items():
-        treebank = rows.filter(pl.col("set") == "singlish_treebank", pl.col("part").is_in(parts))["text"].to_list()
-        share, usual = (float((made >= 0.5).mean()) for made in (builtins.scores(treebank)[name], polite[name]))
+        treebank, posts = (
+            made[name][some["part"].is_in(parts).to_numpy()] >= 0.5 for made, some in ((singlish, forum), (posted, harmless))
+        )
+        share, usual, alike = float(treebank.mean()), float((polite[name] >= 0.5).mean()), float(posts.mean())
         page.say(f"{name}: toxic share of {len(treebank)} treebank sentences", share)
         page.say(f"{name}: toxic share of {len(english)} SGD turns", usual)
         _ratio(page, f"{name}: ratio", share, len(treebank), usual, len(english))
-        posts = rows.filter(pl.col("set").is_in(POSTS), ~pl.col("toxic"), pl.col("part").is_in(parts))["text"].to_list()
-        alike = float((builtins.scores(posts)[name] >= 0.5).mean())
         page.say(f"{name}: toxic share of {len(posts)} English posts that people called harmless", alike)
         _ratio(page, f"{name}: ratio to posts", share, len(treebank), alike, len(posts))
     _one_register(page, builtins, data)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import re
 from pathlib import Path
 
 import click
@@ -13,9 +12,9 @@ from labels_page import Page
 from throwaway import CHEAP, Builtins
 
 from curate.labeling.measures import interval
+from curate.mining.texts import sides
 
 LONGEST = 300  # characters of a reply; longer ones mostly explain
-SPEAKER = re.compile(r"\n\n(Human|Assistant): ")
 
 
 def preferred(page: Page, builtins: Builtins, data: Path) -> None:
@@ -26,16 +25,15 @@ def preferred(page: Page, builtins: Builtins, data: Path) -> None:
     """
     click.echo("\n# Replies that people preferred (HH, trained nothing)")
     pairs = _pairs(data / "hh_rlhf_harmless_dev/harmless_base_dev.jsonl.gz")
-    prompts, sides = pairs["prompt"].to_list(), [pairs[side].to_list() for side in ("rejected", "chosen")]
-    alone, asked = ([builtins.members(side, there) for side in sides] for there in (None, prompts))
+    prompts, replies = pairs["prompt"].to_list(), [pairs[side].to_list() for side in ("rejected", "chosen")]
+    alone, asked = ([builtins.members(side, there) for side in replies] for there in (None, prompts))
     found = {f"{name} without prompt": [one[name] for one in alone] for name in (*CHEAP, "tuned")}
     found |= {f"{name} behind its prompt": [one[name] for one in asked] for name in ("reply", "tuned")}
     everyone = {"head, ngram": (alone, CHEAP), "head, ngram, tuned without prompt": (alone, (*CHEAP, "tuned"))}
     everyone["all behind their prompts"] = (asked, (*CHEAP, "reply", "tuned"))
     for said, (scores, names) in everyone.items():
         found[said] = [
-            builtins.reliability.pool({name: pl.Series(one[name]).fill_nan(None) for name in names}, len(prompts)).to_numpy()
-            for one in scores
+            builtins.reliability.pool({name: pl.Series(one[name]) for name in names}, len(prompts)).to_numpy() for one in scores
         ]
     for said, (rejected, chosen) in found.items():
         higher = (rejected > chosen) + (rejected == chosen) / 2
@@ -48,11 +46,11 @@ def _pairs(path: Path) -> pl.DataFrame:
     rows = []
     for line in gzip.open(path, "rt", encoding="utf-8"):
         said = json.loads(line)
-        chosen, rejected = (SPEAKER.split(said[side]) for side in ("chosen", "rejected"))
-        if len(chosen) > 4 and chosen[:-1] == rejected[:-1] and chosen[-4::2] == ["Human", "Assistant"]:
-            rows.append((chosen[-3].strip(), chosen[-1].strip(), rejected[-1].strip()))
-    found = pl.DataFrame(rows, schema=["prompt", "chosen", "rejected"], orient="row").unique(maintain_order=True)
-    return found.filter(
+        found = sides(said["chosen"], said["rejected"])
+        if found and found[0]:
+            rows.append((found[0][-1]["content"], *found[1:]))
+    pairs = pl.DataFrame(rows, schema=["prompt", "chosen", "rejected"], orient="row").unique(maintain_order=True)
+    return pairs.filter(
         pl.col("prompt") != "",
         pl.col("chosen") != pl.col("rejected"),
         *(pl.col(side).str.len_chars().is_between(1, LONGEST) for side in ("chosen", "rejected")),

@@ -60,7 +60,7 @@ def replies(page: Page, builtins: Builtins, rows: pl.DataFrame) -> None:
     texts, toxic = asked["text"].to_list(), asked["toxic"].to_numpy()
     alone, given = builtins.members(texts), builtins.members(texts, asked["prompt"].to_list())
     three = {name: given[name] for name in ("head", "reply", "tuned")}  # `ngram` learned from some of these
-    series = {name: pl.Series(one).fill_nan(None) for name, one in three.items()}
+    series = {name: pl.Series(one) for name, one in three.items()}
     found = {f"{name} without context": alone[name] for name in ("head", "tuned")}
     found |= {f"{name} given context": given[name] for name in ("reply", "tuned")}
     found["the three given context"] = builtins.reliability.pool(series, len(texts)).to_numpy()
@@ -89,7 +89,8 @@ def weighed(page: Page, builtins: Builtins, rows: pl.DataFrame) -> None:
     some = rows.filter(pl.col("part").is_in(["calibration", "test"]))
     members = builtins.members(some["text"].to_list(), some["prompt"].to_list())
     sets, toxic, groups = some["set"].to_numpy(), some["toxic"].to_numpy(), some["group"].to_numpy()
-    general = builtins.scores(some["text"].to_list(), some["prompt"].to_list())["consensus"]
+    pooled = builtins.reliability.pool({name: pl.Series(one) for name, one in members.items()}, some.height)
+    general = pooled.fill_null(0.5).to_numpy().astype(np.float64)
     made, fold = crossed(builtins.reliability, some, members)
     calibrated = {name: crossed(builtins.reliability, some, {name: one})[0] for name, one in members.items()}
     across: dict[str, dict[str, float]] = {}
@@ -139,7 +140,7 @@ def crossed(general: Reliability, rows: pl.DataFrame, members: Mapping[str, Floa
     for part in range(FOLDS):
         train, test = fold != part, np.flatnonzero(fold == part)
         own = by_source(general, {name: one[train] for name, one in members.items()}, toxic[train], sets[train])
-        series = {name: pl.Series(one[test]).fill_nan(None) for name, one in members.items()}
+        series = {name: pl.Series(one[test]) for name, one in members.items()}
         pooled = replace(general, sources=own).pool(series, len(test), pl.Series(sets[test]))
         made[test] = pooled.fill_null(0.5).to_numpy()
     return made, fold

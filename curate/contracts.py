@@ -3,7 +3,8 @@
 A *row stage* is called with the kept rows of one part. A *corpus stage* is three pure calls over all parts; only keys, payloads
 and scores cross parts, and no text but what a payload cannot do without. A labeler is a row stage that writes `score_<name>`
 (Float32 in [0, 1], null where it abstains) and `score_<name>_<category>` for each category of the policy that it tells apart;
-one that judges text alone is also a `TextLabeler`, and with categories a `CategoryLabeler`.
+one that judges text alone is also a `TextLabeler`, with categories a `CategoryLabeler`, and one that can judge a text by its
+prompt a `ReplyLabeler`.
 """
 
 from __future__ import annotations

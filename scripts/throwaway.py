@@ -82,7 +82,7 @@ class Builtins:
         `first` is what a recipe does: `tuned` is asked about the texts that `head` and `ngram` leave in doubt.
         """
         found = self.members(texts, prompts)
-        series = {name: pl.Series(one).fill_nan(None) for name, one in found.items()}
+        series = {name: pl.Series(one) for name, one in found.items()}
         without = tuple(name for name in series if name != "tuned")
         for name, members in (("cheap", CHEAP), ("consensus", tuple(series)), ("without", without)):
             pooled = self.reliability.pool({one: series[one] for one in members}, len(texts))

@@ -92,9 +92,7 @@ class Head:
         Raises:
             RecipeError: the vectors are not as wide as the built-in encoder's.
         """
-        dim = len(self._trained.tensors["direct.weight"])
-        if vectors.shape[1] != dim:
-            raise RecipeError(f"head: vectors have {vectors.shape[1]} numbers, {ENCODER} makes {dim}; encode with {ENCODER}")
+        check_width("head", vectors, len(self._trained.tensors["direct.weight"]))
         if self._adapted is not None and self._adapted.on_tuned:
             return self._adapted.probability(features(self._trained, vectors), texts, tuned_general(texts))
         logits = general_logits(self._trained, vectors, texts)
@@ -116,6 +114,16 @@ class Head:
     @property
     def _adapted(self) -> Adapted | None:
         return None if self.weights is None else load_adapted(self.weights, self._trained.hash)
+
+
+def check_width(labeler: str, vectors: NDArray[np.float32], dim: int) -> None:
+    """Refuse vectors of another encoder than the built-in one.
+
+    Raises:
+        RecipeError: they do not have `dim` numbers.
+    """
+    if vectors.shape[1] != dim:
+        raise RecipeError(f"{labeler}: vectors have {vectors.shape[1]} numbers, {ENCODER} makes {dim}; encode with {ENCODER}")
 
 
 def general_logits(trained: Trained, vectors: NDArray[np.float32], texts: Sequence[str]) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -87,7 +87,7 @@ class Reliability:
         """Probability of toxicity of each row by the scores it has, null without any; rounded, so that it is the same anywhere.
 
         Args:
-            scores: of each labeler, null where it has none.
+            scores: of each labeler, null or NaN where it has none.
             height: rows.
             sources: the source of each row, for what is known of some; rows at large by default.
         """
@@ -117,16 +117,21 @@ class Reliability:
         fitted; where they do not, they are averaged by weight: a labeler that speaks alone is taken at its calibrated word. A
         source changes these weights, none to below zero.
         """
-        spoke = ~np.isnan(calibrated)
         found = np.full(len(calibrated), np.nan)
-        for pattern in np.unique(spoke[spoke.any(axis=1)], axis=0):
-            rows = (spoke == pattern).all(axis=1)
-            weights = self.weights([name for name, here in zip(names, pattern, strict=True) if here])
-            scale, total = min(sum(weights), 1.0), np.zeros(int(rows.sum()))
-            for weight, at in zip(weights, np.flatnonzero(pattern).tolist(), strict=True):
+        for rows, company, scale in self.companies(calibrated, names):
+            total = np.zeros(int(rows.sum()))
+            for at, weight in company.items():
                 total += max(weight + own.weights.get(names[at], 0.0) * scale, 0.0) * calibrated[rows, at]
             found[rows] = total / scale + own.shift
         return found
+
+    def companies(self, calibrated: Floats, names: Sequence[str]) -> Iterator[tuple[NDArray[np.bool_], dict[int, float], float]]:
+        """Rows, shape (height,), of which the same labelers spoke; their weights by place in `names`; what divides the sum."""
+        spoke = ~np.isnan(calibrated)
+        for pattern in np.unique(spoke[spoke.any(axis=1)], axis=0):
+            places = np.flatnonzero(pattern).tolist()
+            weights = self.weights([names[at] for at in places])
+            yield (spoke == pattern).all(axis=1), dict(zip(places, weights, strict=True)), min(sum(weights), 1.0)
 
     def weights(self, names: Sequence[str]) -> list[float]:
         """How much each counts where these speak and nobody else; one that was not measured counts like the least of all.

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from curate.contracts import Schema
 from curate.encoders import encoder
-from curate.errors import RecipeError
-from curate.labelers.head import ENCODER
+from curate.labelers.head import ENCODER, check_width
 from curate.labelers.trained import Trained, load_trained
 from curate.recipe import config
 
@@ -79,9 +78,7 @@ class Reply:
         if not rows.height:
             return pl.DataFrame(schema=self.writes)
         vectors, prompts = rows["vector"].to_numpy(), rows["prompt_vector"].to_numpy()
-        dim = self._trained.tensors["text"].shape[1]
-        if vectors.shape[1] != dim:
-            raise RecipeError(f"reply: vectors have {vectors.shape[1]} numbers, {ENCODER} makes {dim}; encode with {ENCODER}")
+        check_width("reply", vectors, self._trained.tensors["text"].shape[1])
         scores = self._trained.probability(reply_logits(self._trained, vectors, prompts))
         return pl.DataFrame({"score_reply": scores}, schema=self.writes).fill_nan(None)
 

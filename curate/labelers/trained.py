@@ -59,7 +59,7 @@ def load_trained(name: str, version: int, folder: Path = WEIGHTS) -> Trained:
     """Load `<name>.safetensors`, once.
 
     Args:
-        name: "head", "ngram" or "tuned".
+        name: "head", "ngram", "reply" or "tuned".
         version: the version of the code that will read it.
         folder: holds the file, and SHA256SUMS.
 

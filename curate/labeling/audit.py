@@ -16,7 +16,7 @@ from curate.formats import read_manifest, read_output
 from curate.labelers import LABELERS
 from curate.labeling.measures import wilson
 from curate.pairing.review import machine_columns, suspect_labels
-from curate.pairing.verdicts import ANSWERS
+from curate.pairing.verdicts import read_answers
 from curate.schema import digest
 from curate.store import write_bytes
 
@@ -141,18 +141,10 @@ def run(folder: Path, out: Path, count: int, seed: int, show_text: bool = False)
         private = ["it holds texts that may be toxic or personal; keep it private"] if show_text else []
         told = f"{out}: {drawn.height} rows to label ({said}); fill its column 'toxic' with yes or no, then run this again"
         return [told, *private]
-    try:
-        drawn = pl.read_csv(out, infer_schema=False)
-        filled = drawn.select("id", "queue", toxic=pl.col("toxic").fill_null("").str.strip_chars().str.to_lowercase())
-    except pl.exceptions.PolarsError:
-        raise DataError(f"{out}: not what `curate label audit` wrote; name a new file") from None
-    odd = sorted(set(filled["toxic"]) - {*ANSWERS, ""})
-    if odd:
-        raise DataError(
-            f"{out}: column 'toxic' must be yes or no; {len(odd)} other answers, the first of {len(odd[0])} characters"
-        )
-    truth = filled.filter(pl.col("toxic") != "").select("id", pl.col("toxic").replace_strict(ANSWERS, return_dtype=pl.Boolean))
-    return describe(estimate(rows, filled.select("id", "queue"), truth))
+    answers = read_answers(out)
+    if "queue" not in answers.columns:
+        raise DataError(f"{out}: not what `curate label audit` wrote; name a new file")
+    return describe(estimate(rows, answers.select("id", "queue"), answers.select("id", "toxic")))
 
 
 def _texts(folder: Path) -> pl.DataFrame:

@@ -88,12 +88,8 @@ def _positive(inputs: Floats, toxic: NDArray[np.bool_]) -> Floats:
 
     share = np.where(toxic, 0.5 / toxic.sum(), 0.5 / (~toxic).sum())
     start = np.full(inputs.shape[1], 1.0 / inputs.shape[1])
-    return (
-        np.asarray(
-            minimize(_cost, start, (inputs, toxic, share), jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(start)).x
-        )
-        + 1e-9
-    )
+    found = minimize(_cost, start, (inputs, toxic, share), jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(start))
+    return np.asarray(found.x) + 1e-9
 
 
 def _cost(
@@ -119,8 +115,7 @@ def by_source(
     from scipy.optimize import minimize
 
     names = [name for name in scores if general.knows(name)]
-    columns = {name: pl.Series(scores[name]).fill_nan(None) for name in names}
-    calibrated = general.calibrated(columns, len(toxic))
+    calibrated = general.calibrated({name: pl.Series(scores[name]) for name in names}, len(toxic))
     offset, inputs = general.pooled(calibrated, names), np.nan_to_num(calibrated)
     spread = np.array([SHIFTS, *(CHANGES for _ in names)])
     found = {}
@@ -128,7 +123,7 @@ def by_source(
         rows = (sources == source) & ~np.isnan(offset)
         if min((rows & toxic).sum(), (rows & ~toxic).sum()) < FEW:
             continue
-        bounds = [(None, None), *((-least, None) for least in _least(general, names, ~np.isnan(calibrated[rows])))]
+        bounds = [(None, None), *((-least, None) for least in _least(general, names, calibrated[rows]))]
         given = np.hstack([np.ones((int(rows.sum()), 1)), inputs[rows]])
 
         def loss(change: Floats, given: Floats = given, rows: NDArray[np.bool_] = rows) -> tuple[float, Floats]:
@@ -142,15 +137,13 @@ def by_source(
     return found
 
 
-def _least(general: Reliability, names: Sequence[str], spoke: NDArray[np.bool_]) -> list[float]:
-    """The least weight of each labeler in the companies that spoke, shape (rows, labelers); 0 for one that never did."""
-    found: dict[str, float] = {}
-    for pattern in np.unique(spoke, axis=0):
-        who = [name for name, here in zip(names, pattern, strict=True) if here]
-        weights = general.weights(who)
-        for name, weight in zip(who, weights, strict=True):
-            found[name] = min(found.get(name, np.inf), weight / min(sum(weights), 1.0))
-    return [found.get(name, 0.0) for name in names]
+def _least(general: Reliability, names: Sequence[str], calibrated: Floats) -> list[float]:
+    """The least weight of each labeler in the companies that spoke; 0 for one that never did."""
+    least = np.full(len(names), np.inf)
+    for _, company, scale in general.companies(calibrated, names):
+        for at, weight in company.items():
+            least[at] = min(least[at], weight / scale)
+    return [0.0 if np.isinf(one) else float(one) for one in least]
 
 
 def _by_agreement(scores: Mapping[str, Floats]) -> Reliability:

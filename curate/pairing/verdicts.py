@@ -30,7 +30,7 @@ def read_verdicts(path: Path) -> dict[str, bool | None]:
         DataError: unreadable, or a line that is not such a verdict.
     """
     if path.suffix.lower() == ".csv":
-        return _answers(path)
+        return dict(read_answers(path).select("id", "toxic").drop_nulls("toxic").iter_rows())
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -50,26 +50,24 @@ def read_verdicts(path: Path) -> dict[str, bool | None]:
     return found
 
 
-def _answers(path: Path) -> dict[str, bool | None]:
+def read_answers(path: Path) -> pl.DataFrame:
+    """What `curate label audit` wrote: its columns as text, `toxic` Boolean, null where nobody answered.
+
+    Raises:
+        DataError: not such a table, or an answer that is neither yes, no nor empty.
+    """
     try:
         table = pl.read_csv(path, infer_schema=False)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"--verdicts {path}: no table ({type(error).__name__}); pass a filled-in audit, or JSON lines") from None
+        raise DataError(f"{path}: no table ({type(error).__name__}); pass what `curate label audit` wrote") from None
     if not {"id", "toxic"} <= set(table.columns):
         there = ", ".join(table.columns)
-        raise DataError(
-            f"--verdicts {path}: expected the columns id and toxic, found {there}; pass what `curate label audit` wrote"
-        )
-    found: dict[str, bool | None] = {}
-    for number, (name, said) in enumerate(table.select("id", pl.col("toxic").fill_null("")).iter_rows(), 1):
-        answer = said.strip().lower()
-        if answer not in {*ANSWERS, ""}:
-            raise DataError(
-                f"--verdicts {path}: row {number}: column toxic must be yes, no or empty; {len(said)} other characters"
-            )
-        if answer:
-            found[str(name)] = ANSWERS[answer]
-    return found
+        raise DataError(f"{path}: expected the columns id and toxic, found {there}; pass what `curate label audit` wrote")
+    said = table["toxic"].fill_null("").str.strip_chars().str.to_lowercase()
+    odd = (~said.is_in([*ANSWERS, ""])).arg_true()
+    if len(odd):
+        raise DataError(f"{path}: row {odd[0] + 1}: column toxic must be yes, no or empty; {len(said[odd[0]])} other characters")
+    return table.with_columns(toxic=said.replace_strict(ANSWERS, default=None, return_dtype=pl.Boolean))
 
 
 def keep_verdicts(work: Path, said: str | None) -> str | None:
