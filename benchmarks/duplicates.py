@@ -27,10 +27,10 @@ import polars as pl
 from duplicates_corpus import corpus, likeness, shingle_set
 
 import curate
-from curate.set_index import index
-from curate.set_join import pairs
-from curate.shingles import Texts
-from curate.similarity import normalise
+from curate.text.similarity.measures import normalise
+from curate.text.similarity.set_index import index
+from curate.text.similarity.set_join import pairs
+from curate.text.similarity.shingles import Texts
 
 HERE = Path(__file__).resolve().parent
 FAST = ("rensa", "rensa-batch")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 
-from curate.similarity import normalise
+from curate.text.similarity.measures import normalise
 
 PARTICLES = ("lah", "leh", "lor", "sia", "meh", "hor", "one", "")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

@@ -31,8 +31,8 @@ CROWD = "your parcel {:06d} waits for you at the counter near the lift, bring yo
 
 def make(count: int, crowd: int, folder: Path) -> None:
     """Write the parts of a corpus."""
-    from curate.schema import ROW, digest
-    from curate.store import commit
+    from curate.core.schema import ROW, digest
+    from curate.core.store import commit
 
     planted = [COPIED[at % len(COPIED)] for at in range(min(COPIES, count // 2))] + [CROWD.format(at) for at in range(crowd)]
     step = -(-len(planted) * PART // count)  # of each part
@@ -50,11 +50,11 @@ def make(count: int, crowd: int, folder: Path) -> None:
 
 def run(folder: Path) -> None:
     """Both stages over all parts; seconds and counts of each."""
-    from curate.engines.local import run
-    from curate.parts import Part
-    from curate.stages.exact_duplicates import ExactDuplicates
-    from curate.stages.near_duplicates import NearDuplicates
-    from curate.store import committed
+    from curate.core.parts import Part
+    from curate.core.store import committed
+    from curate.stages.duplicates.exact_duplicates import ExactDuplicates
+    from curate.stages.duplicates.near_duplicates import NearDuplicates
+    from curate.stages.engine import run
 
     parts = tuple(Part(stored) for path in sorted(folder.glob("*.parquet")) if (stored := committed(path)) is not None)
     said = []

@@ -12,9 +12,9 @@ import sys
 
 import polars as pl
 
-from curate.schema import MESSAGE
-from curate.stages.exact_duplicates import ExactDuplicates
-from curate.stages.near_duplicates import NearDuplicates
+from curate.core.schema import MESSAGE
+from curate.stages.duplicates.exact_duplicates import ExactDuplicates
+from curate.stages.duplicates.near_duplicates import NearDuplicates
 
 
 def main(source: str, target: str, floor: str = "") -> None:

@@ -29,11 +29,11 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from curate.cache import caching
-from curate.encoders import BUILTIN, Encoder, encoder
-from curate.encoders import distil as distil_module
-from curate.encoders.processor import multiplies_bf16
-from curate.stages.semantic_duplicates import SemanticDuplicates
+from curate.core.cache import caching
+from curate.stages.duplicates.semantic_duplicates import SemanticDuplicates
+from curate.text.encoders import BUILTIN, Encoder, encoder
+from curate.text.encoders import distil as distil_module
+from curate.text.encoders.processor import multiplies_bf16
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data"
 ROWS = {"messages": 24_000, "sentences": 12_000}  # of each set; half is seen

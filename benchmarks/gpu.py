@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from align import bench as racing
-from align.layout import PACKED
-from align.pack import Segment
-from align.probe import probe
-from align.score import log_probs
+from align.bench import bench as racing
+from align.training.packing.layout import PACKED
+from align.training.packing.pack import Segment
+from align.training.packing.probe import probe
+from align.training.packing.score import log_probs
 
 RESULTS = Path(__file__).resolve().parent / "results" / "gpu.json"
 LLAMA_3_8B = {

@@ -13,7 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from align.statistics import Draws, area, clustered_ends, crossed, interval, mcnemar, mcnemar_power, sign_flip, spread, wilson
+from align.statistics import (
+    Draws,
+    area,
+    clustered_ends,
+    crossed,
+    interval,
+    mcnemar,
+    mcnemar_power,
+    sign_flip,
+    spread,
+    wilson,
+)
 
 PROMISED = (0.93, 0.97)  # coverage of a 95 % interval for n >= 500, p in [.01, .9] and, of the clustered ones, >= 30 clusters
 SHARES = (0.01, 0.03, 0.1, 0.3, 0.5, 0.9)

@@ -24,15 +24,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from align.data import open_dataset, phase_rows
-from align.journal import read
-from align.kl_probe import FELT, skewed
-from align.models import MODELS
-from align.phase import parse
-from align.rows import Rows
-from align.trainer import train
-from curate.progress import Progress
-from curate.store import write_json
+from align.commands.drift import FELT, skewed
+from align.data.dataset import open_dataset, phase_rows
+from align.data.rows import Rows
+from align.models.pretrained import MODELS
+from align.objectives.phase import parse
+from align.training.journal import read
+from align.training.trainer import train
+from curate.core.progress import Progress
+from curate.core.store import write_json
 
 OBJECTIVES = ("kto", "kto_s")
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -40,17 +40,17 @@ from throwaway import CHEAP, MEMBERS, Builtins, train  # noqa: E402
 from train_builtin import cached  # noqa: E402
 from training_data import load, load_people  # noqa: E402
 
-from curate.cache import caching  # noqa: E402
-from curate.encoders import encoder  # noqa: E402
+from curate.core.cache import caching  # noqa: E402
+from curate.core.schema import digest  # noqa: E402
 from curate.labelers import Consensus, Head, Ngram, Reply  # noqa: E402
-from curate.labelers.head import ENCODER, features  # noqa: E402
+from curate.labelers.builtin.head import ENCODER, features  # noqa: E402
+from curate.labelers.builtin.shipped import load_trained  # noqa: E402
+from curate.labelers.builtin.tuned import Tuned  # noqa: E402
 from curate.labelers.reliability import load_reliability, log_odds  # noqa: E402
-from curate.labelers.trained import load_trained  # noqa: E402
-from curate.labelers.tuned import Tuned  # noqa: E402
-from curate.labeling.fit import Examples, curve  # noqa: E402
-from curate.labeling.measures import interval, roc_auc  # noqa: E402
-from curate.schema import digest  # noqa: E402
+from curate.labelers.study.fit import Examples, curve  # noqa: E402
+from curate.labelers.study.measures import interval, roc_auc  # noqa: E402
 from curate.stages.undecided import Undecided  # noqa: E402
+from curate.text.encoders import encoder  # noqa: E402
 
 Floats = NDArray[np.float64]
 

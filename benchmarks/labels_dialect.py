@@ -15,9 +15,9 @@ from labels_page import Page
 from numpy.typing import NDArray
 from throwaway import Builtins
 
+from curate.core.schema import digest
 from curate.labelers import Consensus
-from curate.labeling.measures import interval
-from curate.schema import digest
+from curate.labelers.study.measures import interval
 
 Floats = NDArray[np.float64]
 

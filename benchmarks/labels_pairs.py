@@ -11,8 +11,8 @@ import polars as pl
 from labels_page import Page
 from throwaway import CHEAP, Builtins
 
-from curate.labeling.measures import interval
-from curate.mining.texts import sides
+from curate.labelers.study.measures import interval
+from curate.raw.mining.texts import sides
 
 LONGEST = 300  # characters of a reply; longer ones mostly explain
 

@@ -13,10 +13,10 @@ from labels_page import Page
 from numpy.typing import NDArray
 from throwaway import CHEAP, MEMBERS, Builtins
 
+from curate.core.schema import digest
 from curate.labelers.reliability import Reliability
-from curate.labeling.measures import calibration_error, errors_cut, interval, platt, roc_auc
-from curate.labeling.weigh import by_source
-from curate.schema import digest
+from curate.labelers.study.measures import calibration_error, errors_cut, interval, platt, roc_auc
+from curate.labelers.study.weigh import by_source
 
 Floats = NDArray[np.float64]
 

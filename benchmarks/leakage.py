@@ -19,9 +19,10 @@ import numpy as np
 from duplicates_corpus import copy, corpus
 from numpy.typing import NDArray
 
-from curate import batches, overlap
-from curate.encoders import BUILTIN, encoder
-from curate.stages.semantic_duplicates import _alike
+from curate.core import batches
+from curate.stages.duplicates.semantic_duplicates import _alike
+from curate.text.encoders import BUILTIN, encoder
+from curate.text.similarity import overlap
 
 MESSAGES = Path(__file__).resolve().parents[2] / "shared/data/nus_sms_dev/nus_sms_en_dev.jsonl.gz"
 REAL = 5_000  # messages that are encoded

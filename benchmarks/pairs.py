@@ -19,14 +19,14 @@ from typing import Any
 
 import polars as pl
 
-from curate.formats import read_output
-from curate.mining import flat
-from curate.pipeline import build, read_recipe
-from curate.readers import READERS
-from curate.readers.container import Stream
-from curate.recipe import bundled
-from curate.store import read_parquet
-from curate.verify import verify
+from curate.core.config import bundled
+from curate.core.store import read_parquet
+from curate.dataset.formats import read_output
+from curate.dataset.verify import verify
+from curate.pipeline.pipeline import build, read_recipe
+from curate.raw.files.container import Stream
+from curate.raw.formats import READERS
+from curate.raw.mining.miner import flat
 
 SETS = ("nus_sms_dev", "diasafety_dev", "paradetox_dev", "davidson_tweets_dev", "hh_rlhf_harmless_dev")
 GOALS = {"rewrite": 12_000, "given": 500, "nearest_neighbour": 300}

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import polars as pl
 
-from curate.pipeline import build, read_recipe
-from curate.stages.pii_patterns import find
+from curate.pipeline.pipeline import build, read_recipe
+from curate.text.personal.patterns import find
 
 GOLD = "MANIFEST_gold.jsonl.gz"
 RECIPE = "stages: [repair, pii, column, consensus: {labelers: [column]}]\npairing: [given, same_prompt]\n"

@@ -28,7 +28,7 @@ from typing import Any
 from align.ablation.grid import AFTER_SFT, Grid, read_grid
 from align.ablation.tasks import BASE, Task, base_key, task_key
 from align.ablation.worker import Worker
-from align.run import judged
+from align.pipeline.run import judged
 
 RATE = 2e-4  # of every method: what is timed does not depend on it
 SIDE_BY_SIDE = 1  # processes beside this one, so that both sides are measured on an equally busy machine
@@ -124,7 +124,7 @@ def _run(worker: Worker, methods: list[str], size: int) -> tuple[dict[str, float
     views: dict[str, Any] = {}
     done: dict[str, dict[str, Any]] = {}
     _ = worker.loaded, worker.pool
-    importlib.import_module("align.shell")  # the trainer, which takes seconds the first time
+    importlib.import_module("align.training.shell")  # the trainer, which takes seconds the first time
     if methods == ["none"]:
         return parts, views
 

@@ -31,13 +31,13 @@ from typing import Any
 
 import yaml
 
-from curate.inspect import inspect
-from curate.mining import flat
-from curate.mining.tables import Tables
-from curate.policy import load_policy
-from curate.readers import READERS, Broken, Record, Stream, recognise
-from curate.recipe import build
-from curate.sources import Source, SourceFile, discover
+from curate.core.config import build
+from curate.core.policy import load_policy
+from curate.raw.formats import READERS, Broken, Record, Stream, recognise
+from curate.raw.inspect import inspect
+from curate.raw.mining.miner import flat
+from curate.raw.mining.tables import Tables
+from curate.raw.sources import Source, SourceFile, discover
 from curate.stages.repair import repaired
 
 PAGES = ("MANIFEST_gold.jsonl.gz",)  # about the folder, not of it

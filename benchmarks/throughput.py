@@ -120,10 +120,10 @@ def sentence(draw: random.Random, at: int) -> str:
 
 def measure(path: Path, work: Path) -> None:
     """Read and clean one folder in this process; print what it took as one line of JSON."""
-    from curate.engines.local import run
-    from curate.ingest import ingest
-    from curate.parts import Part
-    from curate.sources import discover
+    from curate.core.parts import Part
+    from curate.raw.ingest import ingest
+    from curate.raw.sources import discover
+    from curate.stages.engine import run
     from curate.stages.table import STAGES
 
     spent: dict[str, tuple[float, float]] = {}

@@ -14,8 +14,8 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
-from curate.labelers.obfuscation import plain
-from curate.labelers.terms import SUFFIX, WORDLISTS, Term, write_list
+from curate.labelers.lexicon.obfuscation import plain
+from curate.labelers.lexicon.terms import SUFFIX, WORDLISTS, Term, write_list
 
 OWN = Path(__file__).with_name("own_terms.rot13")
 

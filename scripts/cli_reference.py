@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from align.cli import cli as align
-from curate.cli import cli as curate
+from align.commands.cli import cli as align
+from curate.commands.cli import cli as curate
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
 WIDTH = 100  # columns, whatever terminal this runs in

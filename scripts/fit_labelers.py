@@ -10,10 +10,10 @@ import numpy as np
 from augmentation import PARTICLES, dress, particle
 from numpy.typing import NDArray
 
-from curate.labelers.features import BUCKETS, char_features, pair_features, word_features, words
-from curate.labelers.head import net_logits
-from curate.labelers.reply import GRID, WIDTH, whole
-from curate.schema import digest
+from curate.core.schema import digest
+from curate.labelers.builtin.features import BUCKETS, char_features, pair_features, word_features, words
+from curate.labelers.builtin.head import net_logits
+from curate.labelers.builtin.reply import GRID, WIDTH, whole
 
 NGRAM_C = 2.0  # inverse strength of the penalty; 1, 2 and 8 differed by .002 of ROC-AUC
 SMOOTHING = 0.3  # added to a feature's counts before its log-count ratio

@@ -16,10 +16,10 @@ import numpy as np
 from augmentation import dress
 from numpy.typing import NDArray
 
-from curate.encoders.minilm import builtin_tokenizer, builtin_weights
+from curate.core.progress import Progress
+from curate.labelers.builtin.tuned import LAYERS, LOWER, SCALE, reply_mean, tokens, updated
 from curate.labelers.scoring import joined
-from curate.labelers.tuned import LAYERS, LOWER, SCALE, reply_mean, tokens, updated
-from curate.progress import Progress
+from curate.text.encoders.minilm import builtin_tokenizer, builtin_weights
 
 RANK = 16  # of each update; all of them are 660 kB in float16
 EPOCHS, BATCH, RATE, DECAY, DROPOUT = 3, 32, 1e-3, 0.01, 0.1

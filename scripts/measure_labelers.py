@@ -13,7 +13,7 @@ import polars as pl
 from augmentation import PARTICLES, particle
 from numpy.typing import NDArray
 
-from curate.schema import digest
+from curate.core.schema import digest
 
 PLAIN = ("self_instruct", "singlish_treebank")  # plain harmless English, plain Singlish
 PLAIN_FLAGGED = {"head": 0.03, "ngram": 0.01, "tuned": 0.03}

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from training_data import load
 
-from curate.contracts import TextLabeler
+from curate.core.contracts import TextLabeler
 from curate.labelers import Head, Lexicon, Ngram
 
 LABELERS: dict[str, TextLabeler] = {"lexicon": Lexicon(), "ngram": Ngram(), "head": Head()}

@@ -15,18 +15,18 @@ from fit_labelers import Encode
 from numpy.typing import NDArray
 from train_builtin import SHARES, reply_scores, some_prompts, train_head, train_ngram, train_reply, train_tuned
 
-from curate.cache import cached
-from curate.labelers.head import general_logits
-from curate.labelers.ngram import Table
+from curate.core.cache import cached
+from curate.core.progress import Progress
+from curate.core.schema import digest
+from curate.core.store import write_bytes
+from curate.labelers.builtin.head import general_logits
+from curate.labelers.builtin.ngram import Table
+from curate.labelers.builtin.shipped import Trained
+from curate.labelers.builtin.tuned import Tuned, tuned_logits, updated
 from curate.labelers.reliability import Reliability
 from curate.labelers.scoring import joined
-from curate.labelers.trained import Trained
-from curate.labelers.tuned import Tuned, tuned_logits, updated
-from curate.labeling.weigh import weigh
-from curate.progress import Progress
-from curate.schema import digest
+from curate.labelers.study.weigh import weigh
 from curate.stages.undecided import Undecided
-from curate.store import write_bytes
 
 Floats = NDArray[np.float64]
 CHEAP = ("head", "ngram")
@@ -52,7 +52,7 @@ class Builtins:
         return general_logits(self.head, self.encode(texts), texts)
 
     def tuned_logits(self, texts: Sequence[str], prompts: Prompts | None = None) -> Floats:
-        """Logits of `tuned`, kept where `curate.cache.caching` says so."""
+        """Logits of `tuned`, kept where `curate.core.cache.caching` says so."""
         assert self.tuned is not None
         trained = self.tuned
         sums = [digest(name, one.tobytes().hex()) for name, one in sorted(trained.tensors.items())]

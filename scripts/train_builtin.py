@@ -27,19 +27,19 @@ from model_card import render
 from numpy.typing import NDArray
 from training_data import HEAD_ONLY, SELF_EVIDENT, WEAK, load, load_people
 
-from curate.encoders import BUILTIN_SHA256, Encoder, encoder
-from curate.labelers.head import ENCODER, Head, general_logits
-from curate.labelers.ngram import Ngram, Table
+from curate.core.policy import load_policy
+from curate.core.progress import Progress
+from curate.core.schema import digest
+from curate.core.store import sha256, write_atomic
+from curate.labelers.builtin.head import ENCODER, Head, general_logits
+from curate.labelers.builtin.ngram import Ngram, Table
+from curate.labelers.builtin.reply import Reply, reply_logits
+from curate.labelers.builtin.shipped import SUMS, Trained
+from curate.labelers.builtin.tuned import Tuned, tuned_logits
 from curate.labelers.reliability import BUILTIN
-from curate.labelers.reply import Reply, reply_logits
 from curate.labelers.scoring import joined
-from curate.labelers.trained import SUMS, Trained
-from curate.labelers.tuned import Tuned, tuned_logits
-from curate.labeling.weigh import weigh
-from curate.policy import load_policy
-from curate.progress import Progress
-from curate.schema import digest
-from curate.store import sha256, write_atomic
+from curate.labelers.study.weigh import weigh
+from curate.text.encoders import BUILTIN_SHA256, Encoder, encoder
 
 WEIGHTS = {"toxic_spans": 0.5, "group_templates": 2.0}
 """What a row counts, 1 by default: single votes on long comments less, our own templates, which no set repeats, more."""

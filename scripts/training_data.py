@@ -21,8 +21,8 @@ from typing import Any
 import polars as pl
 import yaml
 
-from curate.policy import Policy, load_policy
-from curate.schema import digest
+from curate.core.policy import Policy, load_policy
+from curate.core.schema import digest
 
 Row = tuple[Any, ...]  # in the order of `load`'s columns; what is missing at the end is null
 

@@ -39,7 +39,7 @@ Command = Callable[..., Ran]
 @pytest.fixture
 def curate(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
     """Call `curate` with arguments, in this process."""
-    from curate.cli import main
+    from curate.commands.cli import main
 
     def call(*arguments: object) -> Ran:
         monkeypatch.setattr(sys, "argv", ["curate", *map(str, arguments)])

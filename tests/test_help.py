@@ -13,7 +13,7 @@ LIMIT = 0.4  # CPU seconds
 PROGRAM = """
 import resource, sys
 sys.argv = [{name!r}, "--help"]
-from {name}.cli import main
+from {name}.commands.cli import main
 try:
     main()
 except SystemExit as done:

@@ -31,8 +31,8 @@ def test_every_file_that_a_page_links_to_is_there(name: str) -> None:
 
 
 def test_every_subcommand_and_make_target_that_the_readme_names_exists() -> None:
-    from align.cli import cli as align
-    from curate.cli import cli as curate
+    from align.commands.cli import cli as align
+    from curate.commands.cli import cli as curate
 
     known = {"curate": set(curate.lazy), "align": set(align.lazy)}
     for program, word in re.findall(r"^(curate|align) ([a-z]+) ", README, re.MULTILINE):

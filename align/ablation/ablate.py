@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from align import vllm_backend
-from align.ablation.card import grid_card
-from align.ablation.figures import draw_all, save
 from align.ablation.grid import Grid
 from align.ablation.ledger import Ledger
-from align.ablation.outcome import Found, outcome
-from align.ablation.page import grid_page
 from align.ablation.pool import check_sizes
+from align.ablation.report.card import grid_card
+from align.ablation.report.figures import draw_all, save
+from align.ablation.report.outcome import Found, outcome
+from align.ablation.report.page import grid_page
 from align.ablation.tasks import base_key, total, wave
 from align.ablation.worker import Worker, run_worker
-from align.data import open_dataset
-from align.recipe import resolved
-from align.results import uses_vllm
-from align.run import judge_warnings, judged
-from curate.errors import DataError, UserError
-from curate.progress import Progress
-from curate.store import locked, write_json, write_text
+from align.data.dataset import open_dataset
+from align.models import vllm as vllm_backend
+from align.pipeline.recipe import resolved
+from align.pipeline.run import judge_warnings, judged
+from align.report.results import uses_vllm
+from curate.core.errors import DataError, UserError
+from curate.core.progress import Progress
+from curate.core.store import locked, write_json, write_text
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess

@@ -11,8 +11,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from align.plan import Plan
-    from align.rows import Rows
+    from align.data.rows import Rows
+    from align.training.plan import Plan
 
 FORWARD, BOTH = 2, 6  # operations per weight and token: forwards; forwards and backwards
 

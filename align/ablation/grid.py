@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 from pydantic import Field, SkipValidation
 
-from align.phase import Phase, parse
-from align.recipe import Recipe, make_recipe, resolved, suites_of
-from align.suites import SUITES
-from curate.errors import RecipeError
-from curate.recipe import build, chosen_name, config, load, plain
+from align.evaluation.suites import SUITES
+from align.objectives.phase import Phase, parse
+from align.pipeline.recipe import Recipe, make_recipe, resolved, suites_of
+from curate.core.config import build, chosen_name, config, load, plain
+from curate.core.errors import RecipeError
 
 FIXED = ("learning_rate", "steps", "epochs", "save_steps", "scheduler")
 """Options of a phase that the grid decides: rates are searched, and one run under the step cap serves every view, which takes

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from align.ablation.tasks import Task
-from curate.errors import StorageError
+from curate.core.errors import StorageError
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS tasks (

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from align.data import phase_rows, tokens
-from align.rows import Rows
-from curate.errors import DataError
+from align.data.dataset import phase_rows, tokens
+from align.data.rows import Rows
+from curate.core.errors import DataError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from align.ablation.grid import Grid
-    from align.data import Dataset
+    from align.data.dataset import Dataset
     from align.objectives import Objective
 
 

@@ -11,7 +11,7 @@ from align.ablation.ledger import Ledger
 from align.ablation.pool import Pool, check_sizes, open_pool
 from align.ablation.tasks import total, tuned_sizes, wave
 from align.ablation.worker import Worker
-from align.suites.heldout import heldout_prompts
+from align.evaluation.suites.heldout import heldout_prompts
 
 MORE_FOR_CELLS = 1.4  # a cell's time over a trial's where no cell is done yet: it is tested too (measured on builtin:tiny)
 
@@ -75,8 +75,8 @@ def _time_of_a_trial(worker: Worker, pool: Pool) -> float:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from align.data import prompt_tokens
-    from align.generate import generate
+    from align.data.dataset import prompt_tokens
+    from align.models.generate import generate
 
     axes, model_of, dataset = worker.grid.axes, worker.grid.recipe.model, worker.dataset
     model = AutoModelForCausalLM.from_config(model_of.skeleton(dataset, worker.cache).config)

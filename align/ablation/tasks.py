@@ -13,9 +13,9 @@ from itertools import product
 from typing import Any
 
 from align.ablation.grid import AFTER_SFT, Grid
-from align.recipe import resolved
-from curate.recipe import plain
-from curate.schema import canonical, digest
+from align.pipeline.recipe import resolved
+from curate.core.config import plain
+from curate.core.schema import canonical, digest
 
 BASE = "base"
 Results = Mapping[str, Mapping[str, Any]]

@@ -19,23 +19,23 @@ from align.ablation.grid import Grid
 from align.ablation.ledger import Ledger
 from align.ablation.pool import Pool, open_pool
 from align.ablation.tasks import BASE, Task, base_key, choose_checkpoint, fixed_part, wave
-from align.base import base_of, put, trainable
-from align.data import open_dataset
-from align.judges import panel
-from align.plan import Plan, make_plan
-from align.results import versions
-from align.suites import SUITES, Subject
-from curate.errors import NonFiniteError, UserError
-from curate.recipe import chosen_name
-from curate.schema import canonical, digest
-from curate.store import locked, write_bytes, write_json, write_text
+from align.data.dataset import open_dataset
+from align.evaluation.judges import panel
+from align.evaluation.suites import SUITES, Subject
+from align.models.base import base_of, put, trainable
+from align.report.results import versions
+from align.training.plan import Plan, make_plan
+from curate.core.config import chosen_name
+from curate.core.errors import NonFiniteError, UserError
+from curate.core.schema import canonical, digest
+from curate.core.store import locked, write_bytes, write_json, write_text
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from align.loaded import Loaded
-    from align.phase import Phase
-    from align.rows import Rows
+    from align.data.rows import Rows
+    from align.models.loaded import Loaded
+    from align.objectives.phase import Phase
 
 IDLE = 0.2  # seconds between looks at the ledger while others work on what this worker waits for
 STABILITY = ("loss", "grad_norm", "kl", "kl_raw", "rewards/margins", "logps/chosen", "logps/rejected")
@@ -207,7 +207,7 @@ class Worker:
         """Train up to the cap and keep the weights at `steps`; returns why it ended early, or None."""
         from safetensors.torch import load_file, save
 
-        from align.trainer import train
+        from align.training.trainer import train
 
         if (folder / "trained.json").is_file():
             found: str | None = json.loads((folder / "trained.json").read_bytes())
@@ -310,7 +310,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 def run_worker(grid: Grid, folder: Path, cache: Path, number: int) -> None:
     """Entry of a worker process: work until nothing is left; what it says goes to `worker-<number>.log`."""
-    from align.checkpoints import Interrupted
+    from align.training.checkpoints import Interrupted
 
     sys.stderr = (folder / f"worker-{number}.log").open("a", encoding="utf-8", buffering=1)
     _die_with(os.getppid())

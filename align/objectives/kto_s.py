@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from curate.recipe import config
+from curate.core.config import config
 
 if TYPE_CHECKING:
     from torch import Tensor

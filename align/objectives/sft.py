@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from curate.recipe import config
+from curate.core.config import config
 
 if TYPE_CHECKING:
     from torch import Tensor

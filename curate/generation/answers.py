@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from curate.core.progress import Progress
+from curate.core.schema import canonical
+from curate.core.store import storage_error, write_text
 from curate.generation.generator import Ask, Generator
-from curate.progress import Progress
-from curate.schema import canonical
-from curate.store import storage_error, write_text
-from curate.tombstones import Tombstones
+from curate.raw.tombstones import Tombstones
 
 FOLDER = "generated"  # in the work folder
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 
 import polars as pl
 
-from curate.schema import canonical, digest
+from curate.core.schema import canonical, digest
 
 READS = ("id", "record", "source", "locator", "licence", "thread", "prompt", "completion", "side", "derived_from", "toxic")
 """Columns of kept rows that generators see, and from which a generated row takes what is not its own."""

@@ -6,10 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from curate.encoders import fetch, folder_hash
-from curate.errors import DataError, StorageError
+from curate.compose.outputs import transcript
+from curate.core.errors import DataError, StorageError
 from curate.generation.generator import Ask
-from curate.pairing.outputs import transcript
+from curate.text.encoders import fetch, folder_hash
 
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 

@@ -8,10 +8,10 @@ from typing import Annotated, ClassVar, Literal
 import polars as pl
 from pydantic import Field
 
+from curate.core.config import config
+from curate.core.schema import canonical, digest
 from curate.generation.generator import Ask
 from curate.generation.local import model_hash, sample
-from curate.recipe import config
-from curate.schema import canonical, digest
 
 
 @config

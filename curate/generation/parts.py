@@ -10,17 +10,17 @@ from typing import Any
 
 import polars as pl
 
-from curate.engines.local import Outcome
-from curate.errors import DataError
+from curate.core.config import chosen_name, plain
+from curate.core.errors import DataError
+from curate.core.schema import ROW, canonical, digest
+from curate.core.store import PARQUET_ROWS, Stored, commit
 from curate.generation import GENERATORS, Generator
 from curate.generation.answers import answers_of
 from curate.generation.generator import READS, Ask
-from curate.ingest import Ingested
-from curate.receipts import FileReport, believed, write_receipt
-from curate.recipe import chosen_name, plain
-from curate.schema import ROW, canonical, digest
-from curate.store import PARQUET_ROWS, Stored, commit
-from curate.tombstones import Tombstones, load_tombstones
+from curate.raw.ingest import Ingested
+from curate.raw.receipts import FileReport, believed, write_receipt
+from curate.raw.tombstones import Tombstones, load_tombstones
+from curate.stages.engine import Outcome
 
 
 def with_generated(

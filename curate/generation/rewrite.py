@@ -8,11 +8,11 @@ from typing import Annotated, Any, ClassVar
 import polars as pl
 from pydantic import Field, model_validator
 
+from curate.core.config import config
+from curate.core.schema import digest
 from curate.generation.generator import Ask
 from curate.generation.local import model_hash, sample
-from curate.labelers.endpoint import Endpoint, check_variable
-from curate.recipe import config
-from curate.schema import digest
+from curate.labelers.outside.endpoint import Endpoint, check_variable
 
 TEXT = "{text}"
 AT_ONCE = 64  # questions to an endpoint between two savings: what a kill can lose

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from curate.contracts import RowStage, TextLabeler
+from curate.core.contracts import RowStage, TextLabeler
+from curate.labelers.builtin.head import Head
+from curate.labelers.builtin.ngram import Ngram
+from curate.labelers.builtin.reply import Reply
+from curate.labelers.builtin.tuned import Tuned
 from curate.labelers.column import Column
 from curate.labelers.consensus import Consensus
-from curate.labelers.detoxify import Detoxify
-from curate.labelers.head import Head
-from curate.labelers.hf import Hf
-from curate.labelers.lexicon import Lexicon
-from curate.labelers.lionguard import Lionguard
-from curate.labelers.llm import Llm
-from curate.labelers.ngram import Ngram
-from curate.labelers.reply import Reply
-from curate.labelers.tuned import Tuned
+from curate.labelers.lexicon.lexicon import Lexicon
+from curate.labelers.outside.detoxify import Detoxify
+from curate.labelers.outside.hf import Hf
+from curate.labelers.outside.lionguard import Lionguard
+from curate.labelers.outside.llm import Llm
 
 __all__ = ["LABELERS", "RowStage", "TextLabeler"]
 

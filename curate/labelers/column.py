@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import polars as pl
 
-from curate.contracts import Schema
-from curate.recipe import config
+from curate.core.config import config
+from curate.core.contracts import Schema
 
 
 @config

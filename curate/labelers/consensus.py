@@ -8,9 +8,9 @@ from typing import Annotated, ClassVar
 import polars as pl
 from pydantic import Field, model_validator
 
-from curate.contracts import Schema
+from curate.core.config import config
+from curate.core.contracts import Schema
 from curate.labelers.reliability import Reliability, load_reliability
-from curate.recipe import config
 
 Share = Annotated[float, Field(ge=0, le=1)]
 PEOPLE = "column"  # the labeler that stands for what came with the data

@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curate.errors import StorageError
-from curate.labelers.trained import WEIGHTS
-from curate.schema import digest
+from curate.core.errors import StorageError
+from curate.core.schema import digest
+from curate.labelers.builtin.shipped import WEIGHTS
 
 BUILTIN = WEIGHTS / "reliability.json"
 EDGE = 1e-4  # a score is never taken for more certain than this: one labeler cannot outvote all others by a rounding

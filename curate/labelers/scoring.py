@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curate.cache import cached
-from curate.contracts import Schema
-from curate.policy import load_policy
-from curate.progress import Progress
+from curate.core.cache import cached
+from curate.core.contracts import Schema
+from curate.core.policy import load_policy
+from curate.core.progress import Progress
 
 UNDECIDED = "undecided"
 Only = Literal["undecided"]

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import polars as pl
 
+from curate.core.config import config
 from curate.pairing.pairer import PREFERRED, TOXICITY, Context, candidates
-from curate.recipe import config
 
 
 @config

@@ -9,11 +9,11 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import Field
 
-from curate import similarity
+from curate.core.config import config
+from curate.core.progress import Progress
 from curate.pairing.greedy import take
 from curate.pairing.pairer import Context, candidates, own
-from curate.progress import Progress
-from curate.recipe import config
+from curate.text.similarity import measures as similarity
 
 TOP, SIDE = 512, 4096  # toxic rows and non_toxic rows of one block of products
 SLACK = 1e-4  # a float32 product of two unit vectors is nearer than this to the exact one

@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar
 import polars as pl
 from pydantic import Field
 
+from curate.core.config import config
 from curate.pairing.pairer import Context, candidates, own
 from curate.pairing.same_prompt import within_prompts
-from curate.recipe import config
 
 
 @config

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from curate.core.schema import digest
 from curate.pairing.invariants import check_pairs
 from curate.pairing.pairer import PAIR, Context, Pairer
-from curate.pairing.refusals import within_share
-from curate.schema import digest
+from curate.text.refusals import within_share
 
 
 def propose(

@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from curate import similarity
+from curate.core.config import config
 from curate.pairing.greedy import take
 from curate.pairing.pairer import Context, candidates
-from curate.recipe import config
+from curate.text.similarity import measures as similarity
 
 
 @config

@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar
 import polars as pl
 from pydantic import Field
 
+from curate.core.config import config
 from curate.pairing.greedy import take
 from curate.pairing.pairer import Context, candidates, own
-from curate.recipe import config
 
 PLACE = ("prompt_key", "split")
 LOOKED_AT = 4  # times max_per_prompt: how many of each side are looked at, so that one too long or short does not end a prompt

@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from curate.core.parts import Part
 from curate.pairing.pairer import Vectors
-from curate.parts import Part
 
 
 class StoredVectors:

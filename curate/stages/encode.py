@@ -8,14 +8,14 @@ import numpy as np
 import polars as pl
 from pydantic import model_validator
 
-from curate.contracts import Schema
-from curate.encoders import BUILTIN, Backend, Encoder, Precision, encoder
-from curate.encoders.kept import STATIC, is_kept, kept_static
-from curate.encoders.openvino_export import check_backend
-from curate.encoders.processor import check_precision
-from curate.progress import Progress
-from curate.recipe import config
-from curate.stages.prompts import flatten, last_user
+from curate.core.config import config
+from curate.core.contracts import Schema
+from curate.core.progress import Progress
+from curate.core.prompts import flatten, last_user
+from curate.text.encoders import BUILTIN, Backend, Encoder, Precision, encoder
+from curate.text.encoders.kept import STATIC, is_kept, kept_static
+from curate.text.encoders.openvino_export import check_backend
+from curate.text.encoders.processor import check_precision
 
 
 @config

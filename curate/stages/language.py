@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 import polars as pl
 from pydantic import Field
 
-from curate.recipe import config
-from curate.stages.detectors import detect, detector_hash
-from curate.stages.malay import malay_hash, malay_or_indonesian
-from curate.stages.prompts import flatten, last_user
+from curate.core.config import config
+from curate.core.prompts import flatten, last_user
+from curate.text.language.detectors import detect, detector_hash
+from curate.text.language.malay import malay_hash, malay_or_indonesian
 from curate.varieties import variety
 
 if TYPE_CHECKING:
-    from curate.contracts import Schema
+    from curate.core.contracts import Schema
     from curate.varieties.markers import Reading
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import polars as pl
 from pydantic import Field
 
-from curate.errors import RecipeError
-from curate.recipe import config
+from curate.core.config import config
+from curate.core.errors import RecipeError
 
 if TYPE_CHECKING:
-    from curate.contracts import Schema
+    from curate.core.contracts import Schema
 
 # A word: letters and digits in a row, a character of a script without spaces, or an emoji. "..." and "?!" are none.
 _WORD = (

@@ -9,10 +9,10 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import Field
 
-from curate.contracts import Keys, Schema
-from curate.progress import Progress
-from curate.recipe import config
-from curate.stages.leaders import edge_frame
+from curate.core.config import config
+from curate.core.contracts import Keys, Schema
+from curate.core.progress import Progress
+from curate.text.similarity.leaders import edge_frame
 
 REASON = "outlier"
 SIDE = 1024  # rows of one block of products
@@ -29,7 +29,7 @@ class Outliers:
     first by rank (best evidence, then votes, then id), so that the cost grows with the rows and not with their square; up to that
     many rows every pair counts. A row with fewer than `neighbours` others to compare with is kept: too few to tell.
 
-    Products are exact (see `curate.similarity.cosine`), so no order, block or processor changes a decision.
+    Products are exact (see `curate.text.similarity.measures.cosine`), so no order, block or processor changes a decision.
 
     Args:
         neighbours: how many of the nearest rows the mean is over.

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
 
-from curate.recipe import config
-from curate.schema import MESSAGE
-from curate.stages.pii_patterns import Found, find
-from curate.stages.prompts import flatten, regroup
+from curate.core.config import config
+from curate.core.prompts import flatten, regroup
+from curate.core.schema import MESSAGE
+from curate.text.personal.patterns import Found, find
 
 if TYPE_CHECKING:
-    from curate.contracts import Schema
+    from curate.core.contracts import Schema
 
 _PSEUDONYM = re.compile(r"<([A-Z]{2,10})_([0-9]{1,6})>")
 

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
 
-from curate.recipe import config
-from curate.schema import MESSAGE
-from curate.stages.prompts import flatten, regroup
+from curate.core.config import config
+from curate.core.prompts import flatten, regroup
+from curate.core.schema import MESSAGE
 
 if TYPE_CHECKING:
     from ftfy import TextFixerConfig
 
-    from curate.contracts import Schema
+    from curate.core.contracts import Schema
 
 MAX_ROUNDS = 12  # nobody escapes a text a dozen times over; what has not settled by then was built not to
 

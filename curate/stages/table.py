@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from curate.contracts import CorpusStage, RowStage
+from curate.core.contracts import CorpusStage, RowStage
+from curate.stages.duplicates.exact_duplicates import ExactDuplicates
+from curate.stages.duplicates.near_duplicates import NearDuplicates
+from curate.stages.duplicates.repeated_completions import RepeatedCompletions
+from curate.stages.duplicates.semantic_duplicates import SemanticDuplicates
+from curate.stages.duplicates.templates import Templates
 from curate.stages.encode import Encode
-from curate.stages.exact_duplicates import ExactDuplicates
 from curate.stages.language import Language
 from curate.stages.length import Length
-from curate.stages.near_duplicates import NearDuplicates
 from curate.stages.outliers import Outliers
 from curate.stages.pii import Pii
 from curate.stages.repair import Repair
-from curate.stages.repeated_completions import RepeatedCompletions
-from curate.stages.semantic_duplicates import SemanticDuplicates
-from curate.stages.templates import Templates
 from curate.stages.undecided import Undecided
 
 STAGES: dict[str, type[RowStage] | type[CorpusStage]] = {

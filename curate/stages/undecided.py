@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 from pydantic import Field, model_validator
 
-from curate.contracts import Keys, Schema
-from curate.recipe import config
-from curate.stages.leaders import edge_frame
+from curate.core.config import config
+from curate.core.contracts import Keys, Schema
+from curate.text.similarity.leaders import edge_frame
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

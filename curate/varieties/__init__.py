@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from curate.errors import RecipeError
+from curate.core.errors import RecipeError
 from curate.varieties.markers import Variety, load_variety
 
 VARIETIES: dict[str, Path] = {

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from curate.schema import digest
+from curate.core.schema import digest
 
 
 @dataclass(frozen=True)

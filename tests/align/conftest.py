@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from align.rows import Rows
+from align.data.rows import Rows
 
 TinyLlama = Callable[..., Any]
 MakeRows = Callable[..., Rows]
@@ -95,13 +95,13 @@ def _write_pairs(folder: Path) -> None:
     """Neighbours who quarrel, mild talk about food, and plants that no training row speaks of."""
     import polars as pl
 
-    from curate.compose import Dataset, compose
-    from curate.formats import write_dataset
+    from curate.compose.compose import Dataset, compose
+    from curate.compose.contamination import Contamination
+    from curate.core.config import plain
+    from curate.core.schema import MESSAGE, digest
+    from curate.core.store import sha256, write_json
+    from curate.dataset.formats import write_dataset
     from curate.pairing import PAIRERS
-    from curate.pairing.contamination import Contamination
-    from curate.recipe import plain
-    from curate.schema import MESSAGE, digest
-    from curate.store import sha256, write_json
 
     draw = random.Random(5)
     lines: list[tuple[str, str, bool, str]] = []

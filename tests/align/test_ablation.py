@@ -21,14 +21,14 @@ from align.ablation.ablate import Finished, ablate, conclude
 from align.ablation.cost import spent, weights_of
 from align.ablation.grid import Grid, read_grid
 from align.ablation.ledger import Ledger
-from align.ablation.outcome import headline
 from align.ablation.pool import Mixture, Pool, open_pool
 from align.ablation.price import price
+from align.ablation.report.outcome import headline
 from align.ablation.tasks import BASE, Task, choose_checkpoint, next_rate, task_key, total, tuned_sizes, wave
 from align.ablation.worker import Worker
-from align.data import open_dataset
-from align.plan import make_plan
-from curate.errors import DataError, RecipeError
+from align.data.dataset import open_dataset
+from align.training.plan import make_plan
+from curate.core.errors import DataError, RecipeError
 
 TinyLlama = Callable[..., Any]
 
@@ -303,7 +303,7 @@ def test_the_card_reads_as_a_model_card(finished: Finished, result: dict[str, An
 
 
 def test_the_report_says_how_far_each_method_is_from_the_base(finished: Finished, result: dict[str, Any]) -> None:
-    from align.ablation.tables import divergence
+    from align.ablation.report.tables import divergence
 
     header, rows = divergence(result)
     assert header[1:] == ["its own completions", "neutral texts", "clean texts"]
@@ -312,7 +312,7 @@ def test_the_report_says_how_far_each_method_is_from_the_base(finished: Finished
 
 
 def test_a_seeds_difference_adds_to_the_error_of_the_distance() -> None:
-    from align.ablation.outcome import _pooled
+    from align.ablation.report.outcome import _pooled
 
     alike, apart = ([{"value": 0.2 + gap, "se": 0.03}, {"value": 0.2 - gap, "se": 0.03}] for gap in (0.0, 0.04))
     assert _pooled(alike) == {"value": pytest.approx(0.2), "se": pytest.approx(0.03)}
@@ -337,9 +337,9 @@ def test_flops_are_those_that_torch_counts(tiny_llama: TinyLlama, make_rows: Cal
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from align.attention import packed
-    from align.pack import lay
-    from align.score import log_probs
+    from align.training.packing.attention import packed
+    from align.training.packing.pack import lay
+    from align.training.packing.score import log_probs
 
     model = tiny_llama(vocab_size=512, hidden_size=128, intermediate_size=256, num_attention_heads=4)
     rows = make_rows(16)
@@ -402,7 +402,7 @@ def _objective(name: str) -> Any:
 
 
 def read_phase(name: str) -> Any:
-    from align.phase import parse
+    from align.objectives.phase import parse
 
     return parse({name: {"learning_rate": 1e-3, "batch_size": 16, "steps": 1}}, "r.yaml")
 

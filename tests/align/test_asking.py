@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from align.data import Dataset, open_dataset
-from align.generate import Sampling
-from align.judges import panel, verdicts_of
-from align.refusals import refuses
-from align.suites import Subject
-from align.suites.asking import Prompt, ask, tally
-from align.suites.heldout import heldout_prompts
-from align.tiny import Tiny
-from curate.errors import DataError, RecipeError
-from curate.labelers.lexicon import Lexicon
+from align.data.dataset import Dataset, open_dataset
+from align.evaluation.asking import Prompt, ask, tally
+from align.evaluation.judges import panel, verdicts_of
+from align.evaluation.refusals import refuses
+from align.evaluation.suites import Subject
+from align.evaluation.suites.heldout import heldout_prompts
+from align.models.generate import Sampling
+from align.models.tiny import Tiny
+from curate.core.errors import DataError, RecipeError
+from curate.labelers.lexicon.lexicon import Lexicon
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +165,7 @@ def test_several_samples_of_a_prompt_differ_and_the_first_is_what_one_sample_giv
 def test_a_suite_that_was_interrupted_goes_on_where_it_was(
     subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from align.suites import asking
+    from align.evaluation import asking
 
     small = dataclasses.replace(subject, sampling=Sampling(max_new_tokens=12, batch_size=4))
     prompts = heldout_prompts(subject.dataset, 12)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from align import attention
-from align.attention import UnpackableError, packed, packed_attention
-from align.pack import lay, lay_after
-from align.probe import probe
+from align.training.packing import attention
+from align.training.packing.attention import UnpackableError, packed, packed_attention
+from align.training.packing.pack import lay, lay_after
+from align.training.packing.probe import probe
 
 TinyLlama = Callable[..., Any]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from align import bench as racing
-from align.contender import SIDES, Settings, make_phase, make_rows, plan_both_can_follow, race
-from curate.errors import UserError
+from align.bench import bench as racing
+from align.bench.contender import SIDES, Settings, make_phase, make_rows, plan_both_can_follow, race
+from curate.core.errors import UserError
 
 SMALL: dict[str, Any] = {"hidden": 64, "layers": 1, "vocabulary": 64, "batch": 4, "steps": 3, "prompt": 12, "completion": 8}
 

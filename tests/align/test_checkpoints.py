@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from align.checkpoints import Interrupted, Terminated, discard_newer, held, newest, prune, seal
-from curate.errors import StorageError
+from align.training.checkpoints import Interrupted, Terminated, discard_newer, held, newest, prune, seal
+from curate.core.errors import StorageError
 
 NAMES = ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 import pytest
 
-from curate.command import entry
-from curate.errors import DataError, NonFiniteError
+from curate.core.command import entry
+from curate.core.errors import DataError, NonFiniteError
 
 ROOT = Path(__file__).resolve().parents[2]
 Align = Callable[..., tuple[int, str, str]]
@@ -19,7 +19,7 @@ Align = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def align(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Align:
-    from align.cli import main
+    from align.commands.cli import main
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["align", *map(str, arguments)])

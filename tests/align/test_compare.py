@@ -6,10 +6,10 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from align.compare import compare
-from align.results import FORMAT, RESULTS
+from align.commands.compare import compare
+from align.report.results import FORMAT, RESULTS
 from align.statistics import wilson
-from curate.store import write_json, write_text
+from curate.core.store import write_json, write_text
 
 
 def a_run(folder: Path, toxic: list[bool | None], *, data: str = "d0") -> Path:

@@ -11,10 +11,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from align.data import Dataset, open_dataset, phase_rows, tokens
-from align.tiny import Tiny
-from curate.errors import DataError
-from curate.store import read_parquet, sha256, write_parquet
+from align.data.dataset import Dataset, open_dataset, phase_rows, tokens
+from align.models.tiny import Tiny
+from curate.core.errors import DataError
+from curate.core.store import read_parquet, sha256, write_parquet
 
 UNPAIRED, SFT, PAIRED = (frozenset({need}) for need in ("unpaired", "desirable", "paired"))
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from align.compare import compare
-from align.evaluate import eval_recipe
-from align.export import export
-from align.recipe import read_recipe
-from align.results import summary
-from align.run import run
-from curate.errors import DataError, RecipeError
+from align.commands.compare import compare
+from align.models.export import export
+from align.pipeline.evaluate import eval_recipe
+from align.pipeline.recipe import read_recipe
+from align.pipeline.run import run
+from align.report.results import summary
+from curate.core.errors import DataError, RecipeError
 
 RECIPE = """
 name: small
@@ -111,7 +111,7 @@ def test_the_table_has_every_suite_and_refusals_beside_toxicity(again: Done) -> 
 
 
 def test_what_crashed_or_was_left_out_is_named_beside_the_table(again: Done) -> None:
-    from align.suite_table import further
+    from align.report.suite_table import further
 
     values = again[1]["checkpoints"][0]["heldout"] | {"overlap": 3, "crashed": {"judge": {"n": 2, "error": "ValueError"}}}
     extra = {"gap": {"value": 0.25, "p": 0.5}, "toxicity_probability": {"hits": 1, "n": 4, "low": 0.1, "high": 0.7}}

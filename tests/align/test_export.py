@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_model
 
-from align.data import open_dataset
-from align.export import export
-from align.recipe import read_recipe
-from align.run import run
-from align.tiny import Tiny
-from curate.errors import DataError, RecipeError
+from align.data.dataset import open_dataset
+from align.models.export import export
+from align.models.tiny import Tiny
+from align.pipeline.recipe import read_recipe
+from align.pipeline.run import run
+from curate.core.errors import DataError, RecipeError
 
 RECIPE = """
 name: small

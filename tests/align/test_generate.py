@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from align.generate import Sampling, end_tokens, generate
+from align.models.generate import Sampling, end_tokens, generate
 
 TinyLlama = Callable[..., Any]
 ENDS = frozenset({2})
@@ -37,7 +37,7 @@ def test_the_cache_and_the_padding_change_nothing(tiny_llama: TinyLlama) -> None
     """The naive way: the whole sequence anew for every token, no cache, no batch."""
     import numpy as np
 
-    from align.generate import _stream
+    from align.models.generate import _stream
 
     model, asked = tiny_llama(double=True).eval(), prompts(9)
     for prompt, (tokens, ended) in zip(asked, sample(model, asked, batch_size=9), strict=True):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from align.data import Dataset, open_dataset
-from align.judges import Validity, agreement, check_judge, judge_validity, known_of, verdicts_of
-from curate.errors import RecipeError
+from align.data.dataset import Dataset, open_dataset
+from align.evaluation.judges import Validity, agreement, check_judge, judge_validity, known_of, verdicts_of
+from curate.core.errors import RecipeError
 from curate.labelers import LABELERS
-from curate.labelers.lexicon import Lexicon
+from curate.labelers.lexicon.lexicon import Lexicon
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from align import kl_probe
-from align.kl_probe import drift, preview_drift, probe_drift, skewed
-from align.phase import parse
-from align.recipe import read_recipe
-from align.rows import Rows
+from align.commands import drift as kl_probe
+from align.commands.drift import drift, preview_drift, probe_drift, skewed
+from align.data.rows import Rows
+from align.objectives.phase import parse
+from align.pipeline.recipe import read_recipe
 
 TinyLlama = Callable[..., Any]
 MakeRows = Callable[..., Rows]

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from align.journal import read
-from align.phase import parse
-from align.rows import Rows
-from align.trainer import train
-from curate.errors import UserError
+from align.data.rows import Rows
+from align.objectives.phase import parse
+from align.training.journal import read
+from align.training.trainer import train
+from curate.core.errors import UserError
 
 TinyLlama = Callable[..., Any]
 MakeRows = Callable[..., Rows]

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from align.data import Dataset, open_dataset
-from align.models import Lora, Pretrained
-from align.phase import parse
-from align.rows import Rows
-from align.tiny import Tiny
-from align.trainer import train
-from curate.errors import DataError
+from align.data.dataset import Dataset, open_dataset
+from align.data.rows import Rows
+from align.models.pretrained import Lora, Pretrained
+from align.models.tiny import Tiny
+from align.objectives.phase import parse
+from align.training.trainer import train
+from curate.core.errors import DataError
 
 TinyLlama = Callable[..., Any]
 MakeRows = Callable[..., Rows]
@@ -48,8 +48,8 @@ def test_the_cache_gives_the_weights_back_and_a_damaged_one_is_made_anew(dataset
 
 
 def test_it_learns_what_the_texts_say(dataset: Dataset, tmp_path: Path) -> None:
-    from align.data import tokens
-    from align.suites.likelihood import likelihoods
+    from align.data.dataset import tokens
+    from align.models.likelihood import likelihoods
 
     table = dataset.split("unpaired", "train")
     losses = []
@@ -62,7 +62,7 @@ def test_it_learns_what_the_texts_say(dataset: Dataset, tmp_path: Path) -> None:
 
 
 def test_test_rows_are_not_learned_from_but_dropped_rows_are(dataset: Dataset) -> None:
-    from align.tiny import _dialogues
+    from align.models.tiny import _dialogues
 
     corpus = dataset.corpus(["completion", "split", "reason"])
     learned = {dialogue[-1]["content"] for dialogue in _dialogues(dataset)}

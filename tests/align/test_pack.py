@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from align.pack import SHORTEST_GROUP, lay, lay_after
+from align.training.packing.pack import SHORTEST_GROUP, lay, lay_after
 
 
 def test_segments_lie_end_to_end_without_their_last_token() -> None:

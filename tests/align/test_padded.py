@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import torch
 
-from align.journal import read
-from align.layout import PACKED, Layout, layout_for
-from align.padded import pad
-from align.phase import parse
-from align.probe import probe_padded
-from align.rows import Rows
-from align.score import log_probs
-from align.trainer import train
-from curate.errors import UserError
+from align.data.rows import Rows
+from align.objectives.phase import parse
+from align.training.journal import read
+from align.training.packing.layout import PACKED, Layout, layout_for
+from align.training.packing.padded import pad
+from align.training.packing.probe import probe_padded
+from align.training.packing.score import log_probs
+from align.training.trainer import train
+from curate.core.errors import UserError
 
 TinyLlama = Callable[..., Any]
 MakeRows = Callable[..., Rows]
@@ -86,7 +86,7 @@ def test_padded_training_is_packed_training(
     rows = make_rows(48, paired=True)
     made = parse({word: {"learning_rate": 1e-3, "batch_size": 8, "steps": 8}}, "r.yaml")
     train(tiny_llama(), rows, made, tmp_path / "packed", seed=0)
-    monkeypatch.setattr("align.layout.layout_for", lambda model, longest: Layout("sdpa", "this test pads"))
+    monkeypatch.setattr("align.training.packing.layout.layout_for", lambda model, longest: Layout("sdpa", "this test pads"))
     done = train(tiny_llama(), rows, dataclasses.replace(made, token_budget=60), tmp_path / "padded", seed=0)
     assert done.notes == ("rows are padded, not packed (this test pads): slower, the same losses",)
     for ours, theirs in zip(

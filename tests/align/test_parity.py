@@ -12,14 +12,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from align.attention import packed
-from align.journal import read
+from align.data.rows import Rows
 from align.objectives import OBJECTIVES
-from align.phase import Phase, parse
-from align.plan import Plan, make_plan
-from align.reference import reference_for
-from align.rows import Rows
-from align.trainer import make_shell, train
+from align.objectives.phase import Phase, parse
+from align.training.journal import read
+from align.training.packing.attention import packed
+from align.training.plan import Plan, make_plan
+from align.training.reference import reference_for
+from align.training.trainer import make_shell, train
 
 TinyLlama = Callable[..., Any]
 MakeRows = Callable[..., Rows]
@@ -54,7 +54,7 @@ def moved(model: Any, towards: Rows) -> Any:
 
 def step(policy: Any, reference: Any, rows: Rows, made: Phase, out: Path) -> tuple[float, Plan, list[torch.Tensor], Any]:
     """One packed step: its loss, its plan, the gradients it leaves."""
-    from align.checkpoints import Signals
+    from align.training.checkpoints import Signals
 
     plan = make_plan(rows, made, 0)
     trainer = make_shell(policy, rows, plan, made, out, 0, "key", None, 10, Signals())
@@ -259,7 +259,7 @@ def examples(word: str, rows: Rows, plan: Plan, at: int) -> list[dict[str, Any]]
 
 def with_adapters(model: Any) -> Any:
     """LoRA whose update is not zero."""
-    from align.models import Lora, add_adapters
+    from align.models.pretrained import Lora, add_adapters
 
     kind = next(model.parameters()).dtype
     add_adapters(model, Lora(rank=4), seed=0)
@@ -299,7 +299,7 @@ def our_step(
     policy: Any, reference: Any, rows: Rows, made: Phase, plan: Plan, trained: list[torch.Tensor], out: Path
 ) -> tuple[float, list[torch.Tensor]]:
     """Like `step`, for a model of which only some weights are trained."""
-    from align.checkpoints import Signals
+    from align.training.checkpoints import Signals
 
     trainer = make_shell(policy, rows, plan, made, out, 0, "key", None, 10, Signals())
     trainer.step.reference = reference_for(reference, rows, plan, out, made.token_budget, lambda rows: None)

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from align.phase import Phase, parse
-from align.plan import make_plan, partners, passes
-from align.rows import Rows
-from curate.errors import DataError, RecipeError
+from align.data.rows import Rows
+from align.objectives.phase import Phase, parse
+from align.training.plan import make_plan, partners, passes
+from curate.core.errors import DataError, RecipeError
 
 MakeRows = Callable[..., Rows]
 SINGLES = [(8, 17, 10, 13, 6, 5, 15), (19, 12, 14, 1, 3, 18, 9), (2, 7, 16, 11, 20, 0, 4)]

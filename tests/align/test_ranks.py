@@ -15,16 +15,16 @@ import click
 import pytest
 from safetensors.torch import load_file
 
-from align import ranks
-from align.journal import read
-from align.phase import parse
-from align.recipe import Recipe, read_recipe
-from align.results import RESULTS
-from align.rows import Rows
-from align.run import run
-from align.trainer import train
-from curate.command import entry
-from curate.errors import DataError
+from align.data.rows import Rows
+from align.objectives.phase import parse
+from align.pipeline.recipe import Recipe, read_recipe
+from align.pipeline.run import run
+from align.processes import ranks
+from align.report.results import RESULTS
+from align.training.journal import read
+from align.training.trainer import train
+from curate.core.command import entry
+from curate.core.errors import DataError
 
 TinyLlama = Callable[..., Any]
 MakeRows = Callable[..., Rows]
@@ -156,7 +156,7 @@ def test_a_failure_of_one_process_is_one_line(tmp_path: Path, two: Two) -> None:
 
 
 def test_a_command_that_no_launcher_helps_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from align.cli import main
+    from align.commands.cli import main
 
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "0")

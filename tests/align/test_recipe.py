@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from align.ablation.grid import read_grid
-from align.recipe import phase_names, read_recipe, resolved
-from curate.errors import RecipeError
-from curate.recipe import load
+from align.pipeline.recipe import phase_names, read_recipe, resolved
+from curate.core.config import load
+from curate.core.errors import RecipeError
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted(path for path in (ROOT / "recipes").glob("*.yaml"))

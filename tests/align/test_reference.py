@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import torch
 
-from align.attention import packed
-from align.models import Lora, add_adapters
-from align.pack import lay
-from align.phase import parse
-from align.plan import make_plan
-from align.reference import mismatches, reference_for, reference_name
-from align.rows import Rows
-from align.score import log_probs
-from curate.errors import NonFiniteError
+from align.data.rows import Rows
+from align.models.pretrained import Lora, add_adapters
+from align.objectives.phase import parse
+from align.training.packing.attention import packed
+from align.training.packing.pack import lay
+from align.training.packing.score import log_probs
+from align.training.plan import make_plan
+from align.training.reference import mismatches, reference_for, reference_name
+from curate.core.errors import NonFiniteError
 
 TinyLlama = Callable[..., Any]
 MakeRows = Callable[..., Rows]

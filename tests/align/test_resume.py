@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import torch
 
-from align.checkpoints import Interrupted, Terminated
-from align.phase import Phase, parse
-from align.rows import Rows
-from align.trainer import train
-from curate.errors import StorageError
+from align.data.rows import Rows
+from align.objectives.phase import Phase, parse
+from align.training.checkpoints import Interrupted, Terminated
+from align.training.trainer import train
+from curate.core.errors import StorageError
 
 TinyLlama = Callable[..., Any]
 MakeRows = Callable[..., Rows]
@@ -95,7 +95,7 @@ def test_a_kill_loses_the_steps_since_the_last_whole_checkpoint_and_nothing_else
 ) -> None:
     child = os.fork()
     if child == 0:
-        from align import shell
+        from align.training import shell
 
         if moment == "during a save":
             sealed = shell.seal
@@ -171,7 +171,7 @@ def test_without_a_whole_checkpoint_the_phase_starts_again(
 def test_a_signal_during_the_reference_stops_before_the_first_step(
     tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from align import reference
+    from align.training import reference
 
     whole_score = reference.log_probs
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from align.compare import compare, seeds_summary
-from align.recipe import Recipe, read_recipe
-from align.report import report
-from align.results import RESULTS, summary, targets
-from align.run import run
-from curate.errors import DataError, RecipeError
+from align.commands.compare import compare, seeds_summary
+from align.pipeline.recipe import Recipe, read_recipe
+from align.pipeline.run import run
+from align.report.page import report
+from align.report.results import RESULTS, summary, targets
+from curate.core.errors import DataError, RecipeError
 
 RECIPE = """
 name: small
@@ -164,8 +164,8 @@ def test_a_killed_run_ends_in_the_same_figures(recipe_file: Path, finished: tupl
 
 
 def test_another_seed_is_another_run(recipe_file: Path, recipe: Recipe, finished: tuple[Path, dict[str, Any]]) -> None:
-    from align.data import open_dataset
-    from align.results import run_folder, run_key
+    from align.data.dataset import open_dataset
+    from align.report.results import run_folder, run_key
 
     dataset = open_dataset(Path(recipe.data))
     other = read_recipe(recipe_file, ["seed=1"])

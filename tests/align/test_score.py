@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from align.attention import packed
-from align.pack import lay
-from align.rows import Rows
-from align.score import log_probs
+from align.data.rows import Rows
+from align.training.packing.attention import packed
+from align.training.packing.pack import lay
+from align.training.packing.score import log_probs
 
 TinyLlama = Callable[..., Any]
 MakeRows = Callable[..., Rows]

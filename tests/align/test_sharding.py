@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 import torch
 
-from align import ranks, sharding
-from align.attention import packed
-from align.checkpoints import Signals
-from align.finite import bad_weight
-from align.phase import parse
-from align.plan import make_plan
-from align.receipt import WEIGHTS, finish
-from align.reference import reference_for
-from align.rows import Rows
-from align.trainer import make_shell
-from curate.errors import RecipeError
+from align.data.rows import Rows
+from align.objectives.phase import parse
+from align.processes import ranks, sharding
+from align.training.checkpoints import Signals
+from align.training.finite import bad_weight
+from align.training.packing.attention import packed
+from align.training.plan import make_plan
+from align.training.receipt import WEIGHTS, finish
+from align.training.reference import reference_for
+from align.training.trainer import make_shell
+from curate.core.errors import RecipeError
 
 TinyLlama = Callable[..., Any]
 MakeRows = Callable[..., Rows]

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import torch
 
-from align.data import Dataset, open_dataset
-from align.generate import Sampling
-from align.suites import Subject
-from align.suites.heldout import Heldout, heldout_prompts
-from align.suites.likelihood import likelihoods
-from align.suites.retention import Retention
-from align.tiny import Tiny
-from curate.labelers.lexicon import Lexicon
+from align.data.dataset import Dataset, open_dataset
+from align.evaluation.suites import Subject
+from align.evaluation.suites.heldout import Heldout, heldout_prompts
+from align.evaluation.suites.retention import Retention
+from align.models.generate import Sampling
+from align.models.likelihood import likelihoods
+from align.models.tiny import Tiny
+from curate.labelers.lexicon.lexicon import Lexicon
 
 TinyLlama = Callable[..., Any]
 
@@ -99,7 +99,7 @@ def test_batched_likelihoods_and_divergences_are_those_of_one_row_at_a_time(tiny
 
 
 def test_a_model_is_no_way_from_itself_and_a_token_that_cannot_be_adds_nothing(tiny_llama: TinyLlama) -> None:
-    from align.suites.likelihood import _kl
+    from align.models.likelihood import _kl
 
     model, twin = tiny_llama().eval(), tiny_llama().eval()
     prompts, completions = some_rows()
@@ -111,7 +111,7 @@ def test_a_model_is_no_way_from_itself_and_a_token_that_cannot_be_adds_nothing(t
 
 def test_the_divergence_over_own_draws_is_the_distance_of_whole_completions(tiny_llama: TinyLlama) -> None:
     """Chain rule: summed over a drawn completion it is, in the mean, log p - log q of that completion."""
-    from align.generate import generate
+    from align.models.generate import generate
 
     model, base = tiny_llama().eval(), tiny_llama(seed=1).eval()
     prompts = [[7, 8, 9]] * 600
@@ -126,8 +126,8 @@ def test_the_divergence_over_own_draws_is_the_distance_of_whole_completions(tiny
 
 
 def test_the_base_is_as_it_was_and_shares_what_training_leaves_alone(tiny_llama: TinyLlama) -> None:
-    from align.base import base_of, trainable
-    from align.models import Lora, add_adapters
+    from align.models.base import base_of, trainable
+    from align.models.pretrained import Lora, add_adapters
 
     model = tiny_llama().eval()
     prompts, completions = some_rows(3)

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from align.journal import read
-from align.phase import parse
-from align.recipe import read_recipe
-from align.rows import Rows
-from align.run import run
-from align.trackers import Log, trackers
-from align.trainer import train
-from curate.errors import RecipeError
+from align.data.rows import Rows
+from align.objectives.phase import parse
+from align.pipeline.recipe import read_recipe
+from align.pipeline.run import run
+from align.training.journal import read
+from align.training.trackers import Log, trackers
+from align.training.trainer import train
+from curate.core.errors import RecipeError
 
 TinyLlama = Callable[..., Any]
 MakeRows = Callable[..., Rows]

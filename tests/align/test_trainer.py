@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
+from align.data.rows import Rows
 from align.objectives import OBJECTIVES
-from align.phase import Phase, parse
-from align.rows import Rows
-from align.trainer import train
-from curate.errors import NonFiniteError, StorageError
+from align.objectives.phase import Phase, parse
+from align.training.trainer import train
+from curate.core.errors import NonFiniteError, StorageError
 
 TinyLlama = Callable[..., Any]
 MakeRows = Callable[..., Rows]
@@ -140,8 +140,8 @@ class Planted(torch.autograd.Function):
 def test_nan_stops_training_within_a_step_and_the_last_good_checkpoint_stays(
     where: str, named: str, tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from align import step as stepping
     from align.objectives.kto_s import KTOS
+    from align.training import step as stepping
 
     model, step = tiny_llama(), 0
     whole_loss, whole_score = KTOS.__call__, stepping.log_probs

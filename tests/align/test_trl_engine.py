@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from align import trl_engine
-from align.compare import compare
-from align.journal import read
-from align.phase import Phase, parse
-from align.recipe import read_recipe
-from align.rows import Rows
-from align.run import run
-from align.trainer import train
-from curate.errors import NonFiniteError, RecipeError, StorageError
+from align.commands.compare import compare
+from align.data.rows import Rows
+from align.objectives.phase import Phase, parse
+from align.pipeline.recipe import read_recipe
+from align.pipeline.run import run
+from align.training import trl_engine
+from align.training.journal import read
+from align.training.trainer import train
+from curate.core.errors import NonFiniteError, RecipeError, StorageError
 
 TinyLlama = Callable[..., Any]
 MakeRows = Callable[..., Rows]

@@ -14,16 +14,16 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.compose import Composed, Dataset, compose
-from curate.figures import project
-from curate.formats import write_dataset
-from curate.licences import obligations
+from curate.compose.compose import Composed, Dataset, compose
+from curate.core.config import plain
+from curate.core.policy import load_policy
+from curate.core.schema import MESSAGE, digest
+from curate.core.store import write_parquet
+from curate.dataset.figures import project
+from curate.dataset.formats import write_dataset
+from curate.dataset.licences import obligations
+from curate.dataset.publish import publish
 from curate.pairing import PAIRERS
-from curate.policy import load_policy
-from curate.publish import publish
-from curate.recipe import plain
-from curate.schema import MESSAGE, digest
-from curate.store import write_parquet
 
 Rows = Callable[..., pl.DataFrame]
 

@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.pairing.bias import of_pairs, of_unpaired, warnings
-from curate.pairing.refusals import refuses, within_share
+from curate.compose.bias import of_pairs, of_unpaired, warnings
+from curate.text.refusals import refuses, within_share
 
 
 def facts(*lines: tuple[str, int, bool, str | None]) -> pl.DataFrame:

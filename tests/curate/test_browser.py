@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from curate.figures import figures
-from curate.report import report
+from curate.dataset.figures import figures
+from curate.dataset.report import report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")

@@ -10,14 +10,14 @@ from types import ModuleType
 import polars as pl
 import pytest
 
-from curate.encoders import BUILTIN_SHA256
-from curate.errors import StorageError
-from curate.labelers.head import Head
-from curate.labelers.ngram import Ngram
-from curate.labelers.reply import Reply
-from curate.labelers.trained import SUMS, WEIGHTS, Trained, load_trained
-from curate.labelers.tuned import Tuned
-from curate.policy import load_policy
+from curate.core.errors import StorageError
+from curate.core.policy import load_policy
+from curate.labelers.builtin.head import Head
+from curate.labelers.builtin.ngram import Ngram
+from curate.labelers.builtin.reply import Reply
+from curate.labelers.builtin.shipped import SUMS, WEIGHTS, Trained, load_trained
+from curate.labelers.builtin.tuned import Tuned
+from curate.text.encoders import BUILTIN_SHA256
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 FREE = {"MIT", "Apache-2.0", "CC0-1.0", "CC-BY-4.0"}

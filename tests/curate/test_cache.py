@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curate import cache
-from curate.cache import cached, caching, keep_only
+from curate.core import cache
+from curate.core.cache import cached, caching, keep_only
 
 TEXTS = [f"message {at} says hello" for at in range(40)]
 MODEL = "a model's hash"

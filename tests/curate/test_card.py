@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from curate.card import card
+from curate.dataset.card import card
 
 NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?%?(?!\w)")
 TEMPLATE = Path(__file__).resolve().parents[2] / "data_cards/template.md"

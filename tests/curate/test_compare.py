@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from curate.compare import as_page, as_text, compare
-from curate.schema import canonical, digest
+from curate.core.schema import canonical, digest
+from curate.dataset.look.compare import as_page, as_text, compare
 
 
 def changed(folder: Path, to: Path) -> Path:

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.compose import REASONS, Composed, Dataset, compose
-from curate.errors import DataError
+from curate.compose.compose import REASONS, Composed, Dataset, compose
+from curate.compose.splits import Splits
+from curate.core.errors import DataError
 from curate.pairing import PAIRERS
-from curate.pairing.splits import Splits
 
 Rows = Callable[..., pl.DataFrame]
 ALL = [make() for make in PAIRERS.values() if not make.reads]

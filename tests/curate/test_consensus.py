@@ -5,10 +5,10 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from curate.errors import RecipeError
+from curate.core.config import build
+from curate.core.errors import RecipeError
 from curate.labelers import LABELERS
 from curate.labelers.consensus import Consensus
-from curate.recipe import build
 
 
 def _rows(*rows: tuple[float | None, str | None, float | None]) -> pl.DataFrame:

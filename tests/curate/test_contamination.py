@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.errors import DataError
-from curate.pairing.contamination import Contamination, EvaluationSet, contamination, lines_of
-from curate.pipeline import build, read_recipe
-from curate.schema import MESSAGE
-from curate.verify import verify
+from curate.compose.contamination import Contamination, EvaluationSet, contamination, lines_of
+from curate.core.errors import DataError
+from curate.core.schema import MESSAGE
+from curate.dataset.verify import verify
+from curate.pipeline.pipeline import build, read_recipe
 from tests.conftest import Command
 
 LONG = "the lift is spoilt again so must climb all eleven storeys with two bags of rice"
@@ -177,8 +177,8 @@ def test_without_removal_overlaps_are_only_reported(built: tuple[Path, dict[str,
 
 
 def test_verify_finds_what_a_build_would_have_removed(built: tuple[Path, dict[str, Any]]) -> None:
-    from curate.schema import canonical, digest
-    from curate.store import sha256, write_json, write_parquet
+    from curate.core.schema import canonical, digest
+    from curate.core.store import sha256, write_json, write_parquet
 
     place, _ = built
     manifest = run(place, "tampered")

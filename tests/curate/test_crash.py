@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from curate import store
-from curate.errors import StorageError
-from curate.pipeline import build, read_recipe
+from curate.core import store
+from curate.core.errors import StorageError
+from curate.pipeline.pipeline import build, read_recipe
 
 RECIPE = """
 stages: [repair, pii, language, length, exact_duplicates, column, near_duplicates, consensus: {labelers: [column]}]

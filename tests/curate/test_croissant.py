@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from curate.pairing.outputs import UNPAIRED
+from curate.compose.outputs import UNPAIRED
 
 
 def test_mlcroissant_finds_no_error_and_every_column(dataset_folder: Path, manifest: dict[str, Any]) -> None:

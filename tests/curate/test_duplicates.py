@@ -12,14 +12,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.contracts import CorpusStage
-from curate.pairing.suspects import suspects
-from curate.schema import MESSAGE
-from curate.similarity import normalise
-from curate.stages.exact_duplicates import ExactDuplicates
-from curate.stages.near_duplicates import NearDuplicates
-from curate.stages.repeated_completions import RepeatedCompletions
-from curate.stages.semantic_duplicates import SemanticDuplicates
+from curate.compose.suspects import suspects
+from curate.core.contracts import CorpusStage
+from curate.core.schema import MESSAGE
+from curate.stages.duplicates.exact_duplicates import ExactDuplicates
+from curate.stages.duplicates.near_duplicates import NearDuplicates
+from curate.stages.duplicates.repeated_completions import RepeatedCompletions
+from curate.stages.duplicates.semantic_duplicates import SemanticDuplicates
+from curate.text.similarity.measures import normalise
 
 SMS = Path(__file__).parents[3] / "shared/data/nus_sms_dev/nus_sms_en_dev.jsonl.gz"
 MESSY = SMS.parents[1] / "messy_dump_dev/MANIFEST_gold.jsonl.gz"
@@ -352,7 +352,7 @@ def brute_cosine(rows: pl.DataFrame, floor: float) -> dict[tuple[int, int], floa
 
 
 def test_rows_that_mean_the_same_are_those_that_brute_force_finds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("curate.stages.semantic_duplicates.SIDE", 128)
+    monkeypatch.setattr("curate.stages.duplicates.semantic_duplicates.SIDE", 128)
     rows = crowd(600, seed=1)
     wanted = brute_cosine(rows, 0.85)
     stage = SemanticDuplicates(threshold=0.93)
@@ -413,9 +413,9 @@ def test_a_crowd_whose_pairs_are_too_many_loses_the_same_rows(seed: int, monkeyp
     rows = crowded(seed)
     edges, verdicts = run(NearDuplicates(threshold=0.7), rows)
     for size, many in ((7, 0), (50, 300)):
-        monkeypatch.setattr("curate.stages.crowds.many", lambda *_, many=many: many)
-        monkeypatch.setattr("curate.stages.crowds.FIRST", size)
-        monkeypatch.setattr("curate.stages.crowds.LEAST", 4)
+        monkeypatch.setattr("curate.text.similarity.crowds.many", lambda *_, many=many: many)
+        monkeypatch.setattr("curate.text.similarity.crowds.FIRST", size)
+        monkeypatch.setattr("curate.text.similarity.crowds.LEAST", 4)
         few, again = run(NearDuplicates(threshold=0.7), rows)
         assert again["reason"].equals(verdicts["reason"]) and few.height < edges.height
         assert verdicts["reason"].gather(again["twin"].drop_nulls()).null_count() == verdicts["twin"].count()

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curate.encoders import BUILTIN, encoder, openvino_export
-from curate.errors import RecipeError
-from curate.pipeline import build, read_recipe
+from curate.core.errors import RecipeError
+from curate.pipeline.pipeline import build, read_recipe
 from curate.stages.encode import Encode
+from curate.text.encoders import BUILTIN, encoder, openvino_export
 
 TEXTS = ["k", "wah today so hot sia", "Can you help me to buy rice on the way home?", "the lift is spoilt again " * 20, "", "ok"]
 

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curate.encoders import BUILTIN, BUILTIN_DIM, encoder
-from curate.encoders.distil import RIDGE, distil, fitted
-from curate.encoders.kept import keep_static, static_models
-from curate.encoders.static import WEIGHTS, means
-from curate.errors import RecipeError, StorageError
-from curate.forget import forget
-from curate.pipeline import build, read_recipe
-from curate.recipe import bundled
-from curate.verify import verify
+from curate.core.config import bundled
+from curate.core.errors import RecipeError, StorageError
+from curate.dataset.verify import verify
+from curate.pipeline.forget import forget
+from curate.pipeline.pipeline import build, read_recipe
+from curate.text.encoders import BUILTIN, BUILTIN_DIM, encoder
+from curate.text.encoders.distil import RIDGE, distil, fitted
+from curate.text.encoders.kept import keep_static, static_models
+from curate.text.encoders.static import WEIGHTS, means
 
 PLACES = ("Bedok", "Yishun", "Clementi", "Tampines", "Bishan")
 FOODS = ("laksa", "prata", "kopi")
@@ -151,7 +151,9 @@ def test_head_is_not_given_vectors_that_it_was_not_trained_on(tmp_path: Path) ->
 
 def test_a_model_that_a_work_folder_keeps_is_believed_only_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
-    monkeypatch.setattr("curate.encoders.kept.distil", lambda teacher, texts, place: (made.append(teacher.name), stub(place)))
+    monkeypatch.setattr(
+        "curate.text.encoders.kept.distil", lambda teacher, texts, place: (made.append(teacher.name), stub(place))
+    )
 
     def stub(place: Path) -> None:
         place.mkdir(parents=True)

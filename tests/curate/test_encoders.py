@@ -12,15 +12,16 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate import batches, encoders
-from curate.cache import caching
-from curate.encoders import BUILTIN, BUILTIN_SHA256, encoder, minilm, processor
-from curate.encoders import vectors as vectors_module
-from curate.encoders.kept import keep_static, static_models
-from curate.errors import RecipeError, StorageError
-from curate.pipeline import build, read_recipe
-from curate.schema import MESSAGE
+from curate.core import batches
+from curate.core.cache import caching
+from curate.core.errors import RecipeError, StorageError
+from curate.core.schema import MESSAGE
+from curate.pipeline.pipeline import build, read_recipe
 from curate.stages.encode import Encode
+from curate.text import encoders
+from curate.text.encoders import BUILTIN, BUILTIN_SHA256, encoder, minilm, processor
+from curate.text.encoders import vectors as vectors_module
+from curate.text.encoders.kept import keep_static, static_models
 
 TEXTS = [
     "k",
@@ -181,7 +182,7 @@ def test_batches_hold_one_token_length_each_shortest_first_and_no_more_than_thei
 
 
 def test_the_command_line_keeps_idle_threads_from_spinning() -> None:
-    from curate.command import ENVIRONMENT
+    from curate.core.command import ENVIRONMENT
 
     assert ENVIRONMENT["OMP_WAIT_POLICY"] == "PASSIVE" and ENVIRONMENT["TOKENIZERS_PARALLELISM"] == "false"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from curate.errors import DataError
-from curate.explain import explain
-from curate.store import read_parquet
+from curate.core.errors import DataError
+from curate.core.store import read_parquet
+from curate.dataset.look.explain import explain
 
 
 def corpus(folder: Path) -> pl.DataFrame:

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.compose import Dataset, compose
-from curate.exports import FORMULA, guarded, unguarded, write_csv
-from curate.formats import write_dataset
+from curate.compose.compose import Dataset, compose
+from curate.compose.splits import Splits
+from curate.dataset.exports import FORMULA, guarded, unguarded, write_csv
+from curate.dataset.formats import write_dataset
 from curate.pairing.given import Given
 from curate.pairing.same_prompt import SamePrompt
-from curate.pairing.splits import Splits
 
 NASTY = [
     "=1+1",

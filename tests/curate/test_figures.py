@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.charts import curve, histogram, scatter, standalone
-from curate.figures import figures, project
-from curate.publish import write_report
+from curate.dataset.figures import figures, project
+from curate.dataset.publish import write_report
+from curate.pages.charts import curve, histogram, scatter, standalone
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -11,9 +11,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.inspect import inspect
-from curate.pipeline import build, read_recipe
-from curate.polarity import contradictions
+from curate.compose.polarity import contradictions
+from curate.pipeline.pipeline import build, read_recipe
+from curate.raw.inspect import inspect
 
 RECIPE = """
 stages: [repair, pii, column, ngram, consensus: {labelers: [column, ngram]}]

@@ -17,13 +17,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.cache import key_of
-from curate.errors import DataError, StorageError
-from curate.forget import Forgotten, forget
+from curate.core.cache import key_of
+from curate.core.errors import DataError, StorageError
+from curate.dataset.verify import verify
 from curate.labelers.scoring import joined
-from curate.pipeline import build, read_recipe
-from curate.tombstones import Tombstones, load_tombstones
-from curate.verify import verify
+from curate.pipeline.forget import Forgotten, forget
+from curate.pipeline.pipeline import build, read_recipe
+from curate.raw.tombstones import Tombstones, load_tombstones
 
 RECIPE = """
 stages: [repair, pii, language, length, exact_duplicates, column, near_duplicates, consensus: {labelers: [column]}]

@@ -9,11 +9,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.compose import Dataset, compose
-from curate.formats import data_files, write_dataset
+from curate.compose.compose import Dataset, compose
+from curate.compose.splits import Splits
+from curate.core.store import PARQUET_ROWS, read_parquet
+from curate.dataset.formats import data_files, write_dataset
 from curate.pairing import PAIRERS
-from curate.pairing.splits import Splits
-from curate.store import PARQUET_ROWS, read_parquet
 
 Rows = Callable[..., pl.DataFrame]
 

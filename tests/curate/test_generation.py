@@ -13,14 +13,14 @@ import polars as pl
 import pytest
 import yaml
 
-from curate.errors import RecipeError
-from curate.explain import explain
-from curate.forget import forget
+from curate.core.config import bundled
+from curate.core.errors import RecipeError
+from curate.dataset.look.explain import explain
+from curate.dataset.verify import verify
 from curate.generation.generator import Ask
 from curate.generation.local import sample
-from curate.pipeline import build, read_recipe
-from curate.recipe import bundled
-from curate.verify import verify
+from curate.pipeline.forget import forget
+from curate.pipeline.pipeline import build, read_recipe
 
 RUDE = ("idiot", "stupid", "moron", "loser")
 MILD = ("thanks", "lah", "the", "bus", "is", "late", "can", "go", "tomorrow", "nice", "food", "here")

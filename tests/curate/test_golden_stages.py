@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.contracts import CorpusStage, RowStage
-from curate.schema import MESSAGE, canonical, digest
+from curate.core.contracts import CorpusStage, RowStage
+from curate.core.schema import MESSAGE, canonical, digest
 from curate.stages.table import STAGES
 
 # stage -> (VERSION, hash of what it puts out). A new stage is one more line; a new VERSION is a new pair. The test prints it.

@@ -8,9 +8,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from curate.ingest import ingest
-from curate.readers import READERS, Broken, Record, Stream, recognise
-from curate.sources import discover
+from curate.raw.formats import READERS, Broken, Record, Stream, recognise
+from curate.raw.ingest import ingest
+from curate.raw.sources import discover
 
 
 @pytest.fixture(scope="module")

@@ -24,10 +24,10 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from curate.errors import RecipeError
-from curate.ingest import Ingested, ingest
-from curate.pipeline import read_recipe
-from curate.sources import discover
+from curate.core.errors import RecipeError
+from curate.pipeline.pipeline import read_recipe
+from curate.raw.ingest import Ingested, ingest
+from curate.raw.sources import discover
 
 TORTURE = os.environ.get("MARGINS_TORTURE", "0") == "1"
 MOST_BYTES, MOST_SECONDS = 1 << 30, 60.0

@@ -8,11 +8,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from curate.ingest import ingest
-from curate.readers import READERS, Broken, Record, Stream, recognise
-from curate.readers.html import DEEPEST, text_of
-from curate.readers.lines import MAX_RECORD
-from curate.sources import discover
+from curate.raw.files.lines import MAX_RECORD
+from curate.raw.formats import READERS, Broken, Record, Stream, recognise
+from curate.raw.formats.html import DEEPEST, text_of
+from curate.raw.ingest import ingest
+from curate.raw.sources import discover
 
 FLAT = """<!doctype html><html><head><title>Which stall is best?</title>
 <script>var post = "<div class='post'>no</div>";</script></head>

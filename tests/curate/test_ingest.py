@@ -12,13 +12,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-import curate.ingest
-import curate.row_writer
-from curate.errors import DataError, RecipeError
-from curate.ingest import Ingested, ingest
-from curate.schema import ROW
-from curate.sources import Source, discover
-from curate.store import sha256
+import curate.raw.ingest
+import curate.raw.row_writer
+from curate.core.errors import DataError, RecipeError
+from curate.core.schema import ROW
+from curate.core.store import sha256
+from curate.raw.ingest import Ingested, ingest
+from curate.raw.sources import Source, discover
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
@@ -138,9 +138,9 @@ def test_whatever_changes_a_files_rows_reads_it_again(source: Path, tmp_path: Pa
 
 
 def test_an_interrupted_reading_ends_in_the_same_bytes(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(curate.ingest, "PARQUET_ROWS", 7)
+    monkeypatch.setattr(curate.raw.ingest, "PARQUET_ROWS", 7)
     whole = read(source, tmp_path / "whole")
-    real, left = curate.row_writer.commit, 0
+    real, left = curate.raw.row_writer.commit, 0
 
     def commit(*given: Any, **more: Any) -> Any:
         nonlocal left
@@ -153,7 +153,7 @@ def test_an_interrupted_reading_ends_in_the_same_bytes(source: Path, tmp_path: P
     for stop in range(len(whole.parts) // 2):
         left = stop
         with monkeypatch.context() as patch:
-            patch.setattr(curate.row_writer, "commit", commit)
+            patch.setattr(curate.raw.row_writer, "commit", commit)
             try:
                 read(source, tmp_path / "cut")
             except KeyboardInterrupt:
@@ -194,14 +194,14 @@ def test_a_source_of_the_recipe_that_fits_no_file_is_refused_by_its_pattern(sour
 
 
 def test_a_file_that_may_not_be_read_is_left_aside(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = curate.ingest.sha256
+    real = curate.raw.ingest.sha256
 
     def refuse(path: Path) -> str:
         if path.name == "chat.txt":
             raise PermissionError(13, "Permission denied")
         return real(path)
 
-    monkeypatch.setattr(curate.ingest, "sha256", refuse)
+    monkeypatch.setattr(curate.raw.ingest, "sha256", refuse)
     found = read(source, tmp_path / "work")
     assert {"name": "chat.txt", "reason": "unreadable"} in found.left_aside()
     assert len(found.files) == 2

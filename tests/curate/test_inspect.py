@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from curate.inspect import inspect
-from curate.sources import Source
+from curate.raw.inspect import inspect
+from curate.raw.sources import Source
 
 Command = Callable[..., Any]
 SECRET = "quite a private sentence"

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.pairing.verdicts import read_verdicts
+from curate.compose.verdicts import read_verdicts
 from tests.conftest import Command
 from tests.curate.conftest import STAGES, judged, write_folder
 

@@ -11,14 +11,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.encoders import encoder
-from curate.errors import RecipeError
+from curate.core.errors import RecipeError
+from curate.core.schema import MESSAGE
 from curate.labelers import Column, Head, Lexicon, Ngram, Reply, Tuned
-from curate.labelers.features import BUCKETS, PARTICLES, char_features, skeleton, word_features, words
-from curate.labelers.head import ENCODER
-from curate.labelers.reply import whole
-from curate.labelers.trained import load_trained
-from curate.schema import MESSAGE
+from curate.labelers.builtin.features import BUCKETS, PARTICLES, char_features, skeleton, word_features, words
+from curate.labelers.builtin.head import ENCODER
+from curate.labelers.builtin.reply import whole
+from curate.labelers.builtin.shipped import load_trained
+from curate.text.encoders import encoder
 
 HARMLESS = (
     "Can lah, just tap your card and go in.",

@@ -8,15 +8,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.command import LazyGroup
-from curate.errors import DataError, StorageError
+from curate.core.command import LazyGroup
+from curate.core.errors import DataError, StorageError
+from curate.dataset.look.audit import describe, draw, estimate, suspect_labels
 from curate.labelers import Consensus, Head, Tuned
 from curate.labelers.reliability import Labeler, Reliability, load_reliability
-from curate.labeling.audit import describe, draw, estimate, suspect_labels
-from curate.labeling.fit import Examples, curve, folds
-from curate.labeling.labelled import read_labelled
-from curate.labeling.measures import calibration_error, errors_cut, f1, interval, pr_auc, roc_auc, wilson
-from curate.labeling.weigh import dawid_skene, weigh
+from curate.labelers.study.fit import Examples, curve, folds
+from curate.labelers.study.labelled import read_labelled
+from curate.labelers.study.measures import calibration_error, errors_cut, f1, interval, pr_auc, roc_auc, wilson
+from curate.labelers.study.weigh import dawid_skene, weigh
 
 SCORES = np.array([0.1, 0.4, 0.4, 0.9])
 TOXIC = np.array([False, True, False, True])
@@ -228,7 +228,7 @@ def test_labels_are_read_by_the_policy_and_one_sided_files_are_refused(labelled:
 
 
 def test_a_head_fitted_for_a_variety_is_used_by_name_of_its_file(labelled: Path, tmp_path: Path) -> None:
-    from curate.labeling.adapt import adapt
+    from curate.labelers.study.adapt import adapt
 
     out = tmp_path / "mine.safetensors"
     lines = list(adapt(read_labelled(labelled, "text", "toxic"), "singlish", out, (20,), seeds=1))
@@ -245,7 +245,7 @@ def test_a_head_fitted_for_a_variety_is_used_by_name_of_its_file(labelled: Path,
 
 
 def test_a_head_fitted_on_tuned_asks_it_about_every_text(labelled: Path, tmp_path: Path) -> None:
-    from curate.labeling.adapt import adapt
+    from curate.labelers.study.adapt import adapt
 
     out, rows = tmp_path / "mine.safetensors", read_labelled(labelled, "text", "toxic")
     list(adapt(rows, "singlish", out, (), seeds=1, on_tuned=True))
@@ -257,7 +257,7 @@ def test_a_head_fitted_on_tuned_asks_it_about_every_text(labelled: Path, tmp_pat
 
 
 def test_a_head_goes_into_a_safetensors_file_and_nowhere_else(labelled: Path, tmp_path: Path) -> None:
-    from curate.labeling.adapt import adapt
+    from curate.labelers.study.adapt import adapt
 
     with pytest.raises(DataError, match="name one"):
         next(adapt(read_labelled(labelled, "text", "toxic"), "singlish", tmp_path / "mine.md", (20,), seeds=1))
@@ -315,7 +315,7 @@ def test_an_audit_draws_each_row_once_and_estimates_from_the_random_queue_alone(
 
 
 def test_the_group_lists_its_commands() -> None:
-    from curate.labeling.commands import label
+    from curate.commands.label import label
 
     assert isinstance(label, LazyGroup)
     assert set(label.lazy) == {"fit", "eval", "weigh", "audit"}

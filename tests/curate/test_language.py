@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 import yaml
 
-from curate.errors import RecipeError
-from curate.recipe import build
-from curate.schema import MESSAGE
-from curate.stages import detectors
+from curate.core.config import build
+from curate.core.errors import RecipeError
+from curate.core.schema import MESSAGE
 from curate.stages.language import Language
 from curate.stages.repair import repaired
+from curate.text.language import detectors
 
 SENTENCES = yaml.safe_load((Path(__file__).parent / "sentences.yaml").read_text("utf-8"))
 FOREIGN = [(code, text) for code, texts in SENTENCES["foreign"].items() for text in texts]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from curate.errors import RecipeError
-from curate.recipe import build
-from curate.schema import MESSAGE
+from curate.core.config import build
+from curate.core.errors import RecipeError
+from curate.core.schema import MESSAGE
 from curate.stages.length import Length
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from curate.licences import obligations
+from curate.dataset.licences import obligations
 
 
 def test_free_licences_ask_for_nothing() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import polars as pl
 
-from curate.ingest import ingest
-from curate.readers import READERS, Broken, Record, Stream, recognise
-from curate.readers import mbox as mailbox
-from curate.sources import discover
+from curate.raw.formats import READERS, Broken, Record, Stream, recognise
+from curate.raw.formats import mbox as mailbox
+from curate.raw.ingest import ingest
+from curate.raw.sources import discover
 
 FIRST = b"""From ann@example.com Mon Jan  4 10:00:00 2021
 From: Ann Lim <ann@example.com>

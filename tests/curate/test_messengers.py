@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.ingest import ingest
-from curate.sources import discover
+from curate.raw.ingest import ingest
+from curate.raw.sources import discover
 
 
 def mined(tmp_path: Path, name: str, data: str) -> pl.DataFrame:

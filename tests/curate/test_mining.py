@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from curate.errors import RecipeError
-from curate.mining import Miner, Roles, Threads, find_roles, flat
-from curate.mining.texts import cut, messages, sides
-from curate.policy import load_policy
-from curate.readers import Record
-from curate.schema import ROW, canonical
-from curate.sources import Source
+from curate.core.errors import RecipeError
+from curate.core.policy import load_policy
+from curate.core.schema import ROW, canonical
+from curate.raw.formats import Record
+from curate.raw.mining.miner import Miner, Roles, Threads, find_roles, flat
+from curate.raw.mining.texts import cut, messages, sides
+from curate.raw.sources import Source
 
 EVERY = Source(match="*")
 

@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate import show
-from curate.pipeline import read_recipe
-from curate.recipe import bundled, plain
+from curate.core.config import bundled, plain
+from curate.dataset.look import show
+from curate.pipeline.pipeline import read_recipe
 from curate.stages.outliers import Outliers
 
 DIM, TOPICS, COUNT, NOISE = 64, 6, 240, 8

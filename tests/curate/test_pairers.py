@@ -10,12 +10,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate import similarity
 from curate.pairing import INDEX, Context, Limits
 from curate.pairing.nearest_neighbour import NearestNeighbour
 from curate.pairing.on_policy import OnPolicy
 from curate.pairing.rewrite import Rewrite
 from curate.pairing.same_prompt import SamePrompt
+from curate.text.similarity import measures as similarity
 
 Vectors = Callable[[pl.Series], Any]
 

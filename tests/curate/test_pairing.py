@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from curate.compose.unpaired import KTO_RATIO, benign, kto_weights, limit_benign
 from curate.pairing import INDEX, PAIR, PAIRERS, Context, Limits
 from curate.pairing.given import Given
 from curate.pairing.invariants import InvariantError, check_pairs
 from curate.pairing.same_prompt import SamePrompt
-from curate.pairing.unpaired import KTO_RATIO, benign, kto_weights, limit_benign
 
 
 def index(*lines: dict[str, Any]) -> pl.DataFrame:

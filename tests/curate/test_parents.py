@@ -9,10 +9,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.errors import RecipeError
-from curate.ingest import Ingested, ingest
-from curate.inspect import inspect
-from curate.sources import Source, discover
+from curate.core.errors import RecipeError
+from curate.raw.ingest import Ingested, ingest
+from curate.raw.inspect import inspect
+from curate.raw.sources import Source, discover
 
 POSTS = [
     {"id": "p1", "title": "Lunch near the office", "selftext": "any place that is not so crowded?", "author": "ann"},

@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 from pydantic import Field
 
-from curate.contracts import Keys, Schema
-from curate.engines.local import Conservation, run
-from curate.parts import Part
-from curate.recipe import config
-from curate.schema import ROW
-from curate.store import commit
+from curate.core.config import config
+from curate.core.contracts import Keys, Schema
+from curate.core.parts import Part
+from curate.core.schema import ROW
+from curate.core.store import commit
+from curate.stages.engine import Conservation, run
 
 
 @config

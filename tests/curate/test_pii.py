@@ -13,11 +13,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from curate.schema import MESSAGE
-from curate.stages import pii_checksums as checksums
+from curate.core.schema import MESSAGE
 from curate.stages.pii import Pii, pseudonymised
-from curate.stages.pii_patterns import KINDS, find, shadowed
 from curate.stages.repair import repaired
+from curate.text.personal import checksums as checksums
+from curate.text.personal.patterns import KINDS, find, shadowed
 
 CARRIERS = (
     "eh {} lah",

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.pipeline import build, read_recipe
+from curate.pipeline.pipeline import build, read_recipe
 
 RECIPE = """
 stages: [repair, pii, language, length, exact_duplicates, column, near_duplicates, consensus: {labelers: [column]}]
@@ -87,16 +87,16 @@ def test_adding_a_file_reads_only_that_file_and_moves_no_row_out_of_its_split(
     run(place)
     before = corpus(place).select("id", "split")
     write(place / "raw" / "three.jsonl", rows("east", 120))
-    import curate.ingest
+    import curate.raw.ingest
 
     read: list[str] = []
-    real = curate.ingest._ingest_file
+    real = curate.raw.ingest._ingest_file
 
     def watched(file: Any, *arguments: Any) -> Any:
         read.append(file.name)
         return real(file, *arguments)
 
-    monkeypatch.setattr(curate.ingest, "_ingest_file", watched)
+    monkeypatch.setattr(curate.raw.ingest, "_ingest_file", watched)
     run(place)
     assert read == ["three.jsonl"]
     after = corpus(place).select("id", "split")

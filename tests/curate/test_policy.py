@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from curate.errors import RecipeError
-from curate.policy import BUNDLED, load_policy
+from curate.core.errors import RecipeError
+from curate.core.policy import BUNDLED, load_policy
 
 POLICY = load_policy()
 

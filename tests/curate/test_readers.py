@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from curate.readers import READERS, Broken, Record, Stream, recognise
-from curate.readers.lines import MAX_RECORD
+from curate.raw.files.lines import MAX_RECORD
+from curate.raw.formats import READERS, Broken, Record, Stream, recognise
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
     "plain": bytes,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from curate.pipeline import build, read_recipe
-from curate.recipe import bundled
-from curate.verify import verify
+from curate.core.config import bundled
+from curate.dataset.verify import verify
+from curate.pipeline.pipeline import build, read_recipe
 
 SETS = ("nus_sms_dev", "davidson_tweets_dev", "diasafety_dev", "paradetox_dev", "messy_dump_dev")
 LIMIT = 400  # records; `make bench-sources` takes the sets whole

@@ -8,8 +8,8 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
-from curate.errors import RecipeError
-from curate.recipe import build, choose, config, load, plain
+from curate.core.config import build, choose, config, load, plain
+from curate.core.errors import RecipeError
 
 
 @config

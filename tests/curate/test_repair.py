@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.schema import MESSAGE
+from curate.core.schema import MESSAGE
 from curate.stages.repair import Repair, repaired
 
 

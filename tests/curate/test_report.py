@@ -7,8 +7,8 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
-from curate.html import bars, tag
-from curate.report import report
+from curate.dataset.report import report
+from curate.pages.html import bars, tag
 
 
 class Page(HTMLParser):

@@ -7,11 +7,11 @@ from typing import Any
 
 import polars as pl
 
-from curate.compose import Dataset, compose
-from curate.explain import explain
-from curate.pairing.review import REVIEW
-from curate.pairing.splits import Splits
-from curate.store import read_parquet
+from curate.compose.compose import Dataset, compose
+from curate.compose.review import REVIEW
+from curate.compose.splits import Splits
+from curate.core.store import read_parquet
+from curate.dataset.look.explain import explain
 
 WHOLE = Dataset(splits=Splits(validation=0, test=0))
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.stages.semantic_duplicates import SemanticDuplicates
+from curate.stages.duplicates.semantic_duplicates import SemanticDuplicates
 
 
 def rows(count: int, seed: int = 0) -> pl.DataFrame:

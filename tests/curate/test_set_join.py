@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.set_index import index
-from curate.set_join import components, glued, likeness, pairs
-from curate.shingles import Listed, Source, Texts, sets
-from curate.similarity import Rows, Sets, jaccard
+from curate.text.similarity.measures import Rows, Sets, jaccard
+from curate.text.similarity.set_index import index
+from curate.text.similarity.set_join import components, glued, likeness, pairs
+from curate.text.similarity.shingles import Listed, Source, Texts, sets
 
 texts = st.lists(st.text(alphabet="ab c", max_size=24), min_size=2, max_size=25)
 Pairs = dict[tuple[int, int], float]
@@ -66,11 +66,11 @@ def listed(members: list[np.ndarray]) -> Listed:
 
 
 def test_long_sets_and_more_sets_than_one_block_are_joined_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("curate.shingles.TABLE", 5000)
-    monkeypatch.setattr("curate.set_index.ENTRIES", 2000)
-    monkeypatch.setattr("curate.set_join.ENTRIES", 2000)
-    monkeypatch.setattr("curate.set_join.LOOKED", 500)
-    monkeypatch.setattr("curate.set_join.MEASURED", 50)
+    monkeypatch.setattr("curate.text.similarity.shingles.TABLE", 5000)
+    monkeypatch.setattr("curate.text.similarity.set_index.ENTRIES", 2000)
+    monkeypatch.setattr("curate.text.similarity.set_join.ENTRIES", 2000)
+    monkeypatch.setattr("curate.text.similarity.set_join.LOOKED", 500)
+    monkeypatch.setattr("curate.text.similarity.set_join.MEASURED", 50)
     random = np.random.default_rng(0)
     members = [np.unique(random.integers(0, 400, random.integers(1, 1200))) for _ in range(80)]
     members += [
@@ -110,7 +110,7 @@ def test_like_sets_are_in_one_group_also_where_they_are_not_measured(many: list[
     whole = index(of(many), np.zeros(len(many), np.uint64), 0.5)
     measured = glued(whole)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("curate.set_join.many", lambda *_: 0)
+        patch.setattr("curate.text.similarity.set_join.many", lambda *_: 0)
         unmeasured = glued(whole)
     wanted = every(whole.source, 0.5, np.zeros(len(many), np.uint64))
     for group in (measured, unmeasured):

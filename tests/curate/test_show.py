@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from curate.errors import DataError
-from curate.pipeline import build, read_recipe
-from curate.show import show
-from curate.verify import verify
+from curate.core.errors import DataError
+from curate.dataset.look.show import show
+from curate.dataset.verify import verify
+from curate.pipeline.pipeline import build, read_recipe
 
 
 def counts(said: str) -> dict[str, str]:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.set_index import index
-from curate.shingles import Texts, maps, shingles
-from curate.similarity import cosine, jaccard, maybe_alike, normalise
+from curate.text.similarity.measures import cosine, jaccard, maybe_alike, normalise
+from curate.text.similarity.set_index import index
+from curate.text.similarity.shingles import Texts, maps, shingles
 
 few_letters = st.text(alphabet="abc e\u0301é好", max_size=30)
 texts = st.lists(few_letters, min_size=2, max_size=12)

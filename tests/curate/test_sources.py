@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from curate.errors import DataError, RecipeError
-from curate.recipe import build
-from curate.sources import Source, discover, source_for
+from curate.core.config import build
+from curate.core.errors import DataError, RecipeError
+from curate.raw.sources import Source, discover, source_for
 
 
 def test_files_are_listed_in_one_order_with_names_relative_to_the_folder(tmp_path: Path) -> None:

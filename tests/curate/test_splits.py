@@ -7,9 +7,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.errors import RecipeError
-from curate.pairing.splits import BACKGROUND, Splits, assign, purge
-from curate.recipe import build
+from curate.compose.splits import BACKGROUND, Splits, assign, purge
+from curate.core.config import build
+from curate.core.errors import RecipeError
 
 
 def many(count: int, **columns: Any) -> pl.DataFrame:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from curate.ingest import ingest
-from curate.readers import READERS, Broken, Record, Stream, recognise
-from curate.sources import discover
+from curate.raw.formats import READERS, Broken, Record, Stream, recognise
+from curate.raw.ingest import ingest
+from curate.raw.sources import discover
 
 CREATE = (
     "CREATE TABLE `posts` (\n  `id` int(11) NOT NULL AUTO_INCREMENT,\n  `price` decimal(3,2) DEFAULT '1,00',\n"

@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from curate.pairing.splits import purge
-from curate.stages.templates import Templates
+from curate.compose.splits import purge
+from curate.stages.duplicates.templates import Templates
 
 PLACES = ("bishan", "yishun", "tampines", "the big market behind our block", "jurong", "clementi", "toa payoh")
 PARCELS = [f"Hi, your parcel is waiting at {place}, please collect it before {at} pm" for at, place in enumerate(PLACES)]
@@ -68,8 +68,8 @@ def test_a_held_out_row_whose_template_stands_in_training_is_purged() -> None:
 def test_show_lists_templates_by_size(tmp_path: Path, show_text: bool) -> None:
     import json
 
-    from curate.pipeline import build, read_recipe
-    from curate.show import show
+    from curate.dataset.look.show import show
+    from curate.pipeline.pipeline import build, read_recipe
 
     lines = [{"completion": text, "toxic": at % 2} for at, text in enumerate([*PARCELS, *LOOSE])]
     (tmp_path / "raw").mkdir()

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from curate.pipeline import build, read_recipe
-from curate.verify import verify
+from curate.dataset.verify import verify
+from curate.pipeline.pipeline import build, read_recipe
 
 pytestmark = pytest.mark.parity
 

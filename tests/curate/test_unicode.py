@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curate.ingest import Ingested, ingest
-from curate.sources import discover
-from curate.stages.pii_patterns import find
+from curate.raw.ingest import Ingested, ingest
+from curate.raw.sources import discover
 from curate.stages.repair import repaired
+from curate.text.personal.patterns import find
 
 TORTURE = os.environ.get("MARGINS_TORTURE", "0") == "1"
 EVERY = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from curate.errors import RecipeError
+from curate.core.errors import RecipeError
 from curate.varieties import VARIETIES, variety
 
 SENTENCES = yaml.safe_load((Path(__file__).parent / "sentences.yaml").read_text("utf-8"))

@@ -10,14 +10,14 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from curate.cli import cli
-from curate.compose import Dataset, compose
-from curate.errors import DataError
-from curate.forget import forget
+from curate.commands.cli import cli
+from curate.compose.compose import Dataset, compose
+from curate.compose.splits import Splits
+from curate.compose.verdicts import read_verdicts
+from curate.core.errors import DataError
 from curate.pairing.given import Given
 from curate.pairing.same_prompt import SamePrompt
-from curate.pairing.splits import Splits
-from curate.pairing.verdicts import read_verdicts
+from curate.pipeline.forget import forget
 
 ONE = Dataset(splits=Splits(validation=0, test=0))
 PAIRERS = [Given(), SamePrompt()]

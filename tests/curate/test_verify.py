@@ -11,9 +11,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.schema import canonical, digest
-from curate.store import read_parquet, sha256, write_json, write_parquet
-from curate.verify import verify
+from curate.core.schema import canonical, digest
+from curate.core.store import read_parquet, sha256, write_json, write_parquet
+from curate.dataset.verify import verify
 
 PAIRED, UNPAIRED, CORPUS = "paired/train-00000.parquet", "unpaired/train-00000.parquet", "corpus/part-00000.parquet"
 

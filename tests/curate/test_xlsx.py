@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from openpyxl import Workbook
 
-from curate.ingest import ingest
-from curate.readers import READERS, Broken, Record, Stream, recognise
-from curate.sources import Source, discover
+from curate.raw.formats import READERS, Broken, Record, Stream, recognise
+from curate.raw.ingest import ingest
+from curate.raw.sources import Source, discover
 
 
 def book(sheets: dict[str, list[list[Any]]]) -> bytes:

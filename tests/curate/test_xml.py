@@ -7,10 +7,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from curate.ingest import Ingested, ingest
-from curate.readers import READERS, Broken, Record, Stream, recognise
-from curate.readers.lines import MAX_RECORD
-from curate.sources import discover
+from curate.raw.files.lines import MAX_RECORD
+from curate.raw.formats import READERS, Broken, Record, Stream, recognise
+from curate.raw.ingest import Ingested, ingest
+from curate.raw.sources import discover
 
 HEAD = "<?xml version='1.0' encoding='UTF-8' standalone='yes' ?>\n<!--a backup-->\n<smses count=\"9\">\n"
 

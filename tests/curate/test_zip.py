@@ -12,11 +12,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from curate.errors import DataError
-from curate.ingest import Ingested, ingest
-from curate.readers import READERS, Broken, Record, Stream, recognise
-from curate.readers import archive as archives
-from curate.sources import discover
+from curate.core.errors import DataError
+from curate.raw.files import archive as archives
+from curate.raw.formats import READERS, Broken, Record, Stream, recognise
+from curate.raw.ingest import Ingested, ingest
+from curate.raw.sources import discover
 
 LINES = b"".join(json.dumps({"text": f"text number {at} is here lah"}).encode() + b"\n" for at in range(30))
 

@@ -12,10 +12,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.errors import RecipeError, StorageError
+from curate.core.config import choose
+from curate.core.errors import RecipeError, StorageError
+from curate.core.store import sha256
 from curate.labelers import LABELERS
-from curate.recipe import choose
-from curate.store import sha256
 
 SIX = ["toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate"]  # as the checkpoint spells them
 SEVEN = ["toxicity", "severe_toxicity", "obscene", "identity_attack", "insult", "threat", "sexual_explicit"]

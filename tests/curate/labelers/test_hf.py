@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.errors import RecipeError, StorageError
+from curate.core.config import choose
+from curate.core.errors import RecipeError, StorageError
 from curate.labelers import LABELERS
-from curate.recipe import choose
 
 TEXTS = [
     "you are so stupid",
@@ -70,7 +70,7 @@ def test_sigmoid_takes_each_label_by_itself(model: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_neither_batch_nor_order_changes_a_score(model: Path, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from curate import batches
+    from curate.core import batches
 
     one = labeler(model, precision=precision)
     texts = [*TEXTS, *(f"{text} {word}" for text in TEXTS for word in ("lah", "again", "you"))]
@@ -108,8 +108,8 @@ def test_what_is_cut_off_is_said(model: Path, capfd: pytest.CaptureFixture[str])
 
 
 def test_what_is_known_of_a_text_is_not_computed_again(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from curate.cache import caching
-    from curate.labelers.hf import Hf
+    from curate.core.cache import caching
+    from curate.labelers.outside.hf import Hf
 
     with caching(tmp_path):
         first = labeler(model).scores(TEXTS)

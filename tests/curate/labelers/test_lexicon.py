@@ -9,11 +9,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.errors import StorageError
-from curate.labelers import Lexicon, terms
-from curate.labelers.obfuscation import readings
-from curate.labelers.terms import WORDLISTS, Term, bundled_terms, encode
-from curate.policy import load_policy
+from curate.core.errors import StorageError
+from curate.core.policy import load_policy
+from curate.labelers import Lexicon
+from curate.labelers.lexicon import terms
+from curate.labelers.lexicon.obfuscation import readings
+from curate.labelers.lexicon.terms import WORDLISTS, Term, bundled_terms, encode
 
 PLAIN = "you stupid clown"
 WRITTEN_OTHERWISE = (

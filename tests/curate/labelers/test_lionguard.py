@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.errors import RecipeError, StorageError
+from curate.core.config import choose
+from curate.core.errors import RecipeError, StorageError
+from curate.core.policy import load_policy
 from curate.labelers import LABELERS
-from curate.policy import load_policy
-from curate.recipe import choose
 
 CALM = ("thank you for your help", "the bus is late again lah", "see you at the stop tomorrow", "so kind of you")
 RUDE = ("you are so stupid", "stupid clown", "you are a clown lah", "so stupid and late again you clown")

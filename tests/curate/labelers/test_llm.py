@@ -15,12 +15,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.cache import caching
-from curate.errors import DataError, RecipeError
+from curate.core.cache import caching
+from curate.core.config import choose
+from curate.core.errors import DataError, RecipeError
+from curate.core.policy import load_policy
 from curate.labelers import LABELERS
-from curate.labelers.llm import prompt, read_answer, schema
-from curate.policy import load_policy
-from curate.recipe import choose
+from curate.labelers.outside.llm import prompt, read_answer, schema
 
 CATEGORIES = tuple(load_policy().categories)
 TEXTS = ["so kind of you", "you clown", "the bus is late again lah", "", "stupid bus"]
@@ -201,7 +201,7 @@ def test_a_refusal_ends_the_work_at_once_without_repeating_the_text(server: Serv
 def test_the_key_comes_from_the_environment_and_is_shown_nowhere(
     server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from curate.recipe import plain
+    from curate.core.config import plain
 
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login someone password else\n")
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from curate.contracts import CategoryLabeler
+from curate.core.config import choose, chosen_name
+from curate.core.contracts import CategoryLabeler
+from curate.core.policy import load_policy
 from curate.labelers import LABELERS
-from curate.pipeline import TABLE, read_recipe
-from curate.policy import load_policy
-from curate.recipe import choose, chosen_name
+from curate.pipeline.pipeline import TABLE, read_recipe
 
 SHIPPED = sorted((Path(__file__).parents[3] / "recipes" / "curate").glob("*.yaml"))
 EXPENSIVE = {"llm", "hf", "detoxify", "lionguard", "tuned"}
@@ -50,7 +50,7 @@ def test_a_labeler_declares_the_categories_it_writes_without_loading_anything(na
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_labeler_may_judge(name: str, tmp_path: Path) -> None:
-    from align.recipe import read_recipe as read_run
+    from align.pipeline.recipe import read_recipe as read_run
 
     (tmp_path / "run.yaml").write_text(
         f"extends: {Path(__file__).parents[3] / 'recipes' / 'kto_s.yaml'}\neval:\n  judge: {{{name}: {_flow(OPTIONS[name])}}}\n"
@@ -60,7 +60,7 @@ def test_a_labeler_may_judge(name: str, tmp_path: Path) -> None:
 
 
 def test_a_judge_with_a_model_of_its_own_may_share_the_builders_word() -> None:
-    from align.judges import same_as_builder
+    from align.evaluation.judges import same_as_builder
 
     class Built:
         manifest: ClassVar[dict[str, Any]] = {"recipe": {"stages": ["pii", {"llm": {}}]}, "models": {"llm": ["llm: m", "0123"]}}
@@ -77,7 +77,7 @@ def _flow(options: dict[str, Any]) -> str:
 
 
 def test_a_judge_that_is_a_classifier_gives_verdicts(tiny_bert: Any, tmp_path: Path) -> None:
-    from align.judges import verdicts_of
+    from align.evaluation.judges import verdicts_of
 
     model = tiny_bert(tmp_path, id2label={0: "rude"}, num_labels=1, trained=True)
     judge = choose(

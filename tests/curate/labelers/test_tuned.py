@@ -9,12 +9,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from curate.encoders.minilm import builtin_weights
-from curate.labelers.features import without_final
+from curate.labelers.builtin.features import without_final
+from curate.labelers.builtin.shipped import Trained
+from curate.labelers.builtin.tuned import PROMPT_TOKENS, tokens, tuned_logits, updated
 from curate.labelers.scoring import MARK, joined
-from curate.labelers.trained import Trained
-from curate.labelers.tuned import PROMPT_TOKENS, tokens, tuned_logits, updated
-from curate.labeling.measures import roc_auc
+from curate.labelers.study.measures import roc_auc
+from curate.text.encoders.minilm import builtin_weights
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
 KIND = [

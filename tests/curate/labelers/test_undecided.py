@@ -9,9 +9,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.errors import RecipeError
-from curate.pipeline import build, read_recipe
-from curate.recipe import build as build_config
+from curate.core.config import build as build_config
+from curate.core.errors import RecipeError
+from curate.pipeline.pipeline import build, read_recipe
 from curate.stages.undecided import Undecided
 
 SCORES = [0.5, 0.2, 0.8, 0.19, 0.81, None, 0.55, 0.45, 0.5, 0.31]

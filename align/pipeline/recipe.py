@@ -1,0 +1,167 @@
+"""The recipe of a run: which data, which model, which phases, and how the result is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SkipValidation
+
+from align.evaluation.suites import SUITES
+from align.models.generate import Sampling
+from align.models.pretrained import MODELS
+from align.objectives.phase import Phase, parse
+from align.training import trl_engine
+from align.training.trackers import Log
+from curate.core.config import build, choose, chosen_name, config, load, plain
+from curate.core.errors import RecipeError
+from curate.labelers import LABELERS
+
+
+@config
+class Evaluation:
+    """How every checkpoint of the run is judged.
+
+    Args:
+        suites: what is measured, each a suite's name or `name: {options}`.
+        judge: the labeler that decides which sampled completions are toxic; not the one that built the data.
+        truth: a second labeler to report beside the judge, where the truth about the data is known by construction.
+        others: further labelers, each reported with its share and its agreement with the judge.
+        allow_same_judge: judge with the labeler that built the data after all; every table then says so.
+        sampling: how completions are drawn.
+    """
+
+    suites: SkipValidation[tuple[Any, ...]]
+    judge: SkipValidation[Any]
+    truth: SkipValidation[Any] = None
+    others: SkipValidation[tuple[Any, ...]] = ()
+    allow_same_judge: bool = False
+    sampling: Sampling = Sampling()
+
+
+@config
+class Recipe:
+    """One run.
+
+    Args:
+        name: what the run is called; part of its folder's name.
+        seed: decides the built-in model's weights, the order of rows, the KL partners and the sampled completions.
+        data: dataset folder that `curate build` made, relative to the working folder.
+        model: the base model: `builtin:tiny`, `pretrained` or `run`, with options.
+        phases: objectives in order, each with its own optimisation settings; each starts from the model before it. `[]` trains
+            nothing: the model is judged as it is (`align eval`).
+        eval: suites, judge and sampling.
+        threads: CPU threads of torch. More than one only helps models above about 20 M parameters; it may change last bits.
+        engine: who trains. align: the packed trainer of this package. trl: TRL's own SFT, DPO and KTO trainers.
+        log: trackers that follow the training; they change no result.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    seed: Annotated[int, Field(ge=0)] = 0
+    data: Annotated[str, Field(min_length=1)] = "pairs/"
+    model: SkipValidation[Any]
+    phases: SkipValidation[tuple[Phase, ...]]
+    eval: Evaluation
+    threads: Annotated[int, Field(ge=1)] = 1
+    engine: Literal["align", "trl"] = "align"
+    log: Log = Log()
+
+
+def read_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and settings on top; every slip is named before any work starts.
+
+    Args:
+        path: YAML file.
+        sets: settings such as "phases.kto_s.beta=0.2".
+
+    Raises:
+        RecipeError: with the place, what was found, and what would do.
+    """
+    return make_recipe(load(path, sets), str(path))
+
+
+def make_recipe(tree: dict[str, Any], where: str) -> Recipe:
+    """A recipe from plain values; phases that are made already are taken as they are.
+
+    Args:
+        tree: the recipe's values by key.
+        where: what to call it in an error.
+
+    Raises:
+        RecipeError: with the place, what was found, and what would do.
+    """
+    tree = dict(tree)
+    if "model" in tree:
+        tree["model"] = choose(MODELS, tree["model"], f"{where}: model", "model")
+    if "phases" in tree and not isinstance(tree["phases"], tuple):
+        entries = tree["phases"] if tree["phases"] == [] else _entries(tree["phases"], f"{where}: phases", "phase")
+        tree["phases"] = tuple(parse(entry, f"{where}: phases[{at}]") for at, entry in enumerate(entries))
+    if isinstance(tree.get("eval"), dict):
+        judging = tree["eval"] = dict(tree["eval"])
+        if "suites" in judging:
+            judging["suites"] = suites_of(judging["suites"], f"{where}: eval: suites")
+        for role in ("judge", "truth"):
+            if judging.get(role) is not None:
+                judging[role] = _text_labeler(judging[role], f"{where}: eval: {role}")
+        if "others" in judging:
+            others = judging["others"] if isinstance(judging["others"], list) else [judging["others"]]
+            place = f"{where}: eval: others"
+            judging["others"] = tuple(_text_labeler(entry, f"{place}[{at}]") for at, entry in enumerate(others))
+    made = build(Recipe, tree, where)
+    if made.engine == "trl":
+        trl_engine.check(made.phases, where)
+    return made
+
+
+def suites_of(entries: object, where: str) -> tuple[Any, ...]:
+    """The suites that a list names.
+
+    Raises:
+        RecipeError: an empty list, an unknown suite, or an unknown option.
+    """
+    named = _entries(entries, where, "suite")
+    return tuple(choose(SUITES, entry, f"{where}[{at}]", "suite") for at, entry in enumerate(named))
+
+
+def resolved(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain values with every default written out; `read_recipe` of it gives the same recipe back."""
+    tree: dict[str, Any] = plain(recipe)
+    tree["model"] = _entry(MODELS, recipe.model)
+    tree["phases"] = [_phase_entry(phase) for phase in recipe.phases]
+    tree["eval"]["suites"] = [_entry(SUITES, suite) for suite in recipe.eval.suites]
+    tree["eval"]["judge"] = _entry(LABELERS, recipe.eval.judge)
+    tree["eval"]["others"] = [_entry(LABELERS, other) for other in recipe.eval.others]
+    tree["eval"]["truth"] = None if recipe.eval.truth is None else _entry(LABELERS, recipe.eval.truth)
+    return tree
+
+
+def phase_names(recipe: Recipe) -> list[str]:
+    """Folder names of the phases, e.g. "1-sft", "2-kto_s"."""
+    return [f"{at}-{phase.name}" for at, phase in enumerate(recipe.phases, start=1)]
+
+
+def _entries(value: object, where: str, kind: str) -> list[object]:
+    if not isinstance(value, list) or not value:
+        raise RecipeError(f"{where}: expected a list with at least one {kind}, found {type(value).__name__} {value!r:.40}")
+    return value
+
+
+def _entry(table: dict[str, type], instance: object) -> dict[str, Any]:
+    return {chosen_name(table, instance): plain(instance)}
+
+
+def _phase_entry(phase: Phase) -> dict[str, Any]:
+    tree: dict[str, Any] = plain(phase)
+    return {tree.pop("name"): tree.pop("objective") | tree}
+
+
+def _text_labeler(entry: object, where: str) -> object:
+    """A labeler that judges texts by themselves; `column`, which reads what came with the data, cannot."""
+    labeler = choose(LABELERS, entry, where, "labeler")
+    if not hasattr(type(labeler), "score"):
+        able = sorted(name for name, cls in LABELERS.items() if hasattr(cls, "score"))
+        raise RecipeError(
+            f"{where}: {chosen_name(LABELERS, labeler)} cannot score a text by itself; one of {', '.join(able)} can"
+        )
+    return labeler

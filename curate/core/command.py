@@ -1,0 +1,110 @@
+"""What both command lines share: subcommands imported on use, and errors turned into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from curate.core.errors import StorageError, UserError
+
+INTERRUPTED = 130  # 128 + SIGINT
+TERMINATED = 143  # 128 + SIGTERM
+
+ENVIRONMENT = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+    "OMP_WAIT_POLICY": "PASSIVE",  # spinning OpenMP threads made one run 10 times slower on two busy cores
+    "KMP_BLOCKTIME": "0",  # the same for Intel's OpenMP
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+"""Set before anything heavy is imported, where the user has not set them."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: handled wherever Ctrl-C is, with its own exit code."""
+
+
+class LazyGroup(click.Group):
+    """A group whose subcommands live in modules that are imported when the subcommand is used.
+
+    Args:
+        commands: subcommand -> ("package.module:attribute", one-line help for the list).
+    """
+
+    def __init__(self, *args: object, lazy: Mapping[str, tuple[str, str]], **kwargs: object) -> None:
+        """Take the table in place of command objects."""
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self.lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Subcommands in the table's order."""
+        return list(self.lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one subcommand."""
+        if cmd_name not in self.lazy:
+            return None
+        command = pkgutil.resolve_name(self.lazy[cmd_name][0])
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the subcommands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self.lazy.items()])
+
+
+def _tell(line: str) -> None:
+    click.echo(f"Error: {line}", err=True)
+
+
+def entry(group: click.Command, tell: Callable[[str], None] = _tell) -> NoReturn:
+    """Run a command line; end the process with the exit code that fits what happened.
+
+    0 done, 1 a failure that the user can mend, 2 usage or recipe, 3 data, 65 non-finite training, 74 input or output,
+    130 and 143 interrupted. Errors are one line on standard error; anything else is a defect of ours and keeps its traceback.
+
+    Args:
+        group: the command line.
+        tell: prints an error's line.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = group.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as done:
+        code = done.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except UserError as error:
+        code = _say(str(error), error.exit_code, tell)
+    except (KeyboardInterrupt, click.Abort) as stop:
+        told = isinstance(stop, Terminated) or isinstance(stop.__cause__, Terminated)  # click makes an Abort of either
+        code = _say("interrupted; the same command resumes", TERMINATED if told else INTERRUPTED, tell)
+    except BrokenPipeError:  # `| head` closed the pipe: what it wanted it has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        code = _say(f"{place}{error.strerror or error}; check the path and the disk", StorageError.exit_code, tell)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(message: str, code: int, tell: Callable[[str], None]) -> int:
+    tell(" ".join(message.split()))
+    return code
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated

@@ -1,0 +1,212 @@
+"""Files that are whole or absent: atomic writes, checksummed Parquet, and a cache whose keys are what was read.
+
+A cached file `x.parquet` counts only when its receipt `x.json` (sha256, rows) lies beside it; the receipt is written
+last, so a process killed at any moment leaves either both or nothing that is believed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate.core.errors import StorageError
+
+PARQUET_ROWS = 65_536  # most rows of one part or one output file
+
+
+def sha256(path: Path) -> str:
+    """Hex sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomic(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Write a file under a temporary name, fsync it, then give it its name: a reader sees the old file or the new one.
+
+    Raises:
+        StorageError: the disk is full, read-only or otherwise will not take it; the earlier file is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise storage_error(error, path) from error
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write bytes atomically."""
+    write_atomic(path, lambda file: _write_all(file, data))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8 atomically; lone surrogates pass."""
+    write_bytes(path, text.encode("utf-8", "surrogatepass"))
+
+
+def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Write sorted, indented JSON atomically."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_parquet(path: Path, frame: pl.DataFrame) -> None:
+    """Write Parquet with page checksums: the same frame gives the same bytes."""
+    table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    write_atomic(path, lambda file: _write_table(file, table))
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
+    """Read Parquet, verifying its page checksums.
+
+    Raises:
+        StorageError: unreadable, truncated or changed on disk.
+    """
+    try:
+        table = pq.read_table(path, columns=columns, page_checksum_verification=True, partitioning=None)
+    except (OSError, pa.ArrowException) as error:
+        raise StorageError(
+            f"{path}: cannot be read as it was written ({type(error).__name__}); delete it and build again"
+        ) from None
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame if columns is None else frame.select(columns)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A committed file of the cache, and the hash of its bytes."""
+
+    path: Path
+    sha256: str
+    rows: int
+    extra: dict[str, Any]
+
+    def read(self, columns: list[str] | None = None) -> pl.DataFrame:
+        """The frame, or some of its columns."""
+        return read_parquet(self.path, columns)
+
+
+def committed(path: Path) -> Stored | None:
+    """The cached file, if it and its receipt are there and its bytes are what the receipt says."""
+    receipt = path.with_suffix(".json")
+    try:
+        facts = json.loads(receipt.read_bytes())
+        if sha256(path) != facts["sha256"]:
+            return None
+        return Stored(path, facts["sha256"], facts["rows"], facts["extra"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def commit(path: Path, frame: pl.DataFrame, **extra: Any) -> Stored:  # noqa: ANN401 - JSON values
+    """Write a cached file, then its receipt.
+
+    Args:
+        path: ends in `.parquet`.
+        frame: what to keep.
+        extra: JSON values to keep in the receipt (counts, not text).
+    """
+    path.with_suffix(".json").unlink(missing_ok=True)
+    write_parquet(path, frame)
+    stored = Stored(path, sha256(path), frame.height, extra)
+    write_json(path.with_suffix(".json"), {"sha256": stored.sha256, "rows": stored.rows, "extra": extra})
+    return stored
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process; a second build of the same folder is refused, not mixed in."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = (folder / ".lock").open("wb")
+    except OSError as error:
+        raise storage_error(error, folder) from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StorageError(f"{folder}: another process is writing here; wait for it, or choose another folder") from None
+        yield
+
+
+def staging_for(target: Path, work: Path) -> tuple[Path, Path]:
+    """Where a new folder is made, and where the earlier one waits while they change places.
+
+    In the work folder; where that lies on another disk, hidden beside the target, for a rename does not cross disks.
+    """
+    if os.stat(work).st_dev == os.stat(target.parent).st_dev:
+        return work / "staging", work / "previous"
+    return target.with_name(f".{target.name}.staging"), target.with_name(f".{target.name}.previous")
+
+
+def swap_folder(staging: Path, target: Path, aside: Path) -> None:
+    """Put a finished folder in a target's place; `aside` holds the earlier one until the new one stands.
+
+    `recover_folder` undoes a swap that was killed half way.
+    """
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        if target.exists():
+            target.rename(aside)
+        staging.rename(target)
+        _sync_folder(target.parent)
+        shutil.rmtree(aside, ignore_errors=True)
+    except OSError as error:
+        if aside.exists() and target.exists():  # the new folder stood, and could not be made to last
+            target.rename(staging)
+        recover_folder(target, aside)
+        raise storage_error(error, target) from error
+
+
+def recover_folder(target: Path, aside: Path) -> None:
+    """After a kill between the two renames of `swap_folder`: the earlier folder comes back."""
+    if aside.exists() and not target.exists():
+        aside.rename(target)
+
+
+def storage_error(error: OSError, path: Path) -> StorageError:
+    """Say what an operating system's refusal means and what would do."""
+    reason, cure = {
+        errno.ENOSPC: ("no space left on the disk", "free some and run the same command again; it goes on from here"),
+        errno.EDQUOT: ("the disk quota is used up", "free some and run the same command again; it goes on from here"),
+        errno.EROFS: ("the disk is read-only", "pass an --out on a disk that can be written"),
+        errno.EACCES: ("no permission to write", "pass an --out that you may write to"),
+        errno.EPERM: ("no permission to write", "pass an --out that you may write to"),
+    }.get(error.errno or 0, (error.strerror or type(error).__name__, "check the path and the disk"))
+    return StorageError(f"{path}: {reason}; {cure}")
+
+
+def _write_table(file: BinaryIO, table: pa.Table) -> None:
+    pq.write_table(table, file, compression="zstd", compression_level=3, write_page_checksum=True)
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    file.write(data)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,216 @@
+"""`curate show`: what each stage dropped, and what another threshold would have, without computing anything again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from curate.compose.suspects import suspects
+from curate.core.errors import DataError
+from curate.core.schema import EVIDENCE
+from curate.core.store import read_parquet
+from curate.dataset.formats import read_manifest, read_output, stages
+from curate.dataset.look.summary import table
+from curate.stages.outliers import Outliers
+from curate.text.similarity.leaders import keep_leaders
+
+GRID = tuple(at / 20 for at in range(10, 21))  # .50, .55 ... 1.00
+CAPS = (1, 2, 5, 10, 20, 50, 100)  # rows of one completion, for repeated_completions
+MEANS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)  # mean cosines, for outliers
+SAMPLES = 3  # rows shown for each threshold of the grid
+SHORT = 12  # characters of an id that are shown; `curate explain` takes them
+MOST_TEMPLATES = 20  # that are listed
+MORE_SAMPLES = 10  # rows shown for the one threshold that was asked for
+
+
+def show(folder: Path, stage: str | None = None, threshold: float | None = None, show_text: bool = False) -> str:
+    """Tell what each stage dropped; with a stage that compares rows, how many rows each threshold would drop.
+
+    Args:
+        folder: a dataset folder.
+        stage: a stage whose similarities are stored.
+        threshold: look at this one in place of a grid.
+        show_text: print the sample rows' completions too.
+
+    Raises:
+        DataError: `stage` stored no similarities, or `threshold` came without it.
+    """
+    manifest = read_manifest(folder)
+    if stage is None:
+        if threshold is not None:
+            raise DataError(f"--threshold {threshold:g}: of which stage? add --stage, one of: {_comparing(manifest)}")
+        return "\n".join(_all_stages(manifest))
+    path = f"similarity/{stage}.parquet"
+    if path not in manifest["files"]:
+        raise DataError(f"--stage {stage}: no similarities are stored for it; stages that have some: {_comparing(manifest)}")
+    edges = read_parquet(folder / path)
+    rows = entered(folder, manifest, stage)
+    if stage == "templates":
+        return "\n".join(_templates(folder, manifest, rows, show_text))
+    if stage == "repeated_completions":
+        return "\n".join(_caps(manifest, edges, rows))
+    if stage == "outliers":
+        return "\n".join(_outliers(manifest, edges, rows, threshold))
+    lines = _thresholds(folder, manifest, stage, edges, rows, threshold, show_text)
+    return "\n".join([*lines, *_suspects(folder, manifest, stage, edges)])
+
+
+def _all_stages(manifest: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for one in stages(manifest):
+        reasons = ", ".join(f"{reason} {size:,}" for reason, size in one["dropped"].items()) or "-"
+        lines.append((one["stage"], f"{one['rows_in']:,}", f"{one['kept']:,}", reasons))
+    said = [f"{manifest['name']} ({manifest['fingerprint']})", *table(("stage", "rows in", "kept", "dropped"), lines)]
+    for stage, pairs in manifest["dataset"].get("suspect", {}).items():
+        said.append(f"suspect: {pairs:,} pairs of kept near copies with opposite labels; --stage {stage} names some")
+    return said
+
+
+def _caps(manifest: Mapping[str, Any], edges: pl.DataFrame, rows: pl.DataFrame) -> list[str]:
+    """How many rows each cap on one completion would drop."""
+    stages = (entry.get("repeated_completions") for entry in manifest["recipe"]["stages"])
+    used = int(next(options["most"] for options in stages if options))
+    sizes = edges.group_by("a").len()["len"].cast(pl.Int64) + 1
+    body = [
+        (f"{most:,}{' *' if most == used else ''}", f"{int((sizes - most).clip(0).sum()):,}") for most in sorted({*CAPS, used})
+    ]
+    head = f"repeated_completions: {rows.height:,} rows in, {len(sizes):,} completions under several prompts"
+    return [head, *table(("most", "rows dropped"), body), "* what this build used"]
+
+
+def _outliers(manifest: Mapping[str, Any], edges: pl.DataFrame, rows: pl.DataFrame, threshold: float | None) -> list[str]:
+    """How many rows each mean cosine would drop, and the farthest of them."""
+    used = Outliers(**next(entry["outliers"] for entry in manifest["recipe"]["stages"] if "outliers" in entry))
+    place = pl.Series(range(rows.height), dtype=pl.UInt32)
+    pairs = edges.select(pl.col(end).replace_strict(rows["id"], place) for end in ("a", "b")).hstack(edges.select("score"))
+    told = rows.select("id").hstack(used.means(pairs, rows)).drop_nulls().sort("score", "id")
+    grid = [threshold] if threshold is not None else sorted({*MEANS, used.threshold})
+    body = []
+    for at in grid:
+        gone = told.filter(pl.col("score") < pl.lit(at, pl.Float32))
+        said = ", ".join(f"{name[:SHORT]} {score:.3f}" for name, score in gone.tail(SAMPLES).iter_rows())
+        body.append((f"{at:g}{' *' if at == used.threshold else ''}", f"{gone.height:,}", said or "-"))
+    head = f"outliers: {rows.height:,} rows in, {told.height:,} with enough rows of their label to compare with"
+    return [head, *table(("threshold", "rows dropped", "the nearest of them, mean cosine"), body), "* what this build used"]
+
+
+def _templates(folder: Path, manifest: Mapping[str, Any], rows: pl.DataFrame, show_text: bool) -> list[str]:
+    """The largest templates: how many rows fill them in, in which splits, and whose they are."""
+    columns = ["id", "template_cluster", "split", "toxic", "completion"]
+    found = read_output(folder, manifest, "corpus/", columns).filter(pl.col("template_cluster").is_not_null())
+    grouped = (
+        found.group_by("template_cluster")
+        .agg(pl.len(), held=(pl.col("split") != "train").sum(), toxic=pl.col("toxic").sum(), text=pl.col("completion").min())
+        .sort("len", "template_cluster", descending=[True, False])
+    )
+    head = f"templates: {rows.height:,} rows in, {grouped.height:,} templates that {found.height:,} rows fill in; none is dropped"
+    body = [
+        (name[:SHORT], f"{size:,}", f"{held:,}", f"{toxic:,}", text if show_text else "")
+        for name, size, held, toxic, text in grouped.head(MOST_TEMPLATES).iter_rows()
+    ]
+    return [head, *table(("first row", "rows", "held out", "toxic", ""), body)]
+
+
+def _suspects(folder: Path, manifest: Mapping[str, Any], stage: str, edges: pl.DataFrame) -> list[str]:
+    """Near copies with opposite labels: how many, and the likest."""
+    threshold = used_threshold(manifest, stage)
+    if stage != "near_duplicates" or threshold is None:
+        return []
+    found = suspects(edges, read_output(folder, manifest, "corpus/", ["id", "record", "side", "toxic"]), threshold)
+    lines = [f"suspect: {found.height:,} pairs of kept near copies with opposite labels, one of the two probably wrong"]
+    return lines + [f"  {a[:SHORT]} ~ {b[:SHORT]} {score:.3f}" for a, b, score in found.head(MORE_SAMPLES).iter_rows()]
+
+
+def _comparing(manifest: Mapping[str, Any]) -> str:
+    found = sorted(Path(path).stem for path in manifest["files"] if path.startswith("similarity/"))
+    return ", ".join(found) or "none in this build"
+
+
+def entered(folder: Path, manifest: Mapping[str, Any], stage: str) -> pl.DataFrame:
+    """Rows that reached a stage, in the order in which it visits them, with the label that it knew of then.
+
+    The corpus tells labels and evidence as they were at the end: what only the consensus knew is taken away again for a
+    stage that ran before it.
+    """
+    order = [one["stage"] for one in manifest["stages"]]
+    before = order[: order.index(stage)]
+    columns = ["id", "stage", "evidence", "votes", "toxic"] + ["score_column"] * ("column" in before)
+    rows = read_output(folder, manifest, "corpus/", columns).filter(~pl.col("stage").is_in(before) | pl.col("stage").is_null())
+    kinds = {kind: rank for rank, kind in enumerate(EVIDENCE)}
+    toxic: pl.Expr = pl.lit(None, pl.Boolean)
+    if stage == "exact_duplicates":
+        pass  # it merges rows whatever their labels
+    elif "consensus" in before:
+        toxic = pl.col("toxic")
+    else:
+        del kinds["machine"]  # no machine had spoken: these rows ranked with those that nothing was known of
+        if "column" in before:
+            toxic = pl.when(pl.col("score_column") != 0.5).then(pl.col("score_column") > 0.5)
+    kind = pl.col("evidence").replace_strict(kinds, default=len(EVIDENCE), return_dtype=pl.UInt8)
+    ordered = rows.select("id", "votes", kind=kind, toxic=toxic).sort("kind", "votes", "id", descending=[False, True, False])
+    return ordered.with_row_index("rank")
+
+
+def _thresholds(
+    folder: Path,
+    manifest: Mapping[str, Any],
+    stage: str,
+    edges: pl.DataFrame,
+    rows: pl.DataFrame,
+    threshold: float | None,
+    show_text: bool,
+) -> list[str]:
+    used = used_threshold(manifest, stage)
+    floor = float(edges["score"].min() or 0.0)  # type: ignore[arg-type]
+    grid = [threshold] if threshold is not None else sorted({*(at for at in GRID if at >= floor), *([used] if used else [])})
+    dropped = {at: would_drop(edges, rows, at) for at in grid}
+    body: list[tuple[str, ...]] = []
+    shown: list[tuple[str, str]] = []
+    for at, higher in zip(grid, [*grid[1:], None], strict=True):
+        fresh = dropped[at] if higher is None else dropped[at].join(dropped[higher], on="id", how="anti")
+        samples = fresh.sort("score", "id").head(MORE_SAMPLES if threshold is not None else SAMPLES)
+        shown += list(samples.select("id", "twin").iter_rows())
+        bound = "at least " if used is not None and at < used else ""
+        mark = " *" if at == used else ""
+        said = ", ".join(f"{name[:SHORT]} ~ {twin[:SHORT]} {score:.3f}" for name, twin, score in samples.iter_rows())
+        body.append((f"{at:g}{mark}", f"{bound}{dropped[at].height:,}", said or "-"))
+    lines = [f"{stage}: {rows.height:,} rows in, {edges.height:,} compared pairs stored, the least alike at {floor:.3f}"]
+    lines += table(("threshold", "rows dropped", "rows that only this threshold and lower ones drop ~ twin, similarity"), body)
+    dropped_then = sum(next(one["dropped"] for one in manifest["stages"] if one["stage"] == stage).values())
+    if used in dropped and dropped[used].height != dropped_then:
+        lines.append(
+            f"! the build dropped {dropped_then:,} at {used:g}: labels changed after this stage, so counts are near, not exact"
+        )
+    if used:
+        lines.append("* what this build used; it looked for pairs from there up, so below it some may be missing")
+    if show_text:
+        lines += _texts(folder, manifest, shown)
+    return lines
+
+
+def used_threshold(manifest: Mapping[str, Any], stage: str) -> float | None:
+    """The threshold that the build used; None for a stage that has none."""
+    options = next(entry[stage] for entry in manifest["recipe"]["stages"] if stage in entry)
+    value = options.get("threshold")
+    return float(value) if value is not None else None
+
+
+def would_drop(edges: pl.DataFrame, rows: pl.DataFrame, threshold: float) -> pl.DataFrame:
+    """Rows that a threshold drops: `id`, `twin`, `score`; decided as the stages decide."""
+    at = {name: row for row, name in enumerate(rows["id"])}
+    numbered = edges.select(
+        *(pl.col(name).replace_strict(at, default=None, return_dtype=pl.UInt32) for name in ("a", "b")), "score"
+    )
+    verdicts = keep_leaders(numbered.drop_nulls(), rows, threshold, "dropped", "cluster")
+    told = rows.select("id").hstack(verdicts).filter(pl.col("reason").is_not_null())
+    return told.select("id", twin=rows["id"].gather(told["twin"]), score="score")
+
+
+def _texts(folder: Path, manifest: Mapping[str, Any], shown: Sequence[tuple[str, str]]) -> list[str]:
+    wanted = {name for pair in shown for name in pair}
+    corpus = read_output(folder, manifest, "corpus/", ["id", "completion"]).filter(pl.col("id").is_in(list(wanted)))
+    text = dict(corpus.iter_rows())
+    return [line for one, twin in shown for line in (f"{one[:SHORT]}: {text[one]}", f"{twin[:SHORT]}: {text[twin]}")]

@@ -1,1 +1,0 @@
-"""Engines run stages over parts; today one, in this process."""

@@ -1,0 +1,157 @@
+"""Label texts by a small network over the built-in encoder's vectors and by hashed n-grams: the default labeler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from curate.core.config import config
+from curate.core.contracts import Schema
+from curate.core.errors import RecipeError
+from curate.core.progress import Progress
+from curate.labelers.builtin.adapted import Adapted, load_adapted, tuned_general
+from curate.labelers.builtin.ngram import Table
+from curate.labelers.builtin.shipped import Trained, load_trained
+from curate.labelers.builtin.tuned import Tuned
+
+ENCODER = "builtin:minilm"
+
+Floats = NDArray[np.float64]
+
+
+@config
+class Head:
+    """Probability of toxicity by one hidden layer over a sentence vector, and by n-grams.
+
+    As a stage it reads the vectors that `encode` made with the built-in encoder; as a TextLabeler it encodes by itself, the same
+    way. Directions along which a discourse particle moves a vector are projected out first, and particles
+    are no n-grams: they hardly move the score. Abstains on an empty text (a zero vector).
+
+    Args:
+        weights: file that `curate label fit` made: the general head, adapted to a variety. The general one itself by default.
+
+    Source: Platt (1999), Probabilistic Outputs for Support Vector Machines, for calibration; Wolpert (1992), Stacked
+    Generalization.
+    """
+
+    weights: Path | None = None
+    VERSION: ClassVar[int] = 3
+    vectors_of: ClassVar[str] = ENCODER
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Columns it wants."""
+        return ("completion", "vector")
+
+    @property
+    def writes(self) -> Schema:
+        """Columns it makes."""
+        return {"score_head": pl.Float32}
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Hashes of the weights and of the encoder they belong to."""
+        adapted = self._adapted
+        own = () if adapted is None else (adapted.hash,)
+        tuned = (Tuned().models[0],) if adapted is not None and adapted.on_tuned else ()
+        return (self._trained.hash, str(self._trained.facts["encoder"]), *tuned, *own)
+
+    @property
+    def threshold(self) -> float:
+        """Where the score starts to mean toxic: at most 3 % of plain English, and of plain Singlish, lies above."""
+        return self._trained.threshold if self._adapted is None else self._adapted.threshold
+
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """Sets and parts that the weights saw."""
+        return self._trained.trained_on + (() if self._adapted is None else (f"adapted:{self._adapted.hash[:12]}",))
+
+    def score(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Probability of toxicity of each text, shape (n,), NaN for an empty one."""
+        from curate.text.encoders import encoder
+
+        with Progress("head", len(set(texts)), "texts") as progress:
+            vectors = encoder(ENCODER).encode(texts, progress)
+        return self.score_vectors(vectors, texts)
+
+    def score_vectors(self, vectors: NDArray[np.float32], texts: Sequence[str]) -> NDArray[np.float32]:
+        """Probability of toxicity of texts by their vectors.
+
+        Args:
+            vectors: of the texts, shape (n, dim).
+            texts: n texts.
+
+        Returns:
+            Shape (n,), NaN for a zero vector.
+
+        Raises:
+            RecipeError: the vectors are not as wide as the built-in encoder's.
+        """
+        check_width("head", vectors, len(self._trained.tensors["direct.weight"]))
+        if self._adapted is not None and self._adapted.on_tuned:
+            return self._adapted.probability(features(self._trained, vectors), texts, tuned_general(texts))
+        logits = general_logits(self._trained, vectors, texts)
+        if self._adapted is None:
+            return self._trained.probability(logits)
+        return self._adapted.probability(features(self._trained, vectors), texts, logits)
+
+    def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """One line per row: `score_head`, null where it abstains."""
+        if not rows.height:
+            return pl.DataFrame(schema=self.writes)
+        scores = self.score_vectors(rows["vector"].to_numpy(), rows["completion"].fill_null("").to_list())
+        return pl.DataFrame({"score_head": scores}, schema=self.writes).fill_nan(None)
+
+    @property
+    def _trained(self) -> Trained:
+        return load_trained("head", self.VERSION)
+
+    @property
+    def _adapted(self) -> Adapted | None:
+        return None if self.weights is None else load_adapted(self.weights, self._trained.hash)
+
+
+def check_width(labeler: str, vectors: NDArray[np.float32], dim: int) -> None:
+    """Refuse vectors of another encoder than the built-in one.
+
+    Raises:
+        RecipeError: they do not have `dim` numbers.
+    """
+    if vectors.shape[1] != dim:
+        raise RecipeError(f"{labeler}: vectors have {vectors.shape[1]} numbers, {ENCODER} makes {dim}; encode with {ENCODER}")
+
+
+def general_logits(trained: Trained, vectors: NDArray[np.float32], texts: Sequence[str]) -> Floats:
+    """Logits of the general head before calibration, shape (n,), NaN for a zero vector: network and n-grams, stacked."""
+    stack = trained.facts["stack"]
+    grams = Table(trained.tensors["ngram.weight"], trained.facts["ngram_scale"], trained.facts["ngram_bias"])
+    logits = stack["net"] * net_logits(trained.tensors, trained.facts["bias"], vectors)
+    logits += stack["ngram"] * np.nan_to_num(grams.logits(texts))
+    logits[~vectors.any(axis=1)] = np.nan
+    return np.asarray(logits)
+
+
+def net_logits(tensors: Mapping[str, NDArray[Any]], bias: float, vectors: NDArray[np.float32]) -> Floats:
+    """Logits of the network over vectors, shape (n, dim) to (n,)."""
+    inputs, hidden = _hidden(tensors, vectors)
+    out, direct = (tensors[name].astype(np.float64) for name in ("out.weight", "direct.weight"))
+    return np.asarray(hidden @ out + inputs @ direct + bias)
+
+
+def features(trained: Trained, vectors: NDArray[np.float32]) -> Floats:
+    """What an adapted head sees of texts: their vectors, and the network's hidden units at length 1; shape (n, dim + hidden)."""
+    _, hidden = _hidden(trained.tensors, vectors)
+    return np.hstack([vectors.astype(np.float64), hidden / np.maximum(np.linalg.norm(hidden, axis=1, keepdims=True), 1e-9)])
+
+
+def _hidden(tensors: Mapping[str, NDArray[Any]], vectors: NDArray[np.float32]) -> tuple[Floats, Floats]:
+    """Vectors without the directions of dress, and the hidden units."""
+    erase, weight, bias = (tensors[name].astype(np.float64) for name in ("erase", "hidden.weight", "hidden.bias"))
+    inputs = vectors.astype(np.float64)
+    inputs = inputs - (inputs @ erase) @ erase.T
+    return inputs, np.maximum(inputs @ weight + bias, 0.0)

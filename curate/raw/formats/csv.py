@@ -1,0 +1,121 @@
+"""Tables as text, with any of four delimiters: quoted fields may hold newlines; a stray quote costs one line, not the file.
+
+Every value stays text: "0,83" and "007" mean nothing before their column's role is known.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import deque
+from collections.abc import Iterator
+
+from curate.raw.files.container import Stream, Undecodable
+from curate.raw.files.lines import KEPT, MAX_RECORD, Line, lines
+from curate.raw.files.records import Broken, Record
+from curate.raw.formats.table import header_of, sniff
+
+MAX_LINES = 1_000  # lines of one record: where an open quote runs on for longer, it is a stray one
+
+
+class _Fault(Exception):  # noqa: N818 - a signal between the line feed and the loop below
+    """The line under the reader cannot belong to a record."""
+
+
+class _Feed:
+    """Lines as the csv module wants them, remembering which ones the present record used, and taking them back."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream, self._lines = stream, lines(stream, blank=True)
+        self._again: deque[Line] = deque()
+        self.used: list[Line] = []
+        self._size = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self._lines)
+        self.used.append(line)
+        self._size += len(line.raw)
+        if line.fault is not None or len(self.used) > MAX_LINES or self._size > MAX_RECORD:
+            raise _Fault
+        return self._stream.decode(line.raw) + "\n"
+
+    def take(self) -> list[Line]:
+        """The lines of the present record, which is done with."""
+        used, self.used, self._size = self.used, [], 0
+        return used
+
+    def retake(self) -> Line:
+        """The first line of the present record; the others are read again."""
+        first, *others = self.take()
+        self._again.extendleft(reversed(others))
+        return first
+
+
+def read(stream: Stream) -> Iterator[Record | Broken]:
+    """Every record below the header, or every record with columns named column_1, ... where there is no header."""
+    dialect = sniff(stream.head, stream.name)
+    delimiter = dialect.delimiter if dialect is not None else ","
+    quoted = dialect is None or dialect.quoted
+    escaped = delimiter == "\t" and _escaped(stream.head)
+    csv.field_size_limit(MAX_RECORD)  # the module's own limit is 128 KiB; `_Feed` bounds the record
+    feed = _Feed(stream)
+    reader = csv.reader(feed, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE, strict=True)
+    header: list[str] | None = None
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except (csv.Error, _Fault, Undecodable) as error:
+            found = _alone(stream, feed.retake(), delimiter, len(header) if header else 0, error)
+            if isinstance(found, Broken):
+                yield found
+                continue
+            cells, used = found
+        else:
+            used = feed.take()
+            if all(not line.raw.strip() for line in used):
+                continue
+        if header is None:
+            header = header_of(cells, stream.name)
+            if header is not None:
+                continue
+            header = [f"column_{index + 1}" for index in range(len(cells))]
+        yield _record(header, [_unescaped(cell) for cell in cells] if escaped else cells, used)
+
+
+def _record(header: list[str], cells: list[str], used: list[Line]) -> Record | Broken:
+    raw = b"\n".join(line.raw for line in used)
+    locator = f"line {used[0].number}"
+    while len(cells) > len(header) and not cells[-1]:
+        cells = cells[:-1]  # spreadsheets pad
+    if len(cells) != len(header):
+        return Broken(raw[:KEPT], locator, f"expected {len(header)} fields, found {len(cells)}")
+    return Record(dict(zip(header, cells, strict=True)), raw, locator)
+
+
+def _escaped(head: bytes) -> bool:
+    r"""Whether a table with tabs writes tabs and line ends within its cells as "\t" and "\n": it then has no other backslash."""
+    return b"\\" in head and re.search(rb"\\(?![ntr\\])", head[:-1].replace(b"\\\\", b"")) is None
+
+
+def _unescaped(cell: str) -> str:
+    return re.sub(r"\\([ntr\\])", lambda found: {"n": "\n", "t": "\t", "r": "\r"}.get(found[1], "\\"), cell)
+
+
+def _alone(stream: Stream, line: Line, delimiter: str, width: int, error: Exception) -> Broken | tuple[list[str], list[Line]]:
+    """A line whose quotes lead nowhere, read by itself with its quotes as plain characters, if it then has the right width."""
+    locator = f"line {line.number}"
+    if line.fault is not None:
+        return Broken(line.raw[:KEPT], locator, line.fault)
+    try:
+        cells = stream.decode(line.raw).split(delimiter)
+    except Undecodable as fault:
+        return Broken(line.raw[:KEPT], locator, str(fault))
+    if len(cells) == width:
+        return cells, [line]
+    reason = "an open quote" if isinstance(error, _Fault) else str(error)
+    return Broken(line.raw[:KEPT], locator, f"quotes do not match: {reason}")

@@ -1,0 +1,37 @@
+"""Columns that play no role: no row holds them, and the work folder keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from curate.core.policy import Policy
+from curate.core.schema import canonical
+from curate.raw.mining.roles import Roles
+
+
+def used_columns(roles: Roles, policy: Policy) -> frozenset[str]:
+    """The columns that rows are made of, or that a public set's own rules read; none where no column holds a text."""
+    if roles.kind is None:
+        return frozenset()
+    used = {column for columns in roles.columns.values() for column in columns}
+    if roles.known is not None:
+        known = policy.sources[roles.known]
+        counted = (*known.votes.toxic, known.votes.all) if known.votes is not None else ()
+        used |= {*known.columns, *counted, *known.texts, *(column for rule in known.rules for column in rule.when)}
+    return frozenset(used)
+
+
+def is_used(column: str, used: Collection[str]) -> bool:
+    """Whether a column is one of them; "annotations.*" stands for all within an object."""
+    return column in used or f"{column.rpartition('.')[0]}.*" in used
+
+
+def unused(fields: Mapping[str, Any], used: Collection[str]) -> dict[str, Any]:
+    """What a record says in the other columns; what says nothing is left out."""
+    return {column: value for column, value in fields.items() if value not in (None, "") and not is_used(column, used)}
+
+
+def written(fields: Mapping[str, Any]) -> str:
+    """Fields as JSON that any file takes: half of a surrogate pair as its escape."""
+    return canonical(fields).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,231 @@
+"""Which files a source folder holds, which are left aside and why, and what a recipe says about each."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import json
+import stat
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from curate.core.config import config
+from curate.core.errors import DataError, RecipeError
+from curate.raw.files.archive import is_zip, members
+
+ABOUT = ("readme", "source", "license", "licence", "copying", "notice", "changelog", "manifest")
+"""Stems of files that speak about data; a file of that name is left aside when it is a page of prose, not a table."""
+
+MAX_STATE = 16 << 20  # bytes of the page that lists a saved dataset's files: about 200,000 of them
+
+PROSE = ("", ".md", ".txt", ".rst", ".html")
+
+Kind = Literal["preference", "ballot", "parallel", "messages", "completion", "chat", "thread", "text"]
+Format = Literal["jsonl", "json", "csv", "parquet", "hf", "xlsx", "xml", "html", "sql", "mbox", "chat", "txt"]
+
+
+@config
+class Source:
+    """What a recipe says of the files whose name matches; what it does not say is found out.
+
+    Args:
+        match: pattern of file names relative to the source folder; `*` crosses folders, as in "forum/*.jsonl". A member of a
+            zip is "archive.zip/inner.jsonl"; one table of a file that holds several is "dump.sql/posts", "survey.xlsx/Sheet1".
+        columns: role -> the column that plays it (a list for `votes` and `neutral`), nested ones as "data.body".
+        labels: label as written -> whether it says toxic; for labels whose polarity nothing in the file proves.
+        licence: licence of the records that do not name their own.
+        format: how to read the file, instead of by its content.
+        mine: how to make rows of its records, instead of by its columns.
+        known: the public set of the policy page that this is, where the header does not prove it.
+        instruction: for plain texts: what asks for them, instead of their first half. "{start}" stands for that first half;
+            without it the whole text is the completion.
+        parents: for replies whose parents stand elsewhere: patterns of the files, or tables within files, that hold those
+            posts, as ["posts.jsonl"] or ["forum.sql/topics"].
+    """
+
+    match: str
+    columns: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
+    labels: dict[str, bool] = Field(default_factory=dict)
+    licence: str | None = None
+    format: Format | None = None
+    mine: Kind | None = None
+    known: str | None = None
+    instruction: Annotated[str, Field(min_length=1)] | None = None
+    parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, order=True)
+class SourceFile:
+    """A file to read.
+
+    Attributes:
+        name: path relative to the source folder, '/' between folders: part of every row's identity.
+        path: where it lies.
+        member: its name within the zip that lies there; null for a file of its own.
+        size: bytes of a member, decompressed.
+    """
+
+    name: str
+    path: Path
+    member: str | None = None
+    size: int = 0
+
+
+@dataclass(frozen=True, order=True)
+class LeftAside:
+    """A file that is not read, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Discovered:
+    """What a source folder holds, both sorted by name."""
+
+    files: tuple[SourceFile, ...]
+    left_aside: tuple[LeftAside, ...]
+
+
+def discover(folder: Path) -> Discovered:
+    """List the files of a folder and its subfolders. No link is followed: nothing outside the folder is ever read.
+
+    Raises:
+        DataError: no such folder, not a folder, unreadable, or nothing in it to read.
+    """
+    if not folder.exists():
+        raise DataError(f"--source {folder}: no such folder; check the path")
+    if not folder.is_dir():
+        raise DataError(f"--source {folder}: found a file, expected a folder; pass the folder that holds it")
+    files: list[SourceFile] = []
+    aside: list[LeftAside] = []
+    try:
+        _walk(folder, "", files, aside)
+    except OSError as error:
+        raise DataError(f"--source {folder}: cannot be listed ({error.strerror}); check its permissions") from None
+    if not files:
+        found = (
+            f"only {len(aside)} left aside ({', '.join(sorted({entry.reason for entry in aside}))})"
+            if aside
+            else "an empty folder"
+        )
+        raise DataError(f"--source {folder}: found {found}; put text, tables, chats, mails or dumps there")
+    return Discovered(tuple(sorted(files)), tuple(sorted(aside)))
+
+
+def place_of(name: str, table: str) -> str:
+    """How a table of a file is called, in recipes and in errors; of a file that is one table, the file's name."""
+    return f"{name}/{table}" if table else name
+
+
+def source_for(name: str, sources: Sequence[Source], table: str = "") -> Source:
+    """The first of the recipe's sources that matches a file name, or the table's within it; or one that says nothing."""
+    names = dict.fromkeys((place_of(name, table), name))
+    fits = (source for source in sources if any(fnmatch.fnmatchcase(one, source.match) for one in names))
+    return next(fits, Source(match=place_of(name, table)))
+
+
+def check_matches(sources: Sequence[Source], names: Iterable[str], partly: bool = True) -> None:
+    """Refuse a recipe's source that speaks of no file: whatever it says, labels turned round above all, would not be heeded.
+
+    Args:
+        sources: the recipe's.
+        names: of all files, also of those left aside; with their tables once those are known.
+        partly: whether a pattern passes that may yet fit a table within one of the files.
+
+    Raises:
+        RecipeError: naming the pattern; of several files that may hold parents, one is enough.
+    """
+    there = list(names)
+    asked: list[tuple[str, tuple[str, ...]]] = [("match", (source.match,)) for source in sources]
+    asked += [(f"{source.match}: parents", source.parents) for source in sources if source.parents]
+    for where, patterns in asked:
+        if any(_fits(name, pattern, partly) for pattern in patterns for name in there):
+            continue
+        close = difflib.get_close_matches(patterns[0], there, n=1)
+        cure = f"did you mean {close[0]!r}?" if close else f"found {', '.join(there[:8])}{' ...' if len(there) > 8 else ''}"
+        raise RecipeError(f"sources: {where}: no file fits {' or '.join(map(repr, patterns))}; {cure}")
+
+
+def _fits(name: str, pattern: str, partly: bool) -> bool:
+    return fnmatch.fnmatchcase(name, pattern) or (partly and may_name_table(pattern, name))
+
+
+def may_name_table(pattern: str, name: str) -> bool:
+    """Whether some "name/table" fits a pattern: then what the pattern begins with fits "name/"."""
+    return any(fnmatch.fnmatchcase(f"{name}/", pattern[:end]) for end in range(1, len(pattern)))
+
+
+def _walk(folder: Path, prefix: str, files: list[SourceFile], aside: list[LeftAside]) -> None:
+    paths = sorted(folder.iterdir())
+    saved = _saved_dataset(folder, {path.name for path in paths})
+    for path in paths:
+        name = prefix + path.name
+        reason = _reason(path) or saved.get(path.name)
+        if reason is not None:
+            aside.append(LeftAside(_printable(name), reason))
+        elif path.is_dir():
+            _walk(path, f"{name}/", files, aside)
+        elif is_zip(path):
+            _archive(path, name, files, aside)
+        else:
+            files.append(SourceFile(name, path))
+
+
+def _archive(path: Path, name: str, files: list[SourceFile], aside: list[LeftAside]) -> None:
+    """A zip's members, as files of a folder of its name."""
+    try:
+        found = members(path)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        aside.append(LeftAside(_printable(name), "damaged_archive"))
+        return
+    if found is None:  # a document of many parts
+        files.append(SourceFile(name, path))
+        return
+    for member in found:
+        reason = member.reason or _about(Path(member.path))
+        if reason is not None:
+            aside.append(LeftAside(_printable(f"{name}/{member.path}"), reason))
+        else:
+            files.append(SourceFile(f"{name}/{member.path}", path, member.name, member.size))
+
+
+def _saved_dataset(folder: Path, names: set[str]) -> dict[str, str]:
+    """In a folder that `datasets` saved: what describes the data, and Arrow files that are no part of it."""
+    about = dict.fromkeys({"dataset_dict.json"} & names, "about")
+    state = folder / "state.json"
+    if not {state.name, "dataset_info.json"} <= names or state.is_symlink() or state.stat().st_size > MAX_STATE:
+        return about
+    try:
+        data = {entry["filename"] for entry in json.loads(state.read_bytes())["_data_files"]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return about
+    caches = {name for name in names if name.endswith(".arrow")} - data
+    return about | dict.fromkeys(("state.json", "dataset_info.json"), "about") | dict.fromkeys(caches, "cache")
+
+
+def _reason(path: Path) -> str | None:
+    """Why a path is not read; null when it is."""
+    mode = path.lstat().st_mode
+    if path.name.startswith("."):
+        return "hidden"
+    if stat.S_ISLNK(mode):
+        return "symlink"
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        return "not_a_file"
+    if any("\ud800" <= letter <= "\udfff" for letter in path.name):
+        return "name_not_utf8"  # it could not be written into a row
+    return _about(path) if stat.S_ISREG(mode) else None
+
+
+def _about(path: Path) -> str | None:
+    return "about" if path.suffix.lower() in PROSE and path.stem.lower() in ABOUT else None
+
+
+def _printable(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
