@@ -44,9 +44,9 @@ check: install
 
 # The reliability tests at their full counts; prints a line per promise. Takes long.
 torture: install
-	MARGINS_TORTURE=1 MARGINS_EXAMPLES=1000 $(BIN)/python -m pytest --timeout 7200 -s tests/curate/test_crash.py \
-		tests/curate/test_hostile.py tests/curate/test_forget.py tests/curate/test_compose.py tests/curate/test_canaries.py tests/curate/test_unicode.py tests/align/test_gpu_script.py \
-		tests/align/test_ablation.py
+	MARGINS_TORTURE=1 MARGINS_EXAMPLES=1000 $(BIN)/python -m pytest --timeout 7200 -s tests/curate/pipeline/test_crash.py \
+		tests/curate/pipeline/test_hostile.py tests/curate/pipeline/test_forget.py tests/curate/compose/test_compose.py tests/curate/pipeline/test_canaries.py tests/curate/pipeline/test_unicode.py tests/align/bench/test_gpu_script.py \
+		tests/align/ablation/test_ablation.py
 
 # On a GPU: is packing exact there, then the step beside TRL's at Llama-3-8B's shape. Without one, at toy size.
 bench-gpu: install
@@ -116,9 +116,9 @@ bench-statistics: install
 docs: install
 	$(BIN)/python scripts/cli_reference.py
 
-# Train the built-in labelers again (needs the public sets; see curate/labelers/weights/README.md).
+# Train the built-in labelers again (needs the public sets; see curate/labelers/builtin/weights/README.md).
 weights: install
-	$(BIN)/python scripts/train_builtin.py --data ../shared/data --out curate/labelers/weights
+	$(BIN)/python scripts/train_builtin.py --data ../shared/data --out curate/labelers/builtin/weights
 
 # Write examples/raw again.
 examples: install

@@ -1,4 +1,4 @@
-"""Words that tell Malay from Indonesian, from how often each language uses them: `curate/varieties/malay/words.zlib`.
+"""Words that tell Malay from Indonesian, from how often each language uses them: `curate/text/language/malay_words/words.zlib`.
 
     python -m pip install wordfreq==3.1.1        # 57 MB; in an environment of its own
     python scripts/malay_words.py
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from wordfreq import get_frequency_dict
 
-OUT = Path(__file__).resolve().parent.parent / "curate/varieties/malay/words.zlib"
+OUT = Path(__file__).resolve().parent.parent / "curate/text/language/malay_words/words.zlib"
 LEAST = 5e-6  # share of all words
 WEIGHT = (1.0, 3.0)  # least and most
 ADDED = 1e-6  # about the rarest frequency in either list

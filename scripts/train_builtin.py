@@ -1,6 +1,6 @@
 """Train the labelers that ship with the project.
 
-    python scripts/train_builtin.py --data ../shared/data --out curate/labelers/weights
+    python scripts/train_builtin.py --data ../shared/data --out curate/labelers/builtin/weights
 
 `head` and `ngram` learn from rows that share no group, `reply` and `tuned` from those of `head`, `tuned` from templates of its
 own besides; a third part calibrates all, a fourth gives the figures. Same data, same machine type, same weights. Writes

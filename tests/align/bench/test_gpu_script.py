@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu.sh"
+SCRIPT = Path(__file__).resolve().parents[3] / "benchmarks" / "gpu.sh"
 
 
 def told(*arguments: str) -> subprocess.CompletedProcess[str]:

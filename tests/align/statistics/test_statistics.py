@@ -29,7 +29,7 @@ from align.statistics import (
     wilson,
 )
 
-BENCH = Path(__file__).resolve().parents[2] / "benchmarks" / "intervals.py"
+BENCH = Path(__file__).resolve().parents[3] / "benchmarks" / "intervals.py"
 
 
 @pytest.fixture(scope="module")

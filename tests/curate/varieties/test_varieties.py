@@ -12,7 +12,7 @@ import yaml
 from curate.core.errors import RecipeError
 from curate.varieties import VARIETIES, variety
 
-SENTENCES = yaml.safe_load((Path(__file__).parent / "sentences.yaml").read_text("utf-8"))
+SENTENCES = yaml.safe_load((Path(__file__).parents[1] / "sentences.yaml").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("name", VARIETIES)

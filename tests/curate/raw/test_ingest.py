@@ -20,7 +20,7 @@ from curate.core.store import sha256
 from curate.raw.ingest import Ingested, ingest
 from curate.raw.sources import Source, discover
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = Path(__file__).parents[4] / "shared" / "data"
 
 
 def read(source: Path, work: Path, **options: Any) -> Ingested:

@@ -427,7 +427,7 @@ def done_in(path: Path) -> int:
         return 0
 
 
-GPU = Path(__file__).resolve().parents[2] / "benchmarks" / "ablation_gpu.sh"
+GPU = Path(__file__).resolve().parents[3] / "benchmarks" / "ablation_gpu.sh"
 GPU_SAYS = "7 methods x 2 sizes (8, 16 labelled completions) x 6 seeds = 84 cells, and 84 trials"
 
 

@@ -12,7 +12,7 @@ import yaml
 from curate.dataset.card import card
 
 NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?%?(?!\w)")
-TEMPLATE = Path(__file__).resolve().parents[2] / "data_cards/template.md"
+TEMPLATE = Path(__file__).resolve().parents[3] / "data_cards/template.md"
 
 
 def numbers(text: str) -> set[str]:

@@ -25,7 +25,7 @@ from curate.core.errors import RecipeError
 TinyLlama = Callable[..., Any]
 MakeRows = Callable[..., Rows]
 Two = Callable[[Callable[[int], None]], list[int]]
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 STEP = 1
 
 

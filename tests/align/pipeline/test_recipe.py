@@ -12,7 +12,7 @@ from align.pipeline.recipe import phase_names, read_recipe, resolved
 from curate.core.config import load
 from curate.core.errors import RecipeError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = sorted(path for path in (ROOT / "recipes").glob("*.yaml"))
 WHOLE = """
 name: a

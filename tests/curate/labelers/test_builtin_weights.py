@@ -19,7 +19,7 @@ from curate.labelers.builtin.shipped import SUMS, WEIGHTS, Trained, load_trained
 from curate.labelers.builtin.tuned import Tuned
 from curate.text.encoders import BUILTIN_SHA256
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
 FREE = {"MIT", "Apache-2.0", "CC0-1.0", "CC-BY-4.0"}
 
 

@@ -20,7 +20,7 @@ from curate.core.errors import RecipeError
 
 TinyLlama = Callable[..., Any]
 MakeRows = Callable[..., Rows]
-RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "kto.yaml"
+RECIPE = Path(__file__).resolve().parents[3] / "recipes" / "kto.yaml"
 
 
 def test_tensorboard_hears_our_metrics_under_our_names(tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path) -> None:

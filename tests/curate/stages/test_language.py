@@ -18,7 +18,7 @@ from curate.stages.language import Language
 from curate.stages.repair import repaired
 from curate.text.language import detectors
 
-SENTENCES = yaml.safe_load((Path(__file__).parent / "sentences.yaml").read_text("utf-8"))
+SENTENCES = yaml.safe_load((Path(__file__).parents[1] / "sentences.yaml").read_text("utf-8"))
 FOREIGN = [(code, text) for code, texts in SENTENCES["foreign"].items() for text in texts]
 
 

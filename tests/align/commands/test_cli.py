@@ -13,7 +13,7 @@ import pytest
 from curate.core.command import entry
 from curate.core.errors import DataError, NonFiniteError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 Align = Callable[..., tuple[int, str, str]]
 
 

@@ -21,7 +21,7 @@ from curate.stages.duplicates.repeated_completions import RepeatedCompletions
 from curate.stages.duplicates.semantic_duplicates import SemanticDuplicates
 from curate.text.similarity.measures import normalise
 
-SMS = Path(__file__).parents[3] / "shared/data/nus_sms_dev/nus_sms_en_dev.jsonl.gz"
+SMS = Path(__file__).parents[4] / "shared/data/nus_sms_dev/nus_sms_en_dev.jsonl.gz"
 MESSY = SMS.parents[1] / "messy_dump_dev/MANIFEST_gold.jsonl.gz"
 Row = tuple[str, str] | tuple[str, str, bool | None]  # prompt, completion, toxic
 
