@@ -27,7 +27,7 @@ import polars as pl
 from duplicates_corpus import corpus, likeness, shingle_set
 
 import curate
-from curate.text.similarity.measures import normalise
+from curate.text.normalise import normalise
 from curate.text.similarity.set_index import index
 from curate.text.similarity.set_join import pairs
 from curate.text.similarity.shingles import Texts

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 
-from curate.text.similarity.measures import normalise
+from curate.text.normalise import normalise
 
 PARTICLES = ("lah", "leh", "lor", "sia", "meh", "hor", "one", "")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

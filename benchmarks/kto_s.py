@@ -27,7 +27,7 @@ from typing import Any
 from align.commands.drift import FELT, skewed
 from align.data.dataset import open_dataset, phase_rows
 from align.data.rows import Rows
-from align.models.pretrained import MODELS
+from align.models.table import MODELS
 from align.objectives.phase import parse
 from align.training.journal import read
 from align.training.trainer import train

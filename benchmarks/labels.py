@@ -46,7 +46,8 @@ from curate.labelers import Consensus, Head, Ngram, Reply  # noqa: E402
 from curate.labelers.builtin.head import ENCODER, features  # noqa: E402
 from curate.labelers.builtin.shipped import load_trained  # noqa: E402
 from curate.labelers.builtin.tuned import Tuned  # noqa: E402
-from curate.labelers.reliability import load_reliability, log_odds  # noqa: E402
+from curate.labelers.reliability import load_reliability  # noqa: E402
+from curate.labelers.scoring import log_odds  # noqa: E402
 from curate.labelers.study.fit import Examples, curve  # noqa: E402
 from curate.labelers.study.measures import interval, roc_auc  # noqa: E402
 from curate.stages.undecided import Undecided  # noqa: E402

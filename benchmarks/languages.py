@@ -28,8 +28,8 @@ from pathlib import Path
 import yaml
 
 from curate.stages.language import Language
-from curate.stages.repair import repaired
 from curate.text.language.detectors import Name, detect
+from curate.text.repair import repaired
 
 HERE = Path(__file__).parent
 LANGUAGES = ("vi", "id", "th", "hi")  # of those asked for, what Django is translated into

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import polars as pl
 
-from curate.pipeline.pipeline import build, read_recipe
+from curate.pipeline.pipeline import build
+from curate.pipeline.recipe import read_recipe
 from curate.text.personal.patterns import find
 
 GOLD = "MANIFEST_gold.jsonl.gz"

@@ -28,7 +28,7 @@ from typing import Any
 from align.ablation.grid import AFTER_SFT, Grid, read_grid
 from align.ablation.tasks import BASE, Task, base_key, task_key
 from align.ablation.worker import Worker
-from align.pipeline.run import judged
+from align.evaluation.belief import judged
 
 RATE = 2e-4  # of every method: what is timed does not depend on it
 SIDE_BY_SIDE = 1  # processes beside this one, so that both sides are measured on an equally busy machine

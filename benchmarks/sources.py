@@ -38,7 +38,7 @@ from curate.raw.inspect import inspect
 from curate.raw.mining.miner import flat
 from curate.raw.mining.tables import Tables
 from curate.raw.sources import Source, SourceFile, discover
-from curate.stages.repair import repaired
+from curate.text.repair import repaired
 
 PAGES = ("MANIFEST_gold.jsonl.gz",)  # about the folder, not of it
 HARMLESS = {

@@ -13,15 +13,16 @@ from align.ablation.ledger import Ledger
 from align.ablation.pool import check_sizes
 from align.ablation.report.card import grid_card
 from align.ablation.report.figures import draw_all, save
-from align.ablation.report.outcome import Found, outcome
+from align.ablation.report.found import Found
+from align.ablation.report.outcome import outcome
 from align.ablation.report.page import grid_page
 from align.ablation.tasks import base_key, total, wave
 from align.ablation.worker import Worker, run_worker
 from align.data.dataset import open_dataset
+from align.evaluation.belief import judge_warnings, judged
 from align.models import vllm as vllm_backend
+from align.pipeline.identity import uses_vllm
 from align.pipeline.recipe import resolved
-from align.pipeline.run import judge_warnings, judged
-from align.report.results import uses_vllm
 from curate.core.errors import DataError, UserError
 from curate.core.progress import Progress
 from curate.core.store import locked, write_json, write_text

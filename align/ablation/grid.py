@@ -10,9 +10,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, SkipValidation
 
+from align.evaluation.settings import suites_of
 from align.evaluation.suites import SUITES
 from align.objectives.phase import Phase, parse
-from align.pipeline.recipe import Recipe, make_recipe, resolved, suites_of
+from align.pipeline.recipe import Recipe, make_recipe, resolved
 from curate.core.config import build, chosen_name, config, load, plain
 from curate.core.errors import RecipeError
 

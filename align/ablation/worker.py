@@ -23,7 +23,7 @@ from align.data.dataset import open_dataset
 from align.evaluation.judges import panel
 from align.evaluation.suites import SUITES, Subject
 from align.models.base import base_of, put, trainable
-from align.report.results import versions
+from align.pipeline.identity import versions
 from align.training.plan import Plan, make_plan
 from curate.core.config import chosen_name
 from curate.core.errors import NonFiniteError, UserError

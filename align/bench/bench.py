@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from align.bench.contender import SIDES, Settings
-from align.report.results import table_lines
 from curate.core.errors import UserError
+from curate.pages.tables import table_lines
 
 VERSIONS = ("margins", "torch", "transformers", "trl", "peft", "accelerate")
 PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12}  # dense bf16, by the vendor's data sheets

@@ -156,7 +156,7 @@ def bare_model(settings: Settings) -> Any:  # noqa: ANN401 - a transformers mode
 
 def our_trainer(settings: Settings, rows: Rows, plan: Plan, phase: Phase) -> Any:  # noqa: ANN401 - a trainer
     """Ours, its reference computed."""
-    from align.models.pretrained import Lora, add_adapters
+    from align.models.adapters import Lora, add_adapters
     from align.training.checkpoints import Signals
     from align.training.journal import Journal
     from align.training.reference import reference_for

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from align.ablation.report import tables
-from align.ablation.report.outcome import headline
-from align.report.results import checkpoint_table, read_results, table_lines, targets
+from align.ablation.report.words import headline
+from align.data.run_folder import read_results
+from align.report.results import checkpoint_table, targets
 from align.statistics import mcnemar
 from curate.core.errors import DataError
+from curate.pages.tables import table_lines
 
 OUTCOME = "outcome.json"
 

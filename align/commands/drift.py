@@ -132,8 +132,8 @@ def preview_drift(recipe: Recipe, cache: Path, say: Callable[[str], None]) -> st
 
     from align.data.dataset import open_dataset, phase_rows
     from align.pipeline.recipe import phase_names
-    from align.report.results import table_lines
     from align.training.trainer import train
+    from curate.pages.tables import table_lines
 
     dataset = open_dataset(Path(recipe.data))
     torch.set_num_threads(recipe.threads)

@@ -10,9 +10,9 @@ from align.data.dataset import Dataset, open_dataset, phase_rows
 from align.evaluation.judges import check_judge
 from align.evaluation.suites.heldout import heldout_prompts
 from align.pipeline.recipe import Recipe, phase_names
-from align.report.results import table_lines
 from align.training.plan import make_plan
 from curate.core.errors import DataError
+from curate.pages.tables import table_lines
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

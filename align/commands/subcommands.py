@@ -101,7 +101,7 @@ def evaluate(
     compare A B` of two such folders tests them prompt by prompt.
     """
     from align.pipeline import run as running
-    from align.pipeline.evaluate import eval_recipe
+    from align.pipeline.recipe import eval_recipe
     from align.report.page import report
     from align.report.results import summary
     from curate.core.store import write_text
@@ -153,7 +153,7 @@ def ablate(recipe: Path, sets: tuple[str, ...], runs: Path, only_plan: bool, wor
     from align.ablation.ablate import conclude
     from align.ablation.grid import read_grid
     from align.ablation.price import price
-    from align.ablation.report.outcome import headline
+    from align.ablation.report.words import headline
 
     grid = read_grid(recipe, sets)
     if only_plan:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import xxhash
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,3 +37,15 @@ def base_of(model: PreTrainedModel, start: Mapping[str, Tensor]) -> PreTrainedMo
     other = copy.deepcopy(model, shared).eval()
     put(other, start)
     return other
+
+
+def tensor_hashes(model: Any) -> dict[str, str]:  # noqa: ANN401
+    """Hex hash of each of the model's tensors."""
+    return {name: _tensor_hash(value) for name, value in model.state_dict().items()}
+
+
+def _tensor_hash(value: Tensor) -> str:
+    import torch
+
+    data = value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
+    return xxhash.xxh3_128_hexdigest(f"{value.dtype} {tuple(value.shape)}".encode()) + xxhash.xxh3_128_hexdigest(data)

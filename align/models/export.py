@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from align.data.dataset import open_dataset
+from align.data.run_folder import phase_weights
+from align.models.adapters import fold, save_adapters
 from align.models.pretrained import Pretrained
-from align.models.trained import phase_weights
 from curate.core.errors import RecipeError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 def export(run: Path, to: Path, *, phase: str | None = None, merge: bool = False) -> list[str]:
@@ -51,41 +47,3 @@ def export(run: Path, to: Path, *, phase: str | None = None, merge: bool = False
         said = f"whole weights; load them with AutoModelForCausalLM.from_pretrained({str(to)!r})"
     loaded.tokenizer.save_pretrained(to)
     return [f"{to}: {name} of {run.name}", said]
-
-
-def fold(model: PreTrainedModel) -> None:
-    """Add every adapter's product to the weight it stands beside, and put the plain layer back in its place."""
-    import torch
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    for name, module in list(model.named_modules()):
-        if isinstance(module, BaseTunerLayer):
-            layer: Any = module
-            with torch.no_grad():
-                layer.merge(safe_merge=True)  # refuses a product that is not finite
-            parent, _, own = name.rpartition(".")
-            setattr(model.get_submodule(parent), own, layer.get_base_layer())
-    for parameter in model.parameters():
-        parameter.requires_grad_(True)
-    model.__dict__.pop("peft_config", None)
-    model._hf_peft_config_loaded = False
-
-
-def save_adapters(model: PreTrainedModel, to: Path, *, base: str | None = None, revision: str | None = None) -> None:
-    """Write a model's adapters as PEFT has them.
-
-    Args:
-        model: adapters lie in it.
-        to: folder to make.
-        base: what they lie over: Hub id or folder.
-        revision: of the base.
-    """
-    from peft import LoraConfig, get_peft_model_state_dict
-    from safetensors.torch import save_file
-
-    told: LoraConfig = copy.deepcopy(model.peft_config["default"])
-    told.base_model_name_or_path, told.revision, told.inference_mode = base, revision, True
-    tensors = {f"base_model.model.{name}": value.contiguous().cpu() for name, value in get_peft_model_state_dict(model).items()}
-    to.mkdir(parents=True, exist_ok=True)
-    told.save_pretrained(str(to))
-    save_file(tensors, to / "adapter_model.safetensors", metadata={"format": "pt"})

@@ -23,7 +23,8 @@ class Loaded:
         tokenizer: has a chat template and an end-of-turn token.
         name: what tables call it.
         fingerprint: hash of weights, tokenizer and chat template.
-        start: weights of the base that distances are measured from, where this model is not that base itself; see `align.models.base`.
+        start: weights of the base that distances are measured from, where this model is not that base itself; see
+            `align.models.base`.
     """
 
     model: PreTrainedModel

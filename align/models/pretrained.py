@@ -3,62 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from align.data.dataset import Dataset
+from align.models.adapters import Lora, add_adapters
 from align.models.loaded import Loaded, model_fingerprint
-from align.models.tiny import Tiny
-from align.models.trained import Trained
 from curate.core.config import config
 from curate.core.errors import DataError
 from curate.core.schema import digest
 
 if TYPE_CHECKING:
     import torch
-    from peft import LoraConfig
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-
-class Model(Protocol):
-    """What a run asks of a base model.
-
-    `tokenizer` gives the tokenizer alone, with a chat template. `load` gives the model too; `cache` is a folder that the
-    run's own files may be kept in, `seed` the run's. `identity` names files that the options only point at, so that other
-    weights in the same place are another run; empty where the options and the dataset say it all.
-    """
-
-    def tokenizer(self, dataset: Dataset, cache: Path) -> PreTrainedTokenizerBase:
-        """The tokenizer alone."""
-        ...
-
-    def skeleton(self, dataset: Dataset, cache: Path) -> PreTrainedModel:
-        """The model without weights, on torch's meta device."""
-        ...
-
-    def load(self, dataset: Dataset, cache: Path, seed: int) -> Loaded:
-        """Model and tokenizer."""
-        ...
-
-    def identity(self) -> str:
-        """Hash of files that the options point at, or nothing."""
-        ...
-
-
-@config
-class Lora:
-    """Low-rank adapters on a frozen model; only they are trained, in fp32.
-
-    Args:
-        rank: of the two factors. 16: peft's examples.
-        alpha: the update is scaled by alpha / rank. 32: peft's examples.
-        targets: names of the linear layers that get one, or "all-linear".
-    """
-
-    rank: Annotated[int, Field(ge=1)] = 16
-    alpha: Annotated[float, Field(gt=0)] = 32.0
-    targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
 
 
 @config
@@ -150,12 +108,6 @@ class Pretrained:
 NAMING = {".safetensors", ".json", ".jinja", ".model"}
 """Files of a model's folder that decide what it says."""
 
-MODELS: dict[str, type] = {
-    "builtin:tiny": Tiny,
-    "pretrained": Pretrained,
-    "run": Trained,
-}
-
 
 def files_hash(paths: list[Path]) -> str:
     """One hash of some files' names and bytes."""
@@ -168,26 +120,6 @@ def files_hash(paths: list[Path]) -> str:
             while block := file.read(2**22):
                 total.update(block)
     return total.hexdigest()
-
-
-def add_adapters(model: PreTrainedModel, lora: Lora, seed: int) -> None:
-    """Put adapters into the model itself: it keeps its class, so packing and saving need not know of them."""
-    import torch
-    from peft import inject_adapter_in_model
-
-    torch.manual_seed(seed)
-    inject_adapter_in_model(lora_config(lora), model)
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-
-
-def lora_config(lora: Lora) -> LoraConfig:
-    """Adapters as peft has them."""
-    from peft import LoraConfig
-
-    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
-    return LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets, lora_dropout=0.0, task_type="CAUSAL_LM")
 
 
 def _unloadable(path: str, error: Exception) -> DataError:

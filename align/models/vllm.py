@@ -1,7 +1,7 @@
 """Sampling by vLLM, for models and suites large enough that starting it pays: `eval.sampling: {backend: vllm}`.
 
-What is drawn is the same as by `align.models.generate`: softmax at the recipe's temperature, nothing cut off its tail, until a token
-ends the turn. The random numbers are vLLM's own, a stream for each prompt, so single completions differ between the backends
+What is drawn is the same as by `align.models.generate`: softmax at the recipe's temperature, nothing cut off its tail, until
+a token ends the turn. The random numbers are vLLM's own, a stream for each prompt, so single completions differ between the backends
 while their distribution does not. Every call compares vLLM's log-probabilities of what it drew with the model's own: weights
 that were not taken over, or an architecture that vLLM computes otherwise, end in an error and in no figure.
 """
@@ -59,7 +59,7 @@ class Engine:
 
     def take(self, model: PreTrainedModel) -> None:
         """Take the model's weights over, where they are others than last time."""
-        from align.training.reference import tensor_hashes
+        from align.models.base import tensor_hashes
 
         name = digest(repr(sorted(tensor_hashes(model).items())))
         if name == self._taken:
@@ -69,7 +69,7 @@ class Engine:
         if self._adapters:
             from vllm.lora.request import LoRARequest
 
-            from align.models.export import save_adapters
+            from align.models.adapters import save_adapters
 
             save_adapters(model, place)
             self._lora = LoRARequest(f"checkpoint-{self._handed}", self._handed, str(place))

@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SkipValidation
 
+from align.data.run_folder import RESULTS
+from align.evaluation.settings import Evaluation, _text_labeler, entries_of, suites_of
 from align.evaluation.suites import SUITES
-from align.models.generate import Sampling
-from align.models.pretrained import MODELS
+from align.models.table import MODELS
 from align.objectives.phase import Phase, parse
 from align.training import trl_engine
 from align.training.trackers import Log
-from curate.core.config import build, choose, chosen_name, config, load, plain
-from curate.core.errors import RecipeError
+from curate.core.config import build, bundled, choose, chosen_name, config, load, plain
 from curate.labelers import LABELERS
-
-
-@config
-class Evaluation:
-    """How every checkpoint of the run is judged.
-
-    Args:
-        suites: what is measured, each a suite's name or `name: {options}`.
-        judge: the labeler that decides which sampled completions are toxic; not the one that built the data.
-        truth: a second labeler to report beside the judge, where the truth about the data is known by construction.
-        others: further labelers, each reported with its share and its agreement with the judge.
-        allow_same_judge: judge with the labeler that built the data after all; every table then says so.
-        sampling: how completions are drawn.
-    """
-
-    suites: SkipValidation[tuple[Any, ...]]
-    judge: SkipValidation[Any]
-    truth: SkipValidation[Any] = None
-    others: SkipValidation[tuple[Any, ...]] = ()
-    allow_same_judge: bool = False
-    sampling: Sampling = Sampling()
 
 
 @config
@@ -95,7 +76,7 @@ def make_recipe(tree: dict[str, Any], where: str) -> Recipe:
     if "model" in tree:
         tree["model"] = choose(MODELS, tree["model"], f"{where}: model", "model")
     if "phases" in tree and not isinstance(tree["phases"], tuple):
-        entries = tree["phases"] if tree["phases"] == [] else _entries(tree["phases"], f"{where}: phases", "phase")
+        entries = tree["phases"] if tree["phases"] == [] else entries_of(tree["phases"], f"{where}: phases", "phase")
         tree["phases"] = tuple(parse(entry, f"{where}: phases[{at}]") for at, entry in enumerate(entries))
     if isinstance(tree.get("eval"), dict):
         judging = tree["eval"] = dict(tree["eval"])
@@ -112,16 +93,6 @@ def make_recipe(tree: dict[str, Any], where: str) -> Recipe:
     if made.engine == "trl":
         trl_engine.check(made.phases, where)
     return made
-
-
-def suites_of(entries: object, where: str) -> tuple[Any, ...]:
-    """The suites that a list names.
-
-    Raises:
-        RecipeError: an empty list, an unknown suite, or an unknown option.
-    """
-    named = _entries(entries, where, "suite")
-    return tuple(choose(SUITES, entry, f"{where}[{at}]", "suite") for at, entry in enumerate(named))
 
 
 def resolved(recipe: Recipe) -> dict[str, Any]:
@@ -141,12 +112,6 @@ def phase_names(recipe: Recipe) -> list[str]:
     return [f"{at}-{phase.name}" for at, phase in enumerate(recipe.phases, start=1)]
 
 
-def _entries(value: object, where: str, kind: str) -> list[object]:
-    if not isinstance(value, list) or not value:
-        raise RecipeError(f"{where}: expected a list with at least one {kind}, found {type(value).__name__} {value!r:.40}")
-    return value
-
-
 def _entry(table: dict[str, type], instance: object) -> dict[str, Any]:
     return {chosen_name(table, instance): plain(instance)}
 
@@ -156,12 +121,53 @@ def _phase_entry(phase: Phase) -> dict[str, Any]:
     return {tree.pop("name"): tree.pop("objective") | tree}
 
 
-def _text_labeler(entry: object, where: str) -> object:
-    """A labeler that judges texts by themselves; `column`, which reads what came with the data, cannot."""
-    labeler = choose(LABELERS, entry, where, "labeler")
-    if not hasattr(type(labeler), "score"):
-        able = sorted(name for name, cls in LABELERS.items() if hasattr(cls, "score"))
-        raise RecipeError(
-            f"{where}: {chosen_name(LABELERS, labeler)} cannot score a text by itself; one of {', '.join(able)} can"
-        )
-    return labeler
+LONGEST = 64  # characters of a run's name
+
+
+def eval_recipe(
+    model: str,
+    recipe: Path | None,
+    sets: Sequence[str] = (),
+    *,
+    data: str | None = None,
+    suites: Sequence[str] = (),
+    judge: str | None = None,
+) -> Recipe:
+    """The recipe of an evaluation: another's data, suites, judges and sampling, a given model, and no phases.
+
+    Args:
+        model: a run's folder (its last phase; `RUN:kto_s` for another), a model's folder, a Hub id, or `builtin:tiny`.
+        recipe: whose evaluation is taken over; by default the run's own, else `recipes/eval.yaml`.
+        sets: settings on top, such as "eval.sampling.samples=5".
+        data: dataset folder in place of the recipe's.
+        suites: names of suites in place of the recipe's.
+        judge: in place of the recipe's.
+
+    Raises:
+        RecipeError: with the place, what was found, and what would do.
+    """
+    entry, own = _entry(model)
+    source = recipe or own or bundled("eval.yaml")
+    changes: dict[str, Any] = {"name": _name(model), "model": entry, "phases": []}
+    changes |= {"data": data} if data else {}
+    changes |= {"eval.suites": list(suites)} if suites else {}
+    changes |= {"eval.judge": judge} if judge else {}
+    tree = load(source, [*(f"{key}={json.dumps(value)}" for key, value in changes.items()), *sets])
+    tree.pop("ablation", None)
+    return make_recipe(tree, str(source))
+
+
+def _entry(model: str) -> tuple[object, Path | None]:
+    """The recipe's entry for a model, and the recipe of the run that it is of."""
+    if model.startswith("builtin:"):
+        return model, None
+    folder, _, phase = model.rpartition(":") if ":" in model and not Path(model).exists() else (model, "", "")
+    if (Path(folder) / RESULTS).is_file():
+        return {"run": {"path": folder} | ({"phase": phase} if phase else {})}, Path(folder) / "recipe.yaml"
+    return {"pretrained": {"path": model}}, None
+
+
+def _name(model: str) -> str:
+    """A run's name from a model's."""
+    parts = [part for part in re.split(r"[/\\]", model) if part not in {"", ".", ".."}]
+    return "eval-" + re.sub(r"[^A-Za-z0-9._-]+", "-", parts[-1] if parts else "model")[: LONGEST - len("eval-")]

@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from align.data.dataset import Dataset, open_dataset, phase_rows
-from align.evaluation.judges import agreement, check_judge, judge_validity, labeler_name, panel, plain_validity
-from align.evaluation.suites import SUITES, Subject
+from align.data.run_folder import FORMAT, RESULTS, read_results
+from align.evaluation.belief import judge_warnings, judged
+from align.evaluation.measure import measure
 from align.models import vllm as vllm_backend
-from align.models.base import base_of, trainable
+from align.models.base import trainable
+from align.pipeline.identity import run_folder, run_key, uses_vllm
 from align.pipeline.recipe import Recipe, phase_names, resolved
 from align.processes import ranks
 from align.report.page import report
-from align.report.results import FORMAT, RESULTS, read_results, run_folder, run_key, uses_vllm
 from align.training import trackers, trl_engine
-from curate.core.config import chosen_name
 from curate.core.store import locked, write_json, write_text
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from align.models.loaded import Loaded
-
-MEASURED = "measured.json"
 
 
 def run(recipe: Recipe, runs: Path, say: Callable[[str], None], *, cpu_since: float = 0.0) -> tuple[Path, dict[str, Any], bool]:
@@ -111,7 +104,7 @@ def _checkpoints(
         loaded = ranks.main_first(lambda: recipe.model.load(dataset, cache, recipe.seed))
         start = loaded.start if loaded.start is not None else trainable(loaded.model) if ranks.is_main() and recipe.phases else {}
     first = "base" if recipe.phases and loaded.start is None else loaded.name
-    checkpoints = [ranks.on_main(partial(_evaluate, recipe, dataset, loaded, loaded.start, folder / "base", first, clock, say))]
+    checkpoints = [ranks.on_main(partial(measure, recipe, dataset, loaded, loaded.start, folder / "base", first, clock, say))]
     phases = []
     for at, (name, phase) in enumerate(zip(phase_names(recipe), recipe.phases, strict=True)):
         with clock(name):
@@ -143,64 +136,8 @@ def _checkpoints(
             }
         )
         label = "after " + " + ".join(phase.name for phase in recipe.phases[: at + 1])
-        checkpoints.append(ranks.on_main(partial(_evaluate, recipe, dataset, loaded, start, folder / name, label, clock, say)))
+        checkpoints.append(ranks.on_main(partial(measure, recipe, dataset, loaded, start, folder / name, label, clock, say)))
     return phases, checkpoints, loaded.name
-
-
-def _evaluate(
-    recipe: Recipe,
-    dataset: Dataset,
-    loaded: Loaded,
-    start: Mapping[str, Tensor] | None,
-    folder: Path,
-    label: str,
-    clock: _Clock,
-    say: Callable[[str], None],
-) -> dict[str, Any]:
-    """Figures of one checkpoint, `start` being the base's weights (None: it is the base); an earlier call's stay as they are."""
-    if (folder / MEASURED).is_file():
-        found: dict[str, Any] = json.loads((folder / MEASURED).read_bytes())
-        return found
-    say(f"evaluating: {label}")
-    with clock("evaluation"):
-        judges = panel(recipe.eval.judge, recipe.eval.truth, recipe.eval.others)
-        base = base_of(loaded.model, start) if start is not None else loaded.model if recipe.phases else None
-        subject = Subject(
-            loaded.model, loaded.tokenizer, dataset, judges, recipe.eval.sampling, recipe.seed, base=base, folder=folder
-        )
-        figures: dict[str, Any] = {"name": label}
-        for suite in recipe.eval.suites:
-            name = chosen_name(SUITES, suite)
-            measured = suite(subject)
-            write_text(folder / f"{name}.jsonl", "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in measured.items))
-            figures[name] = measured.values
-        write_json(folder / MEASURED, figures)
-    return figures
-
-
-def judge_warnings(recipe: Recipe, dataset: Dataset) -> list[str]:
-    """What every table must say of who judges.
-
-    Raises:
-        RecipeError: a judge labelled the data, and the recipe does not say that it may.
-    """
-    asked = [recipe.eval.judge, *recipe.eval.others]
-    found = [check_judge(judge, dataset, allowed=recipe.eval.allow_same_judge) for judge in asked]
-    return [warning for warning in found if warning]
-
-
-def judged(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
-    """Whether the judge, and the data's labels, can be believed."""
-    judge, truth = recipe.eval.judge, recipe.eval.truth
-    validity = judge_validity(judge, dataset)
-    name = labeler_name(judge)
-    found: dict[str, Any] = {
-        "judge": {"name": name, "validity": plain_validity(validity), "line": validity.line(name)},
-        "truth": None,
-    }
-    if truth is not None:
-        found["truth"] = {"name": labeler_name(truth), "agreement": agreement(judge, truth, dataset)}
-    return found
 
 
 def _mean_beta_kl(path: Path, objective: Any) -> float | None:  # noqa: ANN401 - an objective of any kind

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from align.data.dataset import Dataset
-from align.evaluation.judges import labeler_name, panel
-from align.pipeline.recipe import Recipe, resolved
 from align.report.suite_table import further, nats, percent, suite_table
 from align.statistics import Share, overlap
-from curate.core.errors import DataError
-from curate.core.schema import canonical, digest
-
-RESULTS = "results.json"
-FORMAT = 1  # of results.json
-RECORDED = ("margins", "torch", "transformers", "tokenizers")
-"""Packages whose version can move a figure."""
+from curate.pages.tables import table_lines
 
 SMALL_BETA_KL = 0.01  # mean beta*z below which KTO's and KTO-S's gradients differ by at most 2 % on average
 
@@ -30,56 +18,6 @@ MIN_ENDED = 0.95
 MIN_DISTINCT = 0.5  # of the base's
 
 Results = Mapping[str, Any]
-
-
-def run_key(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
-    """Everything that decides a run's figures; where the data lie and who follows is left out, what the data are is in."""
-    tree = resolved(recipe)
-    del tree["data"], tree["log"]
-    judges = panel(recipe.eval.judge, recipe.eval.truth, recipe.eval.others)
-    return {
-        "recipe": tree,
-        "data": dataset.fingerprint,
-        **({"model_files": named} if (named := recipe.model.identity()) else {}),
-        "judges": {role: [labeler_name(judge), list(judge.models), judge.threshold] for role, judge in judges.items()},
-        "suites": [suite.VERSION for suite in recipe.eval.suites],
-        "versions": versions(recipe),
-        "format": FORMAT,
-    }
-
-
-def versions(recipe: Recipe) -> dict[str, str]:
-    """Versions of the packages that can move a figure."""
-    chosen = [name for name, used in (("trl", recipe.engine == "trl"), ("vllm", uses_vllm(recipe))) if used]
-    return {name: importlib.metadata.version(name) for name in (*RECORDED, *chosen)}
-
-
-def uses_vllm(recipe: Recipe) -> bool:
-    """Whether vLLM draws the completions."""
-    return recipe.eval.sampling.backend == "vllm"
-
-
-def run_folder(runs: Path, recipe: Recipe, key: Mapping[str, Any]) -> Path:
-    """`<runs>/<name>-<hash>`: the same recipe, data and versions have the same folder."""
-    return runs / f"{recipe.name}-{digest(canonical(key), size=6)}"
-
-
-def read_results(folder: Path) -> dict[str, Any]:
-    """The figures of a finished run.
-
-    Raises:
-        DataError: no finished run lies there.
-    """
-    path = folder if folder.is_file() else folder / RESULTS
-    try:
-        results: dict[str, Any] = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise DataError(f"{folder}: found no {RESULTS}, so no finished run; run its recipe, the same command resumes") from None
-    except ValueError:
-        raise DataError(f"{path}: is not JSON; delete it and run the same recipe again") from None
-    if not isinstance(results, dict) or results.get("format") != FORMAT:
-        raise DataError(f"{path}: is not of format {FORMAT}, which this version reads; run the recipe again")
-    return results
 
 
 def share(values: Mapping[str, Any] | None) -> Share | None:
@@ -180,17 +118,6 @@ def notes(results: Results) -> list[str]:
         lines.append(line)
     lines.append(f"{sum(results['cpu_seconds'].values()):.0f} CPU seconds ({_seconds(results['cpu_seconds'])})")
     return lines
-
-
-def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table as lines of text; the first column stands left, the others right."""
-    widths = [max(len(row[at]) for row in (header, *rows)) for at in range(len(header))]
-    return [
-        "  ".join(
-            cell.rjust(width) if at else cell.ljust(width) for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in (header, *rows)
-    ]
 
 
 def _kl_note(checkpoint: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ import xxhash
 from torch import Tensor
 
 from align.data.rows import Rows
+from align.models.base import tensor_hashes
 from align.processes import ranks
 from align.training.log_prob_store import LogProbStore, segment_key
 from align.training.packing.layout import PACKED, Layout
@@ -166,16 +167,6 @@ def reference_name(model: Any, hashes: dict[str, str] | None = None) -> str:  # 
     settings = {key: value for key, value in model.config.to_dict().items() if key not in NO_MATTER}
     kept |= {"config": repr(sorted(settings.items(), key=str))}
     return xxhash.xxh3_128_hexdigest(repr(sorted(kept.items())).encode())
-
-
-def tensor_hashes(model: Any) -> dict[str, str]:  # noqa: ANN401
-    """Hex hash of each of the model's tensors."""
-    return {name: _tensor_hash(value) for name, value in model.state_dict().items()}
-
-
-def _tensor_hash(value: Tensor) -> str:
-    data = value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
-    return xxhash.xxh3_128_hexdigest(f"{value.dtype} {tuple(value.shape)}".encode()) + xxhash.xxh3_128_hexdigest(data)
 
 
 def _cause(model: Any, ids: list[str]) -> str:  # noqa: ANN401

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from align.data.rows import Rows
+from align.data.run_folder import WEIGHTS
 from align.objectives.phase import Phase
 from align.processes import ranks
-from align.training.checkpoints import Signals, discard_newer, held, newest
+from align.training.checkpoints import Signals, discard_newer, finish, finished, held, key_of, load_weights, newest
 from align.training.plan import Plan, make_plan
-from align.training.receipt import WEIGHTS, finish, finished, key_of, load_weights
 from align.training.trackers import NO_TRACKERS, Trackers
 from curate.core.config import plain
 from curate.core.errors import NonFiniteError, StorageError
@@ -139,10 +139,11 @@ def _train(
     started: float,
     trackers: Trackers,
 ) -> TrainResult:
+    from align.models.base import tensor_hashes
     from align.processes import sharding
     from align.training.journal import Journal
     from align.training.packing.layout import layout_for
-    from align.training.reference import reference_for, reference_name, tensor_hashes
+    from align.training.reference import reference_for, reference_name
 
     steps = len(plan.batches)
     hashes = tensor_hashes(model)

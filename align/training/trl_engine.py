@@ -77,8 +77,8 @@ def train(
     """Train `model` in place through one phase; the same call again loads its weights.
 
     A phase that was stopped starts again: TRL's checkpoints are not verified, so none is kept. The order of rows is the plan's
-    of `align.training.trainer`; a batch holds as many rows as the largest of the plan's, so that the number of steps is the same. z is
-    TRL's: over a micro-batch, against the row before.
+    of `align.training.trainer`; a batch holds as many rows as the largest of the plan's, so that the number of steps is the same.
+    z is TRL's: over a micro-batch, against the row before.
 
     Writes to `out` what `align.training.trainer.train` does, but for what TRL does not say: kl_raw, kl_count, log_ratio_at_start.
 
@@ -100,9 +100,10 @@ def train(
     """
     import torch
 
+    from align.data.run_folder import WEIGHTS
+    from align.models.base import tensor_hashes
+    from align.training.checkpoints import finish, finished, key_of, load_weights
     from align.training.journal import read, summary
-    from align.training.receipt import WEIGHTS, finish, finished, key_of, load_weights
-    from align.training.reference import tensor_hashes
     from align.training.trainer import TrainResult, quiet
 
     if ranks.count() > 1:

@@ -20,6 +20,7 @@ from curate.core.store import read_parquet, write_parquet
 from curate.raw.ingest import ingest
 from curate.raw.sources import Source, discover
 from curate.raw.tombstones import Tombstones
+from curate.stages.cleaning import cleaned
 from curate.text.encoders import Encoder
 
 FOLDER = "against"  # in the work folder
@@ -106,13 +107,3 @@ def _read(work: Path, said: str, cleaning: Sequence[RowStage], sources: Sequence
     if rows is None or not rows.height:
         raise DataError(f"--against {said}: {ingested.describe()}; nothing to compare with, check the folder")
     return lines_of(rows, prompts=True).sort("item", "text")
-
-
-def cleaned(rows: pl.DataFrame, cleaning: Sequence[RowStage]) -> pl.DataFrame:
-    """Rows as the stages that change texts leave them."""
-    for stage in cleaning:
-        said = stage(rows.select(stage.reads))
-        rows = rows.with_columns(said.select(name for name in stage.writes if name in rows.columns))
-        if "reason" in said.columns:
-            rows = rows.filter(said["reason"].is_null())
-    return rows

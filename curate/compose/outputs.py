@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from typing import Literal
 
 import polars as pl
+import xxhash
 
-from curate.compose.order import SUBSET_RANK, subset_rank
 from curate.core.contracts import Schema
+from curate.core.prompts import transcript
 from curate.core.schema import EVIDENCE, MESSAGE
 
+SUBSET_RANK = "subset_rank"
+"""Column of every output: the rows of a split with `subset_rank` < n are its subset of size n."""
 MESSAGES = pl.List(MESSAGE)
 TEXTS = ("prompt", "completion", "chosen", "rejected")
 """Columns that hold messages in the conversational form and plain texts in the standard one."""
@@ -128,15 +131,6 @@ def sft_output(rows: pl.DataFrame, template: str, form: Form, seed: int) -> pl.D
     return _shaped(made, "sft", form, seed)
 
 
-def transcript(messages: Sequence[dict[str, str]]) -> str:
-    r"""A prompt in the standard form: who speaks and what, up to where the assistant begins; a completion follows as it is.
-
-    >>> transcript([{"role": "user", "content": "Where to eat ah?"}])
-    'user:\nWhere to eat ah?\n\nassistant:\n'
-    """
-    return "".join(f"{message['role']}:\n{message['content']}\n\n" for message in messages) + "assistant:\n"
-
-
 def _shaped(frame: pl.DataFrame, output: str, form: Form, seed: int) -> pl.DataFrame:
     frame = frame.with_columns(subset_rank(frame, STRATA[output], seed))
     if form == "standard":
@@ -164,3 +158,27 @@ def _weaker(one: str, other: str) -> pl.Expr:
 def _both(name: str) -> pl.Expr:
     """What chosen and rejected have in common, or both, joined by " + "."""
     return pl.concat_list(f"chosen_{name}", f"rejected_{name}").list.drop_nulls().list.unique().list.sort().list.join(" + ")
+
+
+def subset_rank(rows: pl.DataFrame, strata: Sequence[str], seed: int) -> pl.Series:
+    """Rank of each row within its split, from 0.
+
+    The rows of a stratum are shuffled by a keyed hash of their ids and spread evenly over (0, 1); the order of those places is
+    the rank. So of each stratum the first n rows of a split hold its share of n, to within one row.
+
+    Args:
+        rows: `id`, `split` and the strata.
+        strata: columns whose values, together, part the rows.
+        seed: another seed gives another order.
+
+    Returns:
+        UInt32, one per row, same order.
+    """
+    drawn = pl.Series([xxhash.xxh3_64_intdigest(f"order:{name}".encode(), seed=seed) for name in rows["id"]], dtype=pl.UInt64)
+    within = ["split", *strata]
+    return (
+        rows.select("id", *within, drawn=drawn)
+        .with_columns(at=(pl.struct("drawn", "id").rank("ordinal").over(within) - 0.5) / pl.len().over(within))
+        .select((pl.struct("at", "drawn", "id").rank("ordinal").over("split") - 1).cast(pl.UInt32).alias(SUBSET_RANK))
+        .to_series()
+    )

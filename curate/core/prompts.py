@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from curate.core.schema import MESSAGE
@@ -45,3 +47,12 @@ def last_user(flat: pl.DataFrame, height: int) -> list[str]:
     for row, content in zip(spoken["row"], spoken["content"], strict=True):
         texts[row] = content
     return texts
+
+
+def transcript(messages: Sequence[dict[str, str]]) -> str:
+    r"""A prompt in the standard form: who speaks and what, up to where the assistant begins; a completion follows as it is.
+
+    >>> transcript([{"role": "user", "content": "Where to eat ah?"}])
+    'user:\nWhere to eat ah?\n\nassistant:\n'
+    """
+    return "".join(f"{message['role']}:\n{message['content']}\n\n" for message in messages) + "assistant:\n"

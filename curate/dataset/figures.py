@@ -16,7 +16,7 @@ import polars as pl
 from curate.core.policy import load_policy
 from curate.core.store import read_parquet, write_text
 from curate.dataset.formats import read_output
-from curate.dataset.look.show import GRID, entered, used_threshold, would_drop
+from curate.dataset.thresholds import GRID, entered, used_threshold, would_drop
 from curate.pages.charts import curve, histogram, scatter, standalone
 from curate.pages.html import Html, bars
 

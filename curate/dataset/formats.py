@@ -9,7 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from curate.compose.compose import COLUMNS, Composed
+from curate.compose.compose import Composed
+from curate.compose.fates import COLUMNS
 from curate.compose.outputs import schema_of
 from curate.core.errors import DataError, StorageError
 from curate.core.store import PARQUET_ROWS, read_parquet, write_parquet

@@ -9,20 +9,21 @@ from typing import Any
 
 import polars as pl
 
-from curate.compose.compose import COLUMNS, COMPOSE
 from curate.compose.contamination import HIT, Contamination, contamination
 from curate.compose.contamination import REASON as CONTAMINATED
-from curate.compose.outputs import PAIRED, schema_of, transcript
+from curate.compose.fates import COLUMNS, COMPOSE
+from curate.compose.outputs import PAIRED, schema_of
 from curate.compose.review import REVIEW
 from curate.compose.splits import CLUSTERS, SPLITS
 from curate.core.contracts import Schema
 from curate.core.errors import StorageError
+from curate.core.prompts import transcript
 from curate.core.schema import canonical, digest
 from curate.core.store import read_parquet, sha256
 from curate.dataset.formats import OUTPUTS, read_manifest, read_output
 from curate.pairing.pairer import PAIR
+from curate.text.normalise import normalise
 from curate.text.personal.patterns import find
-from curate.text.similarity.measures import normalise
 
 AFTER_CONTAMINATION = (CONTAMINATED, "preferred", "benign_share")
 """Why rows that were compared with evaluation sets are in no output."""

@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from curate.compose.outputs import transcript
 from curate.core.errors import DataError, StorageError
+from curate.core.prompts import transcript
 from curate.generation.generator import Ask
 from curate.text.encoders import fetch, folder_hash
 

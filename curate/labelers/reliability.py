@@ -16,12 +16,10 @@ from numpy.typing import NDArray
 from curate.core.errors import StorageError
 from curate.core.schema import digest
 from curate.labelers.builtin.shipped import WEIGHTS
+from curate.labelers.scoring import Floats, log_odds
 
 BUILTIN = WEIGHTS / "reliability.json"
-EDGE = 1e-4  # a score is never taken for more certain than this: one labeler cannot outvote all others by a rounding
 DIGITS = 5
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -153,12 +151,6 @@ class Reliability:
         if self.sources:
             found["sources"] = {name: vars(one) for name, one in sorted(self.sources.items())}
         return json.dumps(found, indent=1) + "\n"
-
-
-def log_odds(scores: Floats) -> Floats:
-    """Log-odds of probabilities, which are kept EDGE away from 0 and 1."""
-    inside = np.clip(scores, EDGE, 1 - EDGE)
-    return np.asarray(np.log(inside) - np.log1p(-inside))
 
 
 @cache

@@ -113,3 +113,15 @@ def rounded(probabilities: NDArray[np.floating]) -> Scores:
 def say(line: str) -> None:
     """One line for people, on standard error."""
     sys.stderr.write(line + "\n")
+
+
+EDGE = 1e-4  # a score is never taken for more certain than this: one labeler cannot outvote all others by a rounding
+
+
+Floats = NDArray[np.float64]
+
+
+def log_odds(scores: Floats) -> Floats:
+    """Log-odds of probabilities, which are kept EDGE away from 0 and 1."""
+    inside = np.clip(scores, EDGE, 1 - EDGE)
+    return np.asarray(np.log(inside) - np.log1p(-inside))

@@ -9,7 +9,6 @@ import polars as pl
 from curate.core.schema import digest
 from curate.pairing.invariants import check_pairs
 from curate.pairing.pairer import PAIR, Context, Pairer
-from curate.text.refusals import within_share
 
 
 def propose(
@@ -67,3 +66,21 @@ def _named(pairs: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     facts = rows.select("id", "split", "refusal")
     wide = pairs.join(facts, left_on="chosen_id", right_on="id", how="left", maintain_order="left")
     return wide.select(*PAIR, pl.Series("id", ids, dtype=pl.String), "split", "refusal")
+
+
+def within_share(pairs: pl.DataFrame, share: float) -> pl.Series:
+    """Which pairs stay so that in each split at most `share` of the chosen sides are refusals: all others, then by order of id.
+
+    Args:
+        pairs: `id`, `split`, `refusal` (of the chosen side).
+        share: in [0, 1].
+
+    Returns:
+        Boolean, one per pair, same order.
+    """
+    if share >= 1:
+        return pl.repeat(value=True, n=pairs.height, eager=True, dtype=pl.Boolean)
+    others = (~pl.col("refusal")).sum().over("split")
+    room = (others * share / (1 - share) + 1e-9).floor()
+    place = pl.col("id").rank("ordinal").over("split", "refusal")
+    return pairs.select(~pl.col("refusal") | (place <= room)).to_series()

@@ -35,10 +35,12 @@ from curate.core.errors import DataError, StorageError
 from curate.core.prompts import flatten, last_user
 from curate.core.store import Stored, commit, committed, locked, read_parquet, recover_folder, staging_for
 from curate.dataset.formats import OUTPUTS, read_manifest, read_output
-from curate.dataset.look.summary import table
 from curate.generation.answers import forget_answers
 from curate.labelers.scoring import joined
-from curate.pipeline.pipeline import CACHE, keys_of, rebuild, resolve
+from curate.pages.tables import table
+from curate.pipeline.pipeline import rebuild
+from curate.pipeline.recipe import resolve
+from curate.pipeline.work import CACHE, keys_of
 from curate.raw.ingest import Ingested
 from curate.raw.receipts import ROOMS, FileReport, believed, paths_of, read_receipt, write_receipt
 from curate.raw.sources import LeftAside

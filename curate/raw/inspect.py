@@ -12,7 +12,7 @@ from typing import Any
 
 from curate.core.policy import Policy, load_policy
 from curate.core.progress import Progress
-from curate.dataset.look.summary import table
+from curate.pages.tables import table
 from curate.raw.formats import READERS, Broken, Record, Stream, recognise
 from curate.raw.mining.columns import leaf
 from curate.raw.mining.labels import LABELS

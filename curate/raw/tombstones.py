@@ -20,9 +20,9 @@ from typing import Any
 from curate.core.errors import StorageError
 from curate.core.schema import canonical, digest
 from curate.core.store import write_json
-from curate.stages.pii import pseudonymised
-from curate.stages.repair import repaired
-from curate.text.similarity.measures import normalise
+from curate.text.normalise import normalise
+from curate.text.personal.pseudonyms import pseudonymised
+from curate.text.repair import repaired
 
 FILE = "tombstones.json"
 REASON = "forgotten"  # why ingest skips a record

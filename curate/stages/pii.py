@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
@@ -12,12 +10,11 @@ import polars as pl
 from curate.core.config import config
 from curate.core.prompts import flatten, regroup
 from curate.core.schema import MESSAGE
-from curate.text.personal.patterns import Found, find
+from curate.text.personal.patterns import find
+from curate.text.personal.pseudonyms import _pseudonymised
 
 if TYPE_CHECKING:
     from curate.core.contracts import Schema
-
-_PSEUDONYM = re.compile(r"<([A-Z]{2,10})_([0-9]{1,6})>")
 
 
 @config
@@ -74,38 +71,3 @@ class Pii:
                 "pii": pl.Series(types, dtype=pl.List(pl.String)),
             }
         )
-
-
-def pseudonymised(texts: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Replace the personal data of texts that belong together.
-
-    Args:
-        texts: the messages of a row, oldest first, then its completion; one numbering for all.
-
-    Returns:
-        The texts, and the type of every replacement, sorted.
-
-    >>> pseudonymised(["call me 9123 4567", "is it +65 91234567?"])
-    (['call me <PHONE_1>', 'is it <PHONE_1>?'], ['PHONE', 'PHONE'])
-    """
-    return _pseudonymised(texts, [find(text) for text in texts])
-
-
-def _pseudonymised(texts: Sequence[str], pieces: Sequence[Sequence[Found]]) -> tuple[list[str], list[str]]:
-    last: dict[str, int] = defaultdict(int)
-    for text in texts:
-        for kind, number in _PSEUDONYM.findall(text):
-            last[kind] = max(last[kind], int(number))
-    numbers: dict[tuple[str, str], int] = {}
-    replaced, types = [], []
-    for text, found in zip(texts, pieces, strict=True):
-        parts, position = [], 0
-        for start, end, kind, value in found:
-            if (kind, value) not in numbers:
-                last[kind] += 1
-                numbers[kind, value] = last[kind]
-            parts += [text[position:start], f"<{kind}_{numbers[kind, value]}>"]
-            position = end
-            types.append(kind)
-        replaced.append("".join([*parts, text[position:]]))
-    return replaced, sorted(types)

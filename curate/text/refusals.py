@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-import polars as pl
-
 OPENING = 160  # characters in which a refusal says that it is one
 _APOLOGY = r"(?:(?:i(?: a|')m |so |very )*(?:sorry|afraid)|apologies|paiseh|unfortunately)"
 _CANNOT = (
@@ -34,21 +32,3 @@ def refuses(text: str) -> bool:
     (True, False)
     """
     return _REFUSAL.search(text[:OPENING].replace("\u2019", "'")) is not None
-
-
-def within_share(pairs: pl.DataFrame, share: float) -> pl.Series:
-    """Which pairs stay so that in each split at most `share` of the chosen sides are refusals: all others, then by order of id.
-
-    Args:
-        pairs: `id`, `split`, `refusal` (of the chosen side).
-        share: in [0, 1].
-
-    Returns:
-        Boolean, one per pair, same order.
-    """
-    if share >= 1:
-        return pl.repeat(value=True, n=pairs.height, eager=True, dtype=pl.Boolean)
-    others = (~pl.col("refusal")).sum().over("split")
-    room = (others * share / (1 - share) + 1e-9).floor()
-    place = pl.col("id").rank("ordinal").over("split", "refusal")
-    return pairs.select(~pl.col("refusal") | (place <= room)).to_series()

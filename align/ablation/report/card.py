@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from align.ablation.report import tables
-from align.ablation.report.outcome import VIEWS, headline
+from align.ablation.report.words import VIEWS, headline
 
 
 def grid_card(result: Mapping[str, Any]) -> str:

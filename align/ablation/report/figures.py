@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from align.ablation.grid import AFTER_SFT
-from align.ablation.report.outcome import label
+from align.ablation.report.words import label
 from curate.core.store import write_bytes, write_text
 
 if TYPE_CHECKING:

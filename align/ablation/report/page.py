@@ -10,7 +10,7 @@ import yaml
 
 from align.ablation.report import tables
 from align.ablation.report.figures import Drawn
-from align.ablation.report.outcome import VIEWS, headline
+from align.ablation.report.words import VIEWS, headline
 from curate.pages.html import Html, page, section, table, tag
 
 SHORT = 24  # characters of a table's cell that are kept on one line

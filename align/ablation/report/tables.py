@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from align.ablation.report.outcome import VIEWS, label, span
+from align.ablation.report.words import VIEWS, label, span
 
 Cells = tuple[list[str], list[list[str]]]
 """Header and rows."""

@@ -11,9 +11,9 @@ import polars as pl
 
 from curate.compose.splits import SPLITS
 from curate.dataset.formats import read_manifest, read_output, stages
-from curate.dataset.look.summary import table
 from curate.pages.html import Html, page, section, tag
 from curate.pages.html import table as html_table
+from curate.pages.tables import table
 
 MOST_CHANGES = 20  # lines of the table of changed fates; the others are summed
 MOST_OPTIONS = 40  # recipe options that are listed

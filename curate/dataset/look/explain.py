@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from curate.compose.compose import COMPOSE
 from curate.compose.contamination import HIT
+from curate.compose.fates import COMPOSE
 from curate.compose.splits import CLUSTERS, SPLITS
 from curate.core.errors import DataError
 from curate.core.store import read_parquet

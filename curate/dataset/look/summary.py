@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from curate.pages.tables import table
 
 
 def summary(manifest: Mapping[str, Any], out: Path) -> str:
@@ -37,20 +39,6 @@ def summary(manifest: Mapping[str, Any], out: Path) -> str:
     ]
     lines += [f"warning: {text}" for text in manifest["warnings"]]
     return "\n".join([*lines, "", f"next: open {out / 'report.html'}, or `curate show {out}`, or `align run recipes/kto_s.yaml`"])
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table; the first and the last column stand left, the others right."""
-    widths = [max(len(row[at]) for row in (header, *rows)) for at in range(len(header))]
-    last = len(header) - 1
-    lines = []
-    for row in (header, *rows):
-        cells = [
-            cell.ljust(width) if at in (0, last) else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return lines
 
 
 def _outputs(counts: Mapping[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from curate.core.errors import StorageError
 from curate.core.store import sha256
 from curate.labelers.builtin.ngram import Table
 from curate.labelers.builtin.tuned import Tuned
-from curate.labelers.reliability import log_odds
+from curate.labelers.scoring import log_odds
 
 KIND = "adapted head 1"
 

@@ -11,7 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate.core.errors import DataError
-from curate.labelers.reliability import Labeler, Reliability, Source, log_odds
+from curate.labelers.reliability import Labeler, Reliability, Source
+from curate.labelers.scoring import log_odds
 from curate.labelers.study.measures import platt
 
 Floats = NDArray[np.float64]

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from curate.raw.files.container import MAGIC, Stream
 from curate.raw.files.lines import MAX_RECORD
 from curate.raw.files.records import Broken, Record
-from curate.raw.formats import chat, csv, hf, html, json, jsonl, mbox, parquet, sql, table, txt, xlsx, xml
+from curate.raw.formats import chat, csv, hf, html, json, mbox, parquet, sql, txt, xlsx, xml
 
 __all__ = ["READERS", "Broken", "Record", "Stream", "recognise"]
 
 READERS: dict[str, Callable[[Stream], Iterator[Record | Broken]]] = {
-    "jsonl": jsonl.read,
+    "jsonl": json.read_lines,
     "json": json.read,
     "csv": csv.read,
     "parquet": parquet.read,
@@ -80,7 +80,7 @@ def _plain(stream: Stream) -> str:
     lines = [line for line in re.split(r"[\r\n]+", text)[:SAMPLE_LINES] if line.strip()]
     if sum(chat.HEADER.match(line) is not None for line in lines) >= max(1, 0.5 * len(lines)):
         return "chat"
-    return "csv" if table.sniff(head, stream.name) is not None else "txt"
+    return "csv" if csv.sniff(head, stream.name) is not None else "txt"
 
 
 def _json(stream: Stream) -> str | None:

@@ -1,4 +1,4 @@
-"""A JSON array of records, element by element in bounded memory; an object that holds such an array is `json_object`'s."""
+"""JSON lines, and a JSON array of records, element by element in bounded memory; an object that holds one is `json_object`'s."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from curate.raw.files.container import Stream, Undecodable
-from curate.raw.files.lines import KEPT, MAX_RECORD
+from curate.raw.files.lines import KEPT, MAX_RECORD, each_line
 from curate.raw.files.records import Broken, Record, parse_json, record_of
 from curate.raw.formats.json_object import read_object
 
@@ -29,7 +29,7 @@ def _array(stream: Stream) -> Iterator[Record | Broken]:
 
     So one malformed element costs only itself, as long as its brackets and quotes are balanced.
     """
-    held = bytearray()  # the element that is being read
+    held = bytearray()  # the element that is being read_lines
     scanned = depth = count = dropped = 0
     inside = False  # a text that began in an earlier chunk
     chunks = stream.chunks()
@@ -96,3 +96,8 @@ def _rest(stream: Stream, after: bytearray, chunks: Iterator[bytes], count: int)
         yield Broken(kept, f"after item {count}", "more data after the array's end")
     elif stream.trouble is not None:
         yield Broken(b"", f"after item {count}", stream.trouble)
+
+
+def read_lines(stream: Stream) -> Iterator[Record | Broken]:
+    """Every line as a record."""
+    return each_line(stream, lambda text, raw, locator: record_of(parse_json(text, raw), raw, locator))

@@ -15,7 +15,7 @@ from curate.core.schema import canonical
 from curate.raw.files.container import Stream
 from curate.raw.files.lines import KEPT, MAX_RECORD
 from curate.raw.files.records import Broken, Record
-from curate.raw.formats.table import is_name
+from curate.raw.formats.csv import is_name
 
 START = b"PK\x03\x04"
 TOP = 40  # rows among which a header is looked for

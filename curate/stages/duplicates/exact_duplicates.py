@@ -13,8 +13,8 @@ from curate.core.config import config
 from curate.core.contracts import Keys, Schema
 from curate.core.prompts import flatten
 from curate.core.schema import EVIDENCE
+from curate.text.normalise import normalise, normalised
 from curate.text.similarity.leaders import edge_frame, keep_first, stars
-from curate.text.similarity.measures import normalise, normalised
 
 CLUSTER = "exact_cluster"
 REASON = "exact_duplicate"

@@ -12,9 +12,10 @@ from curate.core.config import config
 from curate.core.contracts import Keys, Schema
 from curate.core.prompts import flatten
 from curate.stages.duplicates.exact_duplicates import halves
+from curate.text.normalise import normalise, normalised
 from curate.text.similarity import leaders
 from curate.text.similarity.crowds import Compared, like_pairs
-from curate.text.similarity.measures import Rows, mix, normalise, normalised
+from curate.text.similarity.measures import Rows, mix
 from curate.text.similarity.set_index import index
 from curate.text.similarity.set_join import glued
 from curate.text.similarity.shingles import Texts
@@ -35,8 +36,8 @@ class NearDuplicates:
     chain of likenesses drops nothing by transitivity. Rows with opposite labels are never dropped for each other: a toxic
     completion and its mild rewrite are close by design. Roles of prompt messages do not count.
 
-    Every pair is found and measured exactly (`curate.text.similarity.set_join`): nothing is decided on an estimate, nothing overlooked. Where
-    a crowd of rows are so alike that all their pairs are too many to look at, those below the threshold are left out, and if
+    Every pair is found and measured exactly (`curate.text.similarity.set_join`): nothing is decided on an estimate, nothing
+    overlooked. Where a crowd of rows are so alike that all their pairs are too many to look at, those below the threshold are left out, and if
     need be those with a row that is itself dropped: the same rows go, but counts for other thresholds are lower bounds.
 
     Args:

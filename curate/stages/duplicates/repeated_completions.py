@@ -11,8 +11,8 @@ from pydantic import Field
 from curate.core.config import config
 from curate.core.contracts import Keys, Schema
 from curate.stages.duplicates.exact_duplicates import halves
+from curate.text.normalise import normalised
 from curate.text.similarity.leaders import edge_frame, stars
-from curate.text.similarity.measures import normalised
 
 REASON = "repeated_completion"
 

@@ -11,8 +11,9 @@ from pydantic import Field
 
 from curate.core.config import config
 from curate.core.contracts import Keys, Schema
+from curate.text.normalise import normalise
 from curate.text.similarity.leaders import edge_frame, stars
-from curate.text.similarity.measures import Sets, mix, normalise
+from curate.text.similarity.measures import Sets, mix
 
 CLUSTER = "template_cluster"
 RUN = 3  # words; a word is fixed when it stands in a run that recurs

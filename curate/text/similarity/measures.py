@@ -5,10 +5,8 @@ Arrays in, arrays out. Ragged sets are held as `Sets`; pairs as two arrays of ro
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,35 +16,9 @@ PAIRS = 1 << 17  # pairs in memory at a time
 SLACK = 1e-9  # of a bound in floating point: rather one pair too many
 ELEMENTS = 1 << 18  # shingles in memory at a time, while sets are intersected
 
-if TYPE_CHECKING:
-    import polars as pl
-
 U64 = NDArray[np.uint64]
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
-
-
-def normalise(text: str) -> str:
-    """What two texts must share to be one: case, width, ligatures, composition and spacing do not count; signs do.
-
-    >>> normalise("  Ｃan   LAH ") == normalise("can lah")
-    True
-
-    Source: Unicode, D146 (compatibility caseless matching).
-    """
-    if text.isascii():
-        if text.isprintable() and "  " not in text:  # no white space but single spaces: half the time
-            return text.strip().lower()
-        return " ".join(text.lower().split())
-    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFD", text).casefold())
-    return " ".join(unicodedata.normalize("NFKC", folded.casefold()).split())
-
-
-def normalised(texts: pl.Series) -> pl.Series:
-    """`normalise` of a column of texts without nulls, in half the time."""
-    odd = texts.str.contains("[^ -~]|  ").arg_true()
-    plain = texts.str.strip_chars(" ").str.to_lowercase()
-    return plain.scatter(odd, [normalise(text) for text in texts.gather(odd).to_list()]) if len(odd) else plain
 
 
 @dataclass(frozen=True)

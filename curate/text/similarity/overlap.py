@@ -15,8 +15,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from curate.text.normalise import normalise
 from curate.text.similarity import measures as similarity
-from curate.text.similarity.measures import Rows, mix, normalise
+from curate.text.similarity.measures import Rows, mix
 from curate.text.similarity.set_join import likeness
 from curate.text.similarity.shingles import SHINGLE, Texts, sets
 

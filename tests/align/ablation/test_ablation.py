@@ -23,7 +23,7 @@ from align.ablation.grid import Grid, read_grid
 from align.ablation.ledger import Ledger
 from align.ablation.pool import Mixture, Pool, open_pool
 from align.ablation.price import price
-from align.ablation.report.outcome import headline
+from align.ablation.report.words import headline
 from align.ablation.tasks import BASE, Task, choose_checkpoint, next_rate, task_key, total, tuned_sizes, wave
 from align.ablation.worker import Worker
 from align.data.dataset import open_dataset

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from align.commands.compare import compare
-from align.report.results import FORMAT, RESULTS
+from align.data.run_folder import FORMAT, RESULTS
 from align.statistics import wilson
 from curate.core.store import write_json, write_text
 

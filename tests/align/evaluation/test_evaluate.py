@@ -11,8 +11,7 @@ import pytest
 
 from align.commands.compare import compare
 from align.models.export import export
-from align.pipeline.evaluate import eval_recipe
-from align.pipeline.recipe import read_recipe
+from align.pipeline.recipe import eval_recipe, read_recipe
 from align.pipeline.run import run
 from align.report.results import summary
 from curate.core.errors import DataError, RecipeError

@@ -126,8 +126,8 @@ def test_the_divergence_over_own_draws_is_the_distance_of_whole_completions(tiny
 
 
 def test_the_base_is_as_it_was_and_shares_what_training_leaves_alone(tiny_llama: TinyLlama) -> None:
+    from align.models.adapters import Lora, add_adapters
     from align.models.base import base_of, trainable
-    from align.models.pretrained import Lora, add_adapters
 
     model = tiny_llama().eval()
     prompts, completions = some_rows(3)

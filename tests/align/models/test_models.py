@@ -11,7 +11,8 @@ import torch
 
 from align.data.dataset import Dataset, open_dataset
 from align.data.rows import Rows
-from align.models.pretrained import Lora, Pretrained
+from align.models.adapters import Lora
+from align.models.pretrained import Pretrained
 from align.models.tiny import Tiny
 from align.objectives.phase import parse
 from align.training.trainer import train

@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from align.models import vllm as vllm_backend
+from align.models.adapters import Lora, add_adapters
 from align.models.generate import Sampling, generate
 from align.models.likelihood import likelihoods
-from align.models.pretrained import Lora, add_adapters
 from align.pipeline.recipe import read_recipe
 from align.pipeline.run import run
 from curate.core.errors import RecipeError, UserError
@@ -80,7 +80,7 @@ def test_what_vllm_opens_is_the_model_without_its_adapters(tiny_llama: TinyLlama
 def test_the_adapters_that_vllm_gets_are_the_models(tiny_llama: TinyLlama, tmp_path: Path) -> None:
     from peft import PeftModel
 
-    from align.models.export import save_adapters
+    from align.models.adapters import save_adapters
 
     model, base = tiny_llama().eval(), tiny_llama().eval()
     add_adapters(model, Lora(rank=2), seed=0)

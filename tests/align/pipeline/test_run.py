@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from align.commands.compare import compare, seeds_summary
+from align.data.run_folder import RESULTS
 from align.pipeline.recipe import Recipe, read_recipe
 from align.pipeline.run import run
 from align.report.page import report
-from align.report.results import RESULTS, summary, targets
+from align.report.results import summary, targets
 from curate.core.errors import DataError, RecipeError
 
 RECIPE = """
@@ -165,7 +166,7 @@ def test_a_killed_run_ends_in_the_same_figures(recipe_file: Path, finished: tupl
 
 def test_another_seed_is_another_run(recipe_file: Path, recipe: Recipe, finished: tuple[Path, dict[str, Any]]) -> None:
     from align.data.dataset import open_dataset
-    from align.report.results import run_folder, run_key
+    from align.pipeline.identity import run_folder, run_key
 
     dataset = open_dataset(Path(recipe.data))
     other = read_recipe(recipe_file, ["seed=1"])

@@ -16,11 +16,11 @@ import pytest
 from safetensors.torch import load_file
 
 from align.data.rows import Rows
+from align.data.run_folder import RESULTS
 from align.objectives.phase import parse
 from align.pipeline.recipe import Recipe, read_recipe
 from align.pipeline.run import run
 from align.processes import ranks
-from align.report.results import RESULTS
 from align.training.journal import read
 from align.training.trainer import train
 from curate.core.command import entry

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from align.data.rows import Rows
+from align.data.run_folder import WEIGHTS
 from align.objectives.phase import parse
 from align.processes import ranks, sharding
-from align.training.checkpoints import Signals
+from align.training.checkpoints import Signals, finish
 from align.training.finite import bad_weight
 from align.training.packing.attention import packed
 from align.training.plan import make_plan
-from align.training.receipt import WEIGHTS, finish
 from align.training.reference import reference_for
 from align.training.trainer import make_shell
 from curate.core.errors import RecipeError

@@ -259,7 +259,7 @@ def examples(word: str, rows: Rows, plan: Plan, at: int) -> list[dict[str, Any]]
 
 def with_adapters(model: Any) -> Any:
     """LoRA whose update is not zero."""
-    from align.models.pretrained import Lora, add_adapters
+    from align.models.adapters import Lora, add_adapters
 
     kind = next(model.parameters()).dtype
     add_adapters(model, Lora(rank=4), seed=0)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from align.data.rows import Rows
-from align.models.pretrained import Lora, add_adapters
+from align.models.adapters import Lora, add_adapters
 from align.objectives.phase import parse
 from align.training.packing.attention import packed
 from align.training.packing.pack import lay

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from curate.compose.bias import of_pairs, of_unpaired, warnings
-from curate.text.refusals import refuses, within_share
+from curate.pairing.propose import within_share
+from curate.text.refusals import refuses
 
 
 def facts(*lines: tuple[str, int, bool, str | None]) -> pl.DataFrame:

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.compose.compose import REASONS, Composed, Dataset, compose
+from curate.compose.compose import Composed, Dataset, compose
+from curate.compose.fates import REASONS
 from curate.compose.splits import Splits
 from curate.core.errors import DataError
 from curate.pairing import PAIRERS

@@ -14,7 +14,8 @@ from curate.compose.contamination import Contamination, EvaluationSet, contamina
 from curate.core.errors import DataError
 from curate.core.schema import MESSAGE
 from curate.dataset.verify import verify
-from curate.pipeline.pipeline import build, read_recipe
+from curate.pipeline.pipeline import build
+from curate.pipeline.recipe import read_recipe
 from tests.conftest import Command
 
 LONG = "the lift is spoilt again so must climb all eleven storeys with two bags of rice"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.compose.order import subset_rank
+from curate.compose.outputs import subset_rank
 
 
 def rows(count: int, common: int) -> pl.DataFrame:

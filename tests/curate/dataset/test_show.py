@@ -13,7 +13,8 @@ import pytest
 from curate.core.errors import DataError
 from curate.dataset.look.show import show
 from curate.dataset.verify import verify
-from curate.pipeline.pipeline import build, read_recipe
+from curate.pipeline.pipeline import build
+from curate.pipeline.recipe import read_recipe
 
 
 def counts(said: str) -> dict[str, str]:

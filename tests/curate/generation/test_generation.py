@@ -20,7 +20,8 @@ from curate.dataset.verify import verify
 from curate.generation.generator import Ask
 from curate.generation.local import sample
 from curate.pipeline.forget import forget
-from curate.pipeline.pipeline import build, read_recipe
+from curate.pipeline.pipeline import build
+from curate.pipeline.recipe import read_recipe
 
 RUDE = ("idiot", "stupid", "moron", "loser")
 MILD = ("thanks", "lah", "the", "bus", "is", "late", "can", "go", "tomorrow", "nice", "food", "here")

@@ -11,7 +11,7 @@ from curate.core.config import choose, chosen_name
 from curate.core.contracts import CategoryLabeler
 from curate.core.policy import load_policy
 from curate.labelers import LABELERS
-from curate.pipeline.pipeline import TABLE, read_recipe
+from curate.pipeline.recipe import TABLE, read_recipe
 
 SHIPPED = sorted((Path(__file__).parents[3] / "recipes" / "curate").glob("*.yaml"))
 EXPENSIVE = {"llm", "hf", "detoxify", "lionguard", "tuned"}

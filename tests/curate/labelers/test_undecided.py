@@ -11,7 +11,8 @@ import pytest
 
 from curate.core.config import build as build_config
 from curate.core.errors import RecipeError
-from curate.pipeline.pipeline import build, read_recipe
+from curate.pipeline.pipeline import build
+from curate.pipeline.recipe import read_recipe
 from curate.stages.undecided import Undecided
 
 SCORES = [0.5, 0.2, 0.8, 0.19, 0.81, None, 0.55, 0.45, 0.5, 0.31]

@@ -18,7 +18,8 @@ import pytest
 
 from curate.core import store
 from curate.core.errors import StorageError
-from curate.pipeline.pipeline import build, read_recipe
+from curate.pipeline.pipeline import build
+from curate.pipeline.recipe import read_recipe
 
 RECIPE = """
 stages: [repair, pii, language, length, exact_duplicates, column, near_duplicates, consensus: {labelers: [column]}]

@@ -25,7 +25,7 @@ import pytest
 import zstandard
 
 from curate.core.errors import RecipeError
-from curate.pipeline.pipeline import read_recipe
+from curate.pipeline.recipe import read_recipe
 from curate.raw.ingest import Ingested, ingest
 from curate.raw.sources import discover
 

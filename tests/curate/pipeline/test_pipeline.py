@@ -11,7 +11,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.pipeline.pipeline import build, read_recipe
+from curate.pipeline.pipeline import build
+from curate.pipeline.recipe import read_recipe
 
 RECIPE = """
 stages: [repair, pii, language, length, exact_duplicates, column, near_duplicates, consensus: {labelers: [column]}]

@@ -18,8 +18,8 @@ import pytest
 
 from curate.raw.ingest import Ingested, ingest
 from curate.raw.sources import discover
-from curate.stages.repair import repaired
 from curate.text.personal.patterns import find
+from curate.text.repair import repaired
 
 TORTURE = os.environ.get("MARGINS_TORTURE", "0") == "1"
 EVERY = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]

@@ -12,14 +12,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.compose.suspects import suspects
+from curate.compose.review import suspects
 from curate.core.contracts import CorpusStage
 from curate.core.schema import MESSAGE
 from curate.stages.duplicates.exact_duplicates import ExactDuplicates
 from curate.stages.duplicates.near_duplicates import NearDuplicates
 from curate.stages.duplicates.repeated_completions import RepeatedCompletions
 from curate.stages.duplicates.semantic_duplicates import SemanticDuplicates
-from curate.text.similarity.measures import normalise
+from curate.text.normalise import normalise
 
 SMS = Path(__file__).parents[4] / "shared/data/nus_sms_dev/nus_sms_en_dev.jsonl.gz"
 MESSY = SMS.parents[1] / "messy_dump_dev/MANIFEST_gold.jsonl.gz"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from curate.pipeline.pipeline import build, read_recipe
+from curate.pipeline.pipeline import build
+from curate.pipeline.recipe import read_recipe
 from curate.text.encoders import Vectors, vectors
 
 RECIPE = "stages: [pii, exact_duplicates, column, encode, consensus: {labelers: [column]}]\npairing: [given, same_prompt]\n"

@@ -15,8 +15,8 @@ from curate.core.config import build
 from curate.core.errors import RecipeError
 from curate.core.schema import MESSAGE
 from curate.stages.language import Language
-from curate.stages.repair import repaired
 from curate.text.language import detectors
+from curate.text.repair import repaired
 
 SENTENCES = yaml.safe_load((Path(__file__).parents[1] / "sentences.yaml").read_text("utf-8"))
 FOREIGN = [(code, text) for code, texts in SENTENCES["foreign"].items() for text in texts]

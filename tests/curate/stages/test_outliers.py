@@ -8,7 +8,7 @@ import pytest
 
 from curate.core.config import bundled, plain
 from curate.dataset.look import show
-from curate.pipeline.pipeline import read_recipe
+from curate.pipeline.recipe import read_recipe
 from curate.stages.outliers import Outliers
 
 DIM, TOPICS, COUNT, NOISE = 64, 6, 240, 8

@@ -14,10 +14,11 @@ import polars as pl
 import pytest
 
 from curate.core.schema import MESSAGE
-from curate.stages.pii import Pii, pseudonymised
-from curate.stages.repair import repaired
+from curate.stages.pii import Pii
 from curate.text.personal import checksums as checksums
 from curate.text.personal.patterns import KINDS, find, shadowed
+from curate.text.personal.pseudonyms import pseudonymised
+from curate.text.repair import repaired
 
 CARRIERS = (
     "eh {} lah",

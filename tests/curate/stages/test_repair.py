@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.core.schema import MESSAGE
-from curate.stages.repair import Repair, repaired
+from curate.stages.repair import Repair
+from curate.text.repair import repaired
 
 
 def rows(*completions: str | None, prompt: list[dict[str, str]] | None = None) -> pl.DataFrame:

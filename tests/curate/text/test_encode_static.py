@@ -17,7 +17,8 @@ from curate.core.config import bundled
 from curate.core.errors import RecipeError, StorageError
 from curate.dataset.verify import verify
 from curate.pipeline.forget import forget
-from curate.pipeline.pipeline import build, read_recipe
+from curate.pipeline.pipeline import build
+from curate.pipeline.recipe import read_recipe
 from curate.text.encoders import BUILTIN, BUILTIN_DIM, encoder
 from curate.text.encoders.distil import RIDGE, distil, fitted
 from curate.text.encoders.kept import keep_static, static_models
@@ -175,22 +176,22 @@ def test_a_build_distils_its_own_encoder_and_forgets_with_it(tmp_path: Path) -> 
     recipe = read_recipe(bundled("curate/static.yaml"))
     manifest = build(place / "raw", place / "out", recipe)
     assert verify(place / "out") == []
-    word, (model,) = _encode(manifest)["encoder"], manifest["models"]["encode"]
+    word, (model,) = encode_of(manifest)["encoder"], manifest["models"]["encode"]
     assert word.startswith("static@") and len(model) == 64
     assert build(place / "raw", place / "out", recipe)["unchanged"]
     shutil.rmtree(place / "out.work/static")
     shutil.rmtree(place / "out")
     again = build(place / "raw", place / "out", recipe)
-    assert (again["models"]["encode"], _encode(again)["encoder"]) == ([model], word)
+    assert (again["models"]["encode"], encode_of(again)["encoder"]) == ([model], word)
     gone = next(iter(_ids(place / "out")))
     forget(place / "out", [gone])
     after = json.loads((place / "out/manifest.json").read_bytes())
-    assert _encode(after)["encoder"] != word and after["models"]["encode"] != [model]
-    assert {path.stem for path in (place / "out.work/static").iterdir()} == {_encode(after)["encoder"].partition("@")[2]}
+    assert encode_of(after)["encoder"] != word and after["models"]["encode"] != [model]
+    assert {path.stem for path in (place / "out.work/static").iterdir()} == {encode_of(after)["encoder"].partition("@")[2]}
     assert verify(place / "out") == []
 
 
-def _encode(manifest: dict[str, Any]) -> dict[str, Any]:
+def encode_of(manifest: dict[str, Any]) -> dict[str, Any]:
     return next(dict(stage["encode"]) for stage in manifest["recipe"]["stages"] if "encode" in stage)
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from curate.text.normalise import normalise
 from curate.text.similarity import overlap
-from curate.text.similarity.measures import normalise
 
 WORDS = "the lift is spoilt again so must climb all eleven storeys with two bags of rice and one fish lah sia wah".split()
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.text.similarity.measures import cosine, jaccard, maybe_alike, normalise
+from curate.text.normalise import normalise
+from curate.text.similarity.measures import cosine, jaccard, maybe_alike
 from curate.text.similarity.set_index import index
 from curate.text.similarity.shingles import Texts, maps, shingles
 

@@ -1,22 +1,44 @@
-"""`model: {run: {path: runs/kto_s-…}}`: what a phase of a finished run left, to be judged again or trained further."""
+"""Which models a recipe may name."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Protocol
 
 from pydantic import Field
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from align.data.dataset import Dataset, open_dataset
+from align.data.run_folder import phase_weights, run_recipe
 from align.models.loaded import Loaded, model_fingerprint
-from align.training.receipt import WEIGHTS
+from align.models.pretrained import Pretrained
+from align.models.tiny import Tiny
 from curate.core.config import config
-from curate.core.errors import DataError, RecipeError
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from align.pipeline.recipe import Recipe
+class Model(Protocol):
+    """What a run asks of a base model.
+
+    `tokenizer` gives the tokenizer alone, with a chat template. `load` gives the model too; `cache` is a folder that the
+    run's own files may be kept in, `seed` the run's. `identity` names files that the options only point at, so that other
+    weights in the same place are another run; empty where the options and the dataset say it all.
+    """
+
+    def tokenizer(self, dataset: Dataset, cache: Path) -> PreTrainedTokenizerBase:
+        """The tokenizer alone."""
+        ...
+
+    def skeleton(self, dataset: Dataset, cache: Path) -> PreTrainedModel:
+        """The model without weights, on torch's meta device."""
+        ...
+
+    def load(self, dataset: Dataset, cache: Path, seed: int) -> Loaded:
+        """Model and tokenizer."""
+        ...
+
+    def identity(self) -> str:
+        """Hash of files that the options point at, or nothing."""
+        ...
 
 
 @config
@@ -72,42 +94,8 @@ class Trained:
         return Path(self.path).parent / "cache"
 
 
-def run_recipe(run: Path) -> Recipe:
-    """The recipe of a finished run.
-
-    Raises:
-        DataError: no finished run lies there.
-    """
-    from align.pipeline.recipe import read_recipe
-    from align.report.results import RESULTS
-
-    if not (run / RESULTS).is_file():
-        raise DataError(f"{run}: found no {RESULTS}, so no finished run; run its recipe, the same command resumes")
-    return read_recipe(run / "recipe.yaml")
-
-
-def phase_weights(run: Path, phase: str | None) -> tuple[Recipe, str, Path]:
-    """A finished run's recipe, the folder's name of a phase and where its weights lie.
-
-    Args:
-        run: the run's folder.
-        phase: by its folder's name ("2-kto_s") or its objective; the last by default.
-
-    Raises:
-        DataError: no such run, it trained nothing, or its weights are gone.
-        RecipeError: no such phase.
-    """
-    from align.pipeline.recipe import phase_names
-    from align.report.results import RESULTS
-
-    recipe = run_recipe(run)
-    names = phase_names(recipe)
-    if not names:
-        raise DataError(f"{run}: trained nothing, it only evaluated a model; name that model")
-    found = names if phase is None else [name for name in names if phase in (name, name.split("-", 1)[1])]
-    if not found:
-        raise RecipeError(f"--phase {phase}: {run.name} has none of that name; it has {', '.join(names)}")
-    weights = run / found[-1] / WEIGHTS
-    if not weights.is_file():
-        raise DataError(f"{weights}: is missing; delete {run / RESULTS} and run the recipe again")
-    return recipe, found[-1], weights
+MODELS: dict[str, type] = {
+    "builtin:tiny": Tiny,
+    "pretrained": Pretrained,
+    "run": Trained,
+}

@@ -1,0 +1,84 @@
+"""The work folder: where a build may stand, what it remembers, its key and its log."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from curate.core.errors import RecipeError
+from curate.core.store import write_bytes, write_json
+from curate.dataset.publish import MANIFEST
+from curate.raw.ingest import Ingested
+
+CACHE = "cache"  # in the work folder: what models said of texts
+
+
+DATASETS = "datasets.json"  # in the work folder: which parts made the dataset that stands
+
+
+STATIC = "static"  # in the work folder: the static model that a recipe asked for
+
+
+def keys_of(work: Path, manifest: Mapping[str, Any]) -> list[str] | None:
+    """Keys of the receipts under `work/parts` from which a dataset was made; None where the work folder does not know it."""
+    found = _remembered(work).get(manifest["inputs"])
+    return list(found) if isinstance(found, list) else None
+
+
+def remember(work: Path, out: Path, inputs: str, ingested: Ingested) -> None:
+    """Keep which parts the dataset to come, and the one that stands, are made of: `curate forget` starts from them."""
+    standing = read_json_object(out / MANIFEST).get("inputs")
+    known = {name: keys for name, keys in _remembered(work).items() if name == standing}
+    write_json(work / DATASETS, known | {inputs: [file.key for file in ingested.files]})
+
+
+def _remembered(work: Path) -> dict[str, Any]:
+    return read_json_object(work / DATASETS)
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The object in a file; empty where there is none."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def check_places(source: Path, out: Path, work: Path) -> None:
+    """Source, dataset and work folder lie apart, and nothing that no build made is replaced."""
+    for name, place in (("--out", out), ("the work folder", work)):
+        if place == source or place.is_relative_to(source) or source.is_relative_to(place):
+            raise RecipeError(f"{name} {place}: lies in or around --source {source}; choose a folder apart from it")
+    if out.exists() and not out.is_dir():
+        raise RecipeError(f"--out {out}: is a file; choose a folder")
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+        raise RecipeError(f"--out {out}: holds something that no build made; choose an empty or new folder (nothing was changed)")
+
+
+def author_key_of(path: Path) -> bytes:
+    """The key of author pseudonyms: random, kept in the work folder, never in `--out`."""
+    if not path.exists():
+        key = secrets.token_bytes(32)
+        write_bytes(path, key)
+        path.chmod(0o600)
+    return path.read_bytes()
+
+
+class Log:
+    """Times and counts, for people who tune; outside the fingerprint."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._wall, self._cpu = path, time.monotonic(), time.process_time()
+
+    def note(self, step: str, **facts: Any) -> None:  # noqa: ANN401 - JSON values
+        """Add a line: seconds and CPU seconds since the last one, and facts."""
+        wall, cpu = time.monotonic(), time.process_time()
+        line = {"step": step, "seconds": round(wall - self._wall, 3), "cpu_seconds": round(cpu - self._cpu, 3), **facts}
+        self._wall, self._cpu = wall, cpu
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")

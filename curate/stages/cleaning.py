@@ -1,0 +1,19 @@
+"""Texts put through the stages that change them, outside a build."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from curate.core.contracts import RowStage
+
+
+def cleaned(rows: pl.DataFrame, cleaning: Sequence[RowStage]) -> pl.DataFrame:
+    """Rows as the stages that change texts leave them."""
+    for stage in cleaning:
+        said = stage(rows.select(stage.reads))
+        rows = rows.with_columns(said.select(name for name in stage.writes if name in rows.columns))
+        if "reason" in said.columns:
+            rows = rows.filter(said["reason"].is_null())
+    return rows
