@@ -23,7 +23,7 @@ from curate.core.config import bundled
 from curate.core.store import read_parquet
 from curate.dataset.formats import read_output
 from curate.dataset.verify import verify
-from curate.pipeline.pipeline import build
+from curate.pipeline.build import build
 from curate.pipeline.recipe import read_recipe
 from curate.raw.files.container import Stream
 from curate.raw.formats import READERS

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import polars as pl
 
-from curate.pipeline.pipeline import build
+from curate.pipeline.build import build
 from curate.pipeline.recipe import read_recipe
 from curate.text.personal.patterns import find
 

@@ -51,7 +51,7 @@ def main() -> None:
         cap = _capped(grid, options.steps)
         with tempfile.TemporaryDirectory() as folder:
             worker = Worker(cap, Path(folder), options.cache)
-            judged(cap.recipe, worker.dataset)
+            judged(cap.recipe.eval, worker.dataset)
             _run(worker, [options.alone], options.size)
         print(json.dumps(time.process_time()))  # noqa: T201 - imports and all
         return

@@ -3,7 +3,8 @@
     python scripts/build_lexicon.py --data ../shared/data
 
 Each list stays in a file of its own, because each has its own licence: see `curate/labelers/lexicon/wordlists/LICENCES.md`. No
-list is weighted by labelled texts: a lexicon that was fitted to the sets that fit the other labelers would be wrong where they are.
+list is weighted by labelled texts: a lexicon
+that was fitted to the sets that fit the other labelers would be wrong where they are.
 """
 
 from __future__ import annotations

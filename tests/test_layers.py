@@ -1,107 +1,98 @@
-"""Arrows point one way: nothing imports upward, `curate` never imports `align`, `align` takes only the ground floor."""
+"""The house: arrows point down in both packages, nothing turns in a circle, and no folder or file grows beyond a page."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FLOORS = [
-    {"errors", "schema"},
-    {"recipe", "store", "progress", "cache", "contracts", "command", "exports", "html", "charts", "policy"},
-    {
-        "sources",
-        "readers",
-        "encoders",
-        "batches",
-        "similarity",
-        "overlap",
-        "shingles",
-        "set_index",
-        "set_join",
+FLOORS = {
+    "curate": [
+        "core pages",
         "varieties",
-        "parts",
-    },
-    {"mining", "stages", "labelers", "pairing", "engines", "receipts", "row_writer", "tombstones"},
-    {
-        "ingest",
-        "evaluation",
-        "distilled",
-        "generation",
-        "compose",
-        "formats",
-        "card",
-        "report",
-        "inspect",
-        "polarity",
-        "show",
-        "explain",
-        "verify",
-        "summary",
-        "figures",
-        "gallery",
-        "croissant",
-        "licences",
-        "publish",
-        "compare",
-    },
-    {"pipeline", "labeling", "forget"},
-    {"commands", "cli", "__main__", "__init__"},
-]
-GROUND = FLOORS[0] | FLOORS[1] | {"labelers", "encoders"}
-HEAVY = {
-    "torch",
-    "transformers",
-    "sentence_transformers",
-    "datasets",
-    "trl",
-    "peft",
-    "sklearn",
-    "scipy",
-    "matplotlib",
-    "detoxify",
-    "onnxruntime",
-    "openvino",
-    "requests",
+        "text",
+        "raw stages labelers pairing",
+        "compose generation",
+        "dataset",
+        "pipeline",
+        "commands",
+    ],
+    "align": [
+        "data statistics objectives processes",
+        "models report",
+        "training evaluation",
+        "pipeline bench",
+        "ablation",
+        "commands",
+    ],
 }
-TENSORS = {"pack", "padded", "attention", "probe", "layout", "step", "score", "reference", "shell", "trainer"}
-TENSORS |= {"checkpoints", "generate", "models", "sharding"}
-"""Rooms of `align` that are about tensors: whoever imports them wants torch."""
-FILES = sorted(path for package in ("curate", "align") for path in (ROOT / package).rglob("*.py"))
+"""Rooms from the ground up: a room imports what stands below it, and its own."""
+GROUND = {"core", "pages", "text", "varieties", "labelers"}
+"""Rooms of `curate` that `align` may enter."""
+HEAVY = set("torch transformers sentence_transformers datasets trl peft sklearn scipy matplotlib detoxify".split())
+HEAVY |= set("onnxruntime openvino requests faiss openpyxl".split())
+TENSORS = ("align.training.", "align.models.", "align.bench.", "align.processes.sharding")
+"""About tensors: whoever imports them wants torch."""
+MOST_ENTRIES, MOST_LINES = 13, 400
+
+FILES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for package in FLOORS
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
 
 
-def imports(path: Path) -> list[tuple[str, bool]]:
-    """Modules that a file imports, and whether it does so at import time."""
-    tree = ast.parse(path.read_text("utf-8"))
-    late = {node for function in ast.walk(tree) if isinstance(function, (ast.FunctionDef, ast.If)) for node in ast.walk(function)}
-    found = []
+def imports(module: str) -> Iterator[tuple[str, bool]]:
+    """What a module imports, down to the file where it is ours, and whether it does so at import time."""
+    tree = ast.parse(FILES[module].read_text("utf-8"))
+    late = {node for block in ast.walk(tree) if isinstance(block, ast.FunctionDef | ast.If) for node in ast.walk(block)}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
-            inside = node.module in {"curate", "align"}
-            names = [f"{node.module}.{name.name}" for name in node.names] if inside else [node.module]
-            found += [(name, node not in late) for name in names]
+            names = [f"{node.module}.{one.name}" for one in node.names]
+            yield from ((name if name in FILES else node.module, node not in late) for name in names)
         elif isinstance(node, ast.Import):
-            found += [(name.name, node not in late) for name in node.names]
-    return found
+            yield from ((one.name, node not in late) for one in node.names)
 
 
 def floor(module: str) -> int:
-    room = module.split(".")[1] if "." in module else "__init__"
-    return next(at for at, rooms in enumerate(FLOORS) if room in rooms)
+    """How high a module's room lies; the package's own face lies above all rooms."""
+    package, _, rest = module.partition(".")
+    room = rest.split(".")[0]
+    return next((at for at, rooms in enumerate(FLOORS[package]) if room in rooms.split()), len(FLOORS[package]))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_imports_upward(path: Path) -> None:
-    here = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    for module, early in imports(path):
-        package, _, rest = module.partition(".")
-        if here.startswith("curate"):
-            assert package != "align", f"{here} imports {module}"
-            if package == "curate" and rest not in {"__version__"}:
-                assert floor(module) <= floor(here), f"{here} imports {module} from above"
-        elif package == "curate":
-            assert rest.split(".")[0] in GROUND, f"{here} imports {module}, which is not curate's ground floor"
-        free = here.startswith("align") and here.split(".")[-1] in TENSORS
-        assert free or not (early and package in HEAVY), f"{here} imports {module} at import time; import it where it is used"
+def room(module: str) -> str:
+    return ".".join(module.split(".")[:2])
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_arrows_point_down_and_heavy_imports_wait(module: str) -> None:
+    own = module.split(".")[0]
+    for name, early in imports(module):
+        package = name.split(".")[0]
+        if package == own and room(name) not in (room(module), own):
+            assert floor(name) < floor(module), f"{module} imports {name}, which does not lie below it"
+        elif package in FLOORS and package != own:
+            assert own == "align", f"{module} imports {name}: curate never imports align"
+            assert name.split(".")[1] in GROUND, f"{module} imports {name}, which is not curate's ground floor"
+        heavy = early and package in HEAVY and not module.startswith(TENSORS)
+        assert not heavy, f"{module} imports {name} at import time; import it where it is used"
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_no_circle(package: str) -> None:
+    own = [module for module in FILES if module.split(".")[0] == package]
+    graph = {module: {name for name, _ in imports(module) if name in FILES and name != module} for module in own}
+    assert len(list(TopologicalSorter(graph).static_order())) >= len(own)
+
+
+def test_no_folder_and_no_file_grows_beyond_a_page() -> None:
+    for folder in {path.parent for path in FILES.values()}:
+        entries = [one for one in folder.iterdir() if not one.name.startswith("__") and one.name != "py.typed"]
+        assert len(entries) <= MOST_ENTRIES, f"{folder.relative_to(ROOT)}: {len(entries)} entries"
+    for path in FILES.values():
+        assert len(path.read_text("utf-8").splitlines()) <= MOST_LINES, path

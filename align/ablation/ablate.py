@@ -75,7 +75,7 @@ def ablate(grid: Grid, runs: Path, say: Callable[[str], None], *, workers: int =
         ledger = Ledger(folder / "ledger.sqlite")
         ledger.release()
         first = Worker(grid, folder, cache)
-        warnings = judge_warnings(grid.recipe, first.dataset)
+        warnings = judge_warnings(grid.recipe.eval, first.dataset)
         say("base model")
         check_sizes(grid, first.pool)
         before = _progress(grid, first.fixed, ledger)
@@ -149,7 +149,7 @@ def conclude(grid: Grid, finished: Finished) -> dict[str, Any]:
         "data": {"name": dataset.manifest.get("name", "dataset"), "fingerprint": dataset.fingerprint},
         "warnings": finished.warnings,
         "failures": [f"{line}: {error}" for line, error in sorted(finished.failures.values())],
-        **judged(grid.recipe, dataset),
+        **judged(grid.recipe.eval, dataset),
     }
     drawn = draw_all(result)
     save(drawn, finished.folder / "figures")

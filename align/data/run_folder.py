@@ -1,18 +1,20 @@
-"""What a run's folder holds, read back: results, recipe, weights."""
+"""What the folder of a finished run holds, read back: its figures, its recipe as plain values, the weights of its phases."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from align.pipeline.recipe import Recipe
+from curate.core.config import load
 from curate.core.errors import DataError, RecipeError
 
 RESULTS = "results.json"
-
-
 FORMAT = 1  # of results.json
+RECIPE = "recipe.yaml"
+WEIGHTS, DONE = "model.safetensors", "done.json"
+"""Of a finished phase: its weights, and the receipt that says what they are."""
 
 
 def read_results(folder: Path) -> dict[str, Any]:
@@ -25,7 +27,7 @@ def read_results(folder: Path) -> dict[str, Any]:
     try:
         results: dict[str, Any] = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise DataError(f"{folder}: found no {RESULTS}, so no finished run; run its recipe, the same command resumes") from None
+        raise _unfinished(folder) from None
     except ValueError:
         raise DataError(f"{path}: is not JSON; delete it and run the same recipe again") from None
     if not isinstance(results, dict) or results.get("format") != FORMAT:
@@ -33,21 +35,23 @@ def read_results(folder: Path) -> dict[str, Any]:
     return results
 
 
-def run_recipe(run: Path) -> Recipe:
-    """The recipe of a finished run.
+def run_recipe(run: Path) -> Mapping[str, Any]:
+    """The recipe of a finished run, every default written out, as plain values: who needs a typed part makes it.
 
     Raises:
         DataError: no finished run lies there.
     """
-    from align.data.run_folder import RESULTS
-    from align.pipeline.recipe import read_recipe
-
     if not (run / RESULTS).is_file():
-        raise DataError(f"{run}: found no {RESULTS}, so no finished run; run its recipe, the same command resumes")
-    return read_recipe(run / "recipe.yaml")
+        raise _unfinished(run)
+    return load(run / RECIPE, ())
 
 
-def phase_weights(run: Path, phase: str | None) -> tuple[Recipe, str, Path]:
+def phase_folders(recipe: Mapping[str, Any]) -> list[str]:
+    """Folder names of a resolved recipe's phases, e.g. "1-sft", "2-kto_s"."""
+    return [f"{at}-{next(iter(phase))}" for at, phase in enumerate(recipe["phases"], start=1)]
+
+
+def phase_weights(run: Path, phase: str | None) -> tuple[Mapping[str, Any], str, Path]:
     """A finished run's recipe, the folder's name of a phase and where its weights lie.
 
     Args:
@@ -58,20 +62,18 @@ def phase_weights(run: Path, phase: str | None) -> tuple[Recipe, str, Path]:
         DataError: no such run, it trained nothing, or its weights are gone.
         RecipeError: no such phase.
     """
-    from align.data.run_folder import RESULTS
-    from align.pipeline.recipe import phase_names
-
     recipe = run_recipe(run)
-    names = phase_names(recipe)
+    names = phase_folders(recipe)
     if not names:
         raise DataError(f"{run}: trained nothing, it only evaluated a model; name that model")
-    found = names if phase is None else [name for name in names if phase in (name, name.split("-", 1)[1])]
-    if not found:
+    chosen = names if phase is None else [name for name in names if phase in (name, name.split("-", 1)[1])]
+    if not chosen:
         raise RecipeError(f"--phase {phase}: {run.name} has none of that name; it has {', '.join(names)}")
-    weights = run / found[-1] / WEIGHTS
+    weights = run / chosen[-1] / WEIGHTS
     if not weights.is_file():
         raise DataError(f"{weights}: is missing; delete {run / RESULTS} and run the recipe again")
-    return recipe, found[-1], weights
+    return recipe, chosen[-1], weights
 
 
-WEIGHTS, DONE = "model.safetensors", "done.json"
+def _unfinished(run: Path) -> DataError:
+    return DataError(f"{run}: found no {RESULTS}, so no finished run; run its recipe, the same command resumes")

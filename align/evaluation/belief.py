@@ -6,23 +6,23 @@ from typing import Any
 
 from align.data.dataset import Dataset
 from align.evaluation.judges import agreement, check_judge, judge_validity, labeler_name, plain_validity
-from align.pipeline.recipe import Recipe
+from align.evaluation.settings import Evaluation
 
 
-def judge_warnings(recipe: Recipe, dataset: Dataset) -> list[str]:
+def judge_warnings(evaluation: Evaluation, dataset: Dataset) -> list[str]:
     """What every table must say of who judges.
 
     Raises:
         RecipeError: a judge labelled the data, and the recipe does not say that it may.
     """
-    asked = [recipe.eval.judge, *recipe.eval.others]
-    found = [check_judge(judge, dataset, allowed=recipe.eval.allow_same_judge) for judge in asked]
+    asked = [evaluation.judge, *evaluation.others]
+    found = [check_judge(judge, dataset, allowed=evaluation.allow_same_judge) for judge in asked]
     return [warning for warning in found if warning]
 
 
-def judged(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
+def judged(evaluation: Evaluation, dataset: Dataset) -> dict[str, Any]:
     """Whether the judge, and the data's labels, can be believed."""
-    judge, truth = recipe.eval.judge, recipe.eval.truth
+    judge, truth = evaluation.judge, evaluation.truth
     validity = judge_validity(judge, dataset)
     name = labeler_name(judge)
     found: dict[str, Any] = {

@@ -3,51 +3,59 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from align.data.dataset import Dataset
 from align.evaluation.judges import panel
+from align.evaluation.settings import Evaluation
 from align.evaluation.suites import SUITES, Subject
-from align.models.base import base_of
 from align.models.loaded import Loaded
-from align.pipeline.recipe import Recipe
-from align.pipeline.run import _Clock
 from curate.core.config import chosen_name
 from curate.core.store import write_json, write_text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 MEASURED = "measured.json"
 
 
+def measured_before(folder: Path) -> dict[str, Any] | None:
+    """The figures that an earlier call left; None where there are none."""
+    if not (folder / MEASURED).is_file():
+        return None
+    figures: dict[str, Any] = json.loads((folder / MEASURED).read_bytes())
+    return figures
+
+
 def measure(
-    recipe: Recipe,
-    dataset: Dataset,
+    evaluation: Evaluation,
     loaded: Loaded,
-    start: Mapping[str, Tensor] | None,
+    dataset: Dataset,
     folder: Path,
     label: str,
-    clock: _Clock,
-    say: Callable[[str], None],
+    *,
+    base: PreTrainedModel | None,
+    seed: int,
 ) -> dict[str, Any]:
-    """Figures of one checkpoint, `start` being the base's weights (None: it is the base); an earlier call's stay as they are."""
-    if (folder / MEASURED).is_file():
-        found: dict[str, Any] = json.loads((folder / MEASURED).read_bytes())
-        return found
-    say(f"evaluating: {label}")
-    with clock("evaluation"):
-        judges = panel(recipe.eval.judge, recipe.eval.truth, recipe.eval.others)
-        base = base_of(loaded.model, start) if start is not None else loaded.model if recipe.phases else None
-        subject = Subject(
-            loaded.model, loaded.tokenizer, dataset, judges, recipe.eval.sampling, recipe.seed, base=base, folder=folder
-        )
-        figures: dict[str, Any] = {"name": label}
-        for suite in recipe.eval.suites:
-            name = chosen_name(SUITES, suite)
-            measured = suite(subject)
-            write_text(folder / f"{name}.jsonl", "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in measured.items))
-            figures[name] = measured.values
-        write_json(folder / MEASURED, figures)
+    """Figures of one checkpoint by every suite, kept beside their items.
+
+    Args:
+        evaluation: suites, judges and sampling.
+        loaded: the checkpoint.
+        dataset: where prompts and texts come from.
+        folder: `measured.json` and each suite's items go here.
+        label: what tables call the checkpoint.
+        base: what distances are measured from; None where nothing is compared.
+        seed: of the sampled completions.
+    """
+    judges = panel(evaluation.judge, evaluation.truth, evaluation.others)
+    subject = Subject(loaded.model, loaded.tokenizer, dataset, judges, evaluation.sampling, seed, base=base, folder=folder)
+    figures: dict[str, Any] = {"name": label}
+    for suite in evaluation.suites:
+        name = chosen_name(SUITES, suite)
+        measured = suite(subject)
+        write_text(folder / f"{name}.jsonl", "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in measured.items))
+        figures[name] = measured.values
+    write_json(folder / MEASURED, figures)
     return figures

@@ -8,6 +8,7 @@ from align.data.dataset import open_dataset
 from align.data.run_folder import phase_weights
 from align.models.adapters import fold, save_adapters
 from align.models.pretrained import Pretrained
+from align.models.table import base_model
 from curate.core.errors import RecipeError
 
 
@@ -30,15 +31,16 @@ def export(run: Path, to: Path, *, phase: str | None = None, merge: bool = False
     recipe, name, weights = phase_weights(run, phase)
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise RecipeError(f"--to {to}: holds something already; choose an empty or new folder")
-    adapters = isinstance(recipe.model, Pretrained) and recipe.model.lora is not None
+    base = base_model(recipe, str(run))
+    adapters = isinstance(base, Pretrained) and base.lora is not None
     if merge and not adapters:
         raise RecipeError(f"--merge: {run} trained every weight, so there is nothing to fold in; leave it out")
     from safetensors.torch import load_model
 
-    loaded = recipe.model.load(open_dataset(Path(recipe.data)), run.parent / "cache", recipe.seed)
+    loaded = base.load(open_dataset(Path(recipe["data"])), run.parent / "cache", recipe["seed"])
     load_model(loaded.model, weights, device=str(loaded.model.device))
-    if adapters and not merge:
-        save_adapters(loaded.model, to, base=recipe.model.path, revision=recipe.model.revision)
+    if isinstance(base, Pretrained) and base.lora is not None and not merge:
+        save_adapters(loaded.model, to, base=base.path, revision=base.revision)
         said = f"adapters over {loaded.name}; load them with peft's PeftModel.from_pretrained(base, {str(to)!r})"
     else:
         if adapters:

@@ -1,19 +1,22 @@
-"""Which models a recipe may name."""
+"""Which models a recipe may name: `MODELS` is the whole list."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import Field
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from align.data.dataset import Dataset, open_dataset
 from align.data.run_folder import phase_weights, run_recipe
 from align.models.loaded import Loaded, model_fingerprint
-from align.models.pretrained import Pretrained
+from align.models.pretrained import Pretrained, files_hash
 from align.models.tiny import Tiny
-from curate.core.config import config
+from curate.core.config import choose, config
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 class Model(Protocol):
@@ -56,14 +59,12 @@ class Trained:
     def tokenizer(self, dataset: Dataset, cache: Path) -> PreTrainedTokenizerBase:
         """The base's tokenizer."""
         recipe = run_recipe(Path(self.path))
-        found: PreTrainedTokenizerBase = recipe.model.tokenizer(open_dataset(Path(recipe.data)), self._cache)
-        return found
+        return base_model(recipe, self.path).tokenizer(open_dataset(Path(recipe["data"])), self._cache)
 
     def skeleton(self, dataset: Dataset, cache: Path) -> PreTrainedModel:
         """The base's shape."""
         recipe = run_recipe(Path(self.path))
-        found: PreTrainedModel = recipe.model.skeleton(open_dataset(Path(recipe.data)), self._cache)
-        return found
+        return base_model(recipe, self.path).skeleton(open_dataset(Path(recipe["data"])), self._cache)
 
     def load(self, dataset: Dataset, cache: Path, seed: int) -> Loaded:
         """The run's base with the phase's weights in it; distances from the base are measured from that base.
@@ -77,16 +78,14 @@ class Trained:
         from align.models.base import trainable
 
         recipe, name, weights = phase_weights(Path(self.path), self.phase)
-        base: Loaded = recipe.model.load(open_dataset(Path(recipe.data)), self._cache, recipe.seed)
+        base = base_model(recipe, self.path).load(open_dataset(Path(recipe["data"])), self._cache, recipe["seed"])
         start = trainable(base.model) if base.start is None else base.start
         load_model(base.model, weights, device=str(base.model.device))
-        said = f"{Path(self.path).name}: {name}"
-        return Loaded(base.model, base.tokenizer, said, model_fingerprint(self.identity(), base.tokenizer), start)
+        label = f"{Path(self.path).name}: {name}"
+        return Loaded(base.model, base.tokenizer, label, model_fingerprint(self.identity(), base.tokenizer), start)
 
     def identity(self) -> str:
         """Hash of the weights."""
-        from align.models.pretrained import files_hash
-
         return files_hash([phase_weights(Path(self.path), self.phase)[2]])
 
     @property
@@ -99,3 +98,14 @@ MODELS: dict[str, type] = {
     "pretrained": Pretrained,
     "run": Trained,
 }
+"""Recipe word -> base model."""
+
+
+def base_model(recipe: Mapping[str, Any], where: str) -> Model:
+    """The base model that a run's plain recipe names.
+
+    Raises:
+        RecipeError: this version knows no such model, or no such option.
+    """
+    model: Model = choose(MODELS, recipe["model"], f"{where}: model", "model")
+    return model

@@ -1,8 +1,9 @@
 """Sampling by vLLM, for models and suites large enough that starting it pays: `eval.sampling: {backend: vllm}`.
 
 What is drawn is the same as by `align.models.generate`: softmax at the recipe's temperature, nothing cut off its tail, until
-a token ends the turn. The random numbers are vLLM's own, a stream for each prompt, so single completions differ between the backends
-while their distribution does not. Every call compares vLLM's log-probabilities of what it drew with the model's own: weights
+a token ends the turn. The random numbers are vLLM's own, a stream for each prompt, so single completions differ between the
+backends while their distribution does not. Every
+call compares vLLM's log-probabilities of what it drew with the model's own: weights
 that were not taken over, or an architecture that vLLM computes otherwise, end in an error and in no figure.
 """
 

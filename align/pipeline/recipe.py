@@ -20,6 +20,8 @@ from align.training.trackers import Log
 from curate.core.config import build, bundled, choose, chosen_name, config, load, plain
 from curate.labelers import LABELERS
 
+LONGEST = 64  # characters of a run's name
+
 
 @config
 class Recipe:
@@ -121,9 +123,6 @@ def _phase_entry(phase: Phase) -> dict[str, Any]:
     return {tree.pop("name"): tree.pop("objective") | tree}
 
 
-LONGEST = 64  # characters of a run's name
-
-
 def eval_recipe(
     model: str,
     recipe: Path | None,
@@ -146,9 +145,9 @@ def eval_recipe(
     Raises:
         RecipeError: with the place, what was found, and what would do.
     """
-    entry, own = _entry(model)
+    entry, own = _model_entry(model)
     source = recipe or own or bundled("eval.yaml")
-    changes: dict[str, Any] = {"name": _name(model), "model": entry, "phases": []}
+    changes: dict[str, Any] = {"name": _run_name(model), "model": entry, "phases": []}
     changes |= {"data": data} if data else {}
     changes |= {"eval.suites": list(suites)} if suites else {}
     changes |= {"eval.judge": judge} if judge else {}
@@ -157,7 +156,7 @@ def eval_recipe(
     return make_recipe(tree, str(source))
 
 
-def _entry(model: str) -> tuple[object, Path | None]:
+def _model_entry(model: str) -> tuple[object, Path | None]:
     """The recipe's entry for a model, and the recipe of the run that it is of."""
     if model.startswith("builtin:"):
         return model, None
@@ -167,7 +166,7 @@ def _entry(model: str) -> tuple[object, Path | None]:
     return {"pretrained": {"path": model}}, None
 
 
-def _name(model: str) -> str:
+def _run_name(model: str) -> str:
     """A run's name from a model's."""
     parts = [part for part in re.split(r"[/\\]", model) if part not in {"", ".", ".."}]
     return "eval-" + re.sub(r"[^A-Za-z0-9._-]+", "-", parts[-1] if parts else "model")[: LONGEST - len("eval-")]

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from align.data.dataset import Dataset, open_dataset, phase_rows
 from align.data.run_folder import FORMAT, RESULTS, read_results
 from align.evaluation.belief import judge_warnings, judged
-from align.evaluation.measure import measure
+from align.evaluation.measure import measure, measured_before
 from align.models import vllm as vllm_backend
-from align.models.base import trainable
+from align.models.base import base_of, trainable
 from align.pipeline.identity import run_folder, run_key, uses_vllm
 from align.pipeline.recipe import Recipe, phase_names, resolved
 from align.processes import ranks
 from align.report.page import report
 from align.training import trackers, trl_engine
 from curate.core.store import locked, write_json, write_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from align.models.loaded import Loaded
 
 
 def run(recipe: Recipe, runs: Path, say: Callable[[str], None], *, cpu_since: float = 0.0) -> tuple[Path, dict[str, Any], bool]:
@@ -47,7 +52,7 @@ def run(recipe: Recipe, runs: Path, say: Callable[[str], None], *, cpu_since: fl
     if uses_vllm(recipe):
         vllm_backend.require()
     dataset = open_dataset(Path(recipe.data))
-    warnings = judge_warnings(recipe, dataset)
+    warnings = judge_warnings(recipe.eval, dataset)
     key = run_key(recipe, dataset)
     folder = run_folder(runs, recipe, key)
     if ranks.on_main((folder / RESULTS).is_file):
@@ -57,7 +62,7 @@ def run(recipe: Recipe, runs: Path, say: Callable[[str], None], *, cpu_since: fl
         clock = _Clock(folder / "cpu_seconds.json", cpu_since)
         phases, checkpoints, model = _checkpoints(recipe, dataset, folder, runs / "cache", clock, say)
         with clock("judging"):
-            belief = ranks.on_main(lambda: judged(recipe, dataset))
+            belief = ranks.on_main(lambda: judged(recipe.eval, dataset))
         results = {
             "format": FORMAT,
             "name": recipe.name,
@@ -104,7 +109,7 @@ def _checkpoints(
         loaded = ranks.main_first(lambda: recipe.model.load(dataset, cache, recipe.seed))
         start = loaded.start if loaded.start is not None else trainable(loaded.model) if ranks.is_main() and recipe.phases else {}
     first = "base" if recipe.phases and loaded.start is None else loaded.name
-    checkpoints = [ranks.on_main(partial(measure, recipe, dataset, loaded, loaded.start, folder / "base", first, clock, say))]
+    checkpoints = [ranks.on_main(partial(_evaluate, recipe, dataset, loaded, loaded.start, folder / "base", first, clock, say))]
     phases = []
     for at, (name, phase) in enumerate(zip(phase_names(recipe), recipe.phases, strict=True)):
         with clock(name):
@@ -136,8 +141,27 @@ def _checkpoints(
             }
         )
         label = "after " + " + ".join(phase.name for phase in recipe.phases[: at + 1])
-        checkpoints.append(ranks.on_main(partial(measure, recipe, dataset, loaded, start, folder / name, label, clock, say)))
+        checkpoints.append(ranks.on_main(partial(_evaluate, recipe, dataset, loaded, start, folder / name, label, clock, say)))
     return phases, checkpoints, loaded.name
+
+
+def _evaluate(
+    recipe: Recipe,
+    dataset: Dataset,
+    loaded: Loaded,
+    start: Mapping[str, Tensor] | None,
+    folder: Path,
+    label: str,
+    clock: _Clock,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Figures of one checkpoint, `start` being the base's weights (None: it is the base); an earlier call's stay as they are."""
+    if (kept := measured_before(folder)) is not None:
+        return kept
+    say(f"evaluating: {label}")
+    with clock("evaluation"):
+        base = base_of(loaded.model, start) if start is not None else loaded.model if recipe.phases else None
+        return measure(recipe.eval, loaded, dataset, folder, label, base=base, seed=recipe.seed)
 
 
 def _mean_beta_kl(path: Path, objective: Any) -> float | None:  # noqa: ANN401 - an objective of any kind

@@ -38,12 +38,13 @@ def build(
     """
     from curate.core.config import bundled
     from curate.dataset.look.summary import summary
-    from curate.pipeline import pipeline
+    from curate.pipeline.build import build as build_dataset
+    from curate.pipeline.recipe import read_recipe
 
-    read = pipeline.read_recipe(recipe or bundled("curate/singlish.yaml"), sets)
+    read = read_recipe(recipe or bundled("curate/singlish.yaml"), sets)
     read = replace(read, verdicts=str(verdicts)) if verdicts is not None else read
     read = replace(read, against=(*read.against, *against))
-    manifest = pipeline.build(source, out, read, work=work, limit=limit)
+    manifest = build_dataset(source, out, read, work=work, limit=limit)
     click.echo(summary(manifest, out))
 
 
@@ -60,10 +61,10 @@ def inspect(source: Path, recipe: Path | None, sets: tuple[str, ...], limit: int
     which columns play no role. Writes nothing.
     """
     from curate.core.config import bundled
-    from curate.pipeline import pipeline
+    from curate.pipeline.recipe import read_recipe
     from curate.raw.inspect import inspect as describe
 
-    read = pipeline.read_recipe(recipe or bundled("curate/singlish.yaml"), sets)
+    read = read_recipe(recipe or bundled("curate/singlish.yaml"), sets)
     click.echo(describe(source, sources=read.sources, limit=limit, show_text=show_text))
 
 

@@ -38,7 +38,7 @@ from curate.dataset.formats import OUTPUTS, read_manifest, read_output
 from curate.generation.answers import forget_answers
 from curate.labelers.scoring import joined
 from curate.pages.tables import table
-from curate.pipeline.pipeline import rebuild
+from curate.pipeline.build import rebuild
 from curate.pipeline.recipe import resolve
 from curate.pipeline.work import CACHE, keys_of
 from curate.raw.ingest import Ingested

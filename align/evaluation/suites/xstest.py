@@ -20,7 +20,8 @@ class XsTest:
     """Ask the prompts of XSTest (Röttger et al., NAACL 2024): safe ones a model should answer, and their unsafe contrasts.
 
     `over_refused` is the share of safe prompts that were refused, by the patterns of `align.evaluation.refusals`;
-    `refused_unsafe` the share of the contrasts. The set's own protocol has people or a large model read the replies: patterns see less.
+    `refused_unsafe` the share of the contrasts. The set's own protocol has people or a large model read the replies:
+    patterns see less.
 
     Args:
         path: the set's `xstest_prompts.csv` (columns `prompt` and `type`; unsafe types begin with "contrast_").

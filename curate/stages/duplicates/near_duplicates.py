@@ -37,8 +37,9 @@ class NearDuplicates:
     completion and its mild rewrite are close by design. Roles of prompt messages do not count.
 
     Every pair is found and measured exactly (`curate.text.similarity.set_join`): nothing is decided on an estimate, nothing
-    overlooked. Where a crowd of rows are so alike that all their pairs are too many to look at, those below the threshold are left out, and if
-    need be those with a row that is itself dropped: the same rows go, but counts for other thresholds are lower bounds.
+    overlooked. Where a crowd of rows are so alike that all their pairs are too many to look at, those below the threshold are
+    left out, and if need be those with a row that is itself dropped: the same rows go, but counts for
+    other thresholds are lower bounds.
 
     Args:
         threshold: Jaccard similarity of the sets of 5-character shingles, from which on two rows count as one. A text of

@@ -14,7 +14,7 @@ from curate.compose.contamination import Contamination, EvaluationSet, contamina
 from curate.core.errors import DataError
 from curate.core.schema import MESSAGE
 from curate.dataset.verify import verify
-from curate.pipeline.pipeline import build
+from curate.pipeline.build import build
 from curate.pipeline.recipe import read_recipe
 from tests.conftest import Command
 

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from curate.compose.polarity import contradictions
-from curate.pipeline.pipeline import build
+from curate.pipeline.build import build
 from curate.pipeline.recipe import read_recipe
 from curate.raw.inspect import inspect
 

@@ -13,7 +13,7 @@ import pytest
 from curate.core.errors import DataError
 from curate.dataset.look.show import show
 from curate.dataset.verify import verify
-from curate.pipeline.pipeline import build
+from curate.pipeline.build import build
 from curate.pipeline.recipe import read_recipe
 
 

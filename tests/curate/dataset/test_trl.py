@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from curate.dataset.verify import verify
-from curate.pipeline.pipeline import build
+from curate.pipeline.build import build
 from curate.pipeline.recipe import read_recipe
 
 pytestmark = pytest.mark.parity

@@ -19,8 +19,8 @@ from curate.dataset.look.explain import explain
 from curate.dataset.verify import verify
 from curate.generation.generator import Ask
 from curate.generation.local import sample
+from curate.pipeline.build import build
 from curate.pipeline.forget import forget
-from curate.pipeline.pipeline import build
 from curate.pipeline.recipe import read_recipe
 
 RUDE = ("idiot", "stupid", "moron", "loser")

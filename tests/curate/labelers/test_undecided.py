@@ -11,7 +11,7 @@ import pytest
 
 from curate.core.config import build as build_config
 from curate.core.errors import RecipeError
-from curate.pipeline.pipeline import build
+from curate.pipeline.build import build
 from curate.pipeline.recipe import read_recipe
 from curate.stages.undecided import Undecided
 

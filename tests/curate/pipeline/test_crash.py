@@ -18,7 +18,7 @@ import pytest
 
 from curate.core import store
 from curate.core.errors import StorageError
-from curate.pipeline.pipeline import build
+from curate.pipeline.build import build
 from curate.pipeline.recipe import read_recipe
 
 RECIPE = """

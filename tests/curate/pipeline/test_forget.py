@@ -21,8 +21,8 @@ from curate.core.cache import key_of
 from curate.core.errors import DataError, StorageError
 from curate.dataset.verify import verify
 from curate.labelers.scoring import joined
+from curate.pipeline.build import build
 from curate.pipeline.forget import Forgotten, forget
-from curate.pipeline.pipeline import build
 from curate.pipeline.recipe import read_recipe
 from curate.raw.tombstones import Tombstones, load_tombstones
 

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.pipeline.pipeline import build
+from curate.pipeline.build import build
 from curate.pipeline.recipe import read_recipe
 
 RECIPE = """

@@ -8,7 +8,7 @@ import pytest
 
 from curate.core.config import bundled
 from curate.dataset.verify import verify
-from curate.pipeline.pipeline import build
+from curate.pipeline.build import build
 from curate.pipeline.recipe import read_recipe
 
 SETS = ("nus_sms_dev", "davidson_tweets_dev", "diasafety_dev", "paradetox_dev", "messy_dump_dev")

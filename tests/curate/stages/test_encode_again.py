@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.pipeline.pipeline import build
+from curate.pipeline.build import build
 from curate.pipeline.recipe import read_recipe
 from curate.text.encoders import Vectors, vectors
 

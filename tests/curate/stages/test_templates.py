@@ -69,7 +69,7 @@ def test_show_lists_templates_by_size(tmp_path: Path, show_text: bool) -> None:
     import json
 
     from curate.dataset.look.show import show
-    from curate.pipeline.pipeline import build
+    from curate.pipeline.build import build
     from curate.pipeline.recipe import read_recipe
 
     lines = [{"completion": text, "toxic": at % 2} for at, text in enumerate([*PARCELS, *LOOSE])]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from curate.core.errors import RecipeError
-from curate.pipeline.pipeline import build
+from curate.pipeline.build import build
 from curate.pipeline.recipe import read_recipe
 from curate.stages.encode import Encode
 from curate.text.encoders import BUILTIN, encoder, openvino_export

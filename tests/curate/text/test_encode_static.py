@@ -16,8 +16,8 @@ import pytest
 from curate.core.config import bundled
 from curate.core.errors import RecipeError, StorageError
 from curate.dataset.verify import verify
+from curate.pipeline.build import build
 from curate.pipeline.forget import forget
-from curate.pipeline.pipeline import build
 from curate.pipeline.recipe import read_recipe
 from curate.text.encoders import BUILTIN, BUILTIN_DIM, encoder
 from curate.text.encoders.distil import RIDGE, distil, fitted

@@ -16,7 +16,7 @@ from curate.core import batches
 from curate.core.cache import caching
 from curate.core.errors import RecipeError, StorageError
 from curate.core.schema import MESSAGE
-from curate.pipeline.pipeline import build
+from curate.pipeline.build import build
 from curate.pipeline.recipe import read_recipe
 from curate.stages.encode import Encode
 from curate.text import encoders
