@@ -16,7 +16,7 @@ from pydantic import Field
 from curate.compose.contamination import REASON as CONTAMINATED
 from curate.compose.contamination import Contamination, EvaluationSet, contamination
 from curate.compose.counts import count, warnings
-from curate.compose.fates import COLUMNS, COMPOSE, complete, fates, index_of, overrule_labels, units, why_none, with_keys
+from curate.compose.fates import COLUMNS, COMPOSE, complete, decide, index_of, overrule_labels, units, why_none, with_keys
 from curate.compose.outputs import Form, paired_output, sft_output, unpaired_output
 from curate.compose.review import review
 from curate.compose.splits import SPLITS, Splits, assign, purge
@@ -115,7 +115,7 @@ def compose(
     """
     rows, reviewed = overrule(with_keys(complete(rows)), verdicts or {})
     rows = rows.with_columns(split=assign(units(rows), dataset.splits, seed), benign=benign(rows))
-    fates = fates(rows)
+    fates = decide(rows)
     if not fates["why"].null_count():
         raise DataError(
             f"no row is left to write: {why_none(rows, fates)}; label some rows, or drop fewer (curate inspect shows the source)"

@@ -101,7 +101,7 @@ def units(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(record=pl.coalesce(pl.format("text:{}", texts), pl.format("text:{}", alone), "record"))
 
 
-def fates(rows: pl.DataFrame) -> pl.DataFrame:
+def decide(rows: pl.DataFrame) -> pl.DataFrame:
     """`id`, `why` (null: goes into the outputs), `twin` of each row that every stage kept."""
     kept = rows.filter(pl.col("reason").is_null())
     labelled = pl.col("toxic").is_not_null() & pl.col("toxicity").is_not_null()

@@ -48,7 +48,7 @@ def size(full: int, fast: int) -> int:
 MEASURED = """
 import re, sys
 from pathlib import Path
-from curate.cli import main
+from curate.commands.cli import main
 peak, sys.argv = Path(sys.argv[1]), ["curate", *sys.argv[2:]]
 try:
     main()

@@ -108,7 +108,7 @@ def test_what_it_was_fitted_to_comes_near_the_teachers_vectors(folder: Path) -> 
 
 def test_looking_up_imports_no_torch(folder: Path) -> None:
     code = (
-        f"import sys; from curate.encoders import encoder; v = encoder({str(folder)!r}).encode(['the bus is late']); "
+        f"import sys; from curate.text.encoders import encoder; v = encoder({str(folder)!r}).encode(['the bus is late']); "
         "assert v.any() and not {'torch', 'transformers', 'sentence_transformers', 'scipy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=120)

@@ -121,7 +121,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
 
 def test_the_built_in_encoder_does_not_import_sentence_transformers() -> None:
     code = (
-        "import sys; from curate.encoders import encoder; e = encoder('builtin:minilm'); assert 'torch' not in sys.modules; "
+        "import sys; from curate.text.encoders import encoder; e = encoder('builtin:minilm'); assert 'torch' not in sys.modules; "
         "e.encode(['hello']); assert not {'transformers', 'sentence_transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=120)

@@ -35,7 +35,8 @@ def test_a_row_is_blind_to_its_neighbours(tiny_llama: TinyLlama) -> None:
     with packed(model):
         one = log_probs(model, lay([([5, 6], [7, 2]), ([8, 9], [10, 2])]))
         other = log_probs(model, lay([([5, 6], [7, 2]), ([30, 31, 32], [33, 34, 2])]))
-    assert torch.equal(one[0], other[0]) and one[1] != other[1]
+    moved = (one - other).abs()  # sums of another length may differ in their last bits on some processors
+    assert moved[0] < 1e-10 and moved[1] > 1e-3
 
 
 def test_half_precision_weights_are_scored_in_single_precision(tiny_llama: TinyLlama) -> None:
