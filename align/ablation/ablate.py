@@ -129,7 +129,7 @@ def _share(grid: Grid, folder: Path, cache: Path, workers: int, tick: Callable[[
     codes = [process.exitcode for process in started]
     if any(code not in {0, -15, 143} for code in codes):
         raise UserError(
-            f"{folder}: a worker ended early (exit codes {codes}; see worker-*.log); the same command goes on from here"
+            f"{folder}: a worker ended early (exit codes {codes}; see worker-*.log)", hint="the same command goes on from here"
         )
 
 
@@ -142,7 +142,7 @@ def conclude(grid: Grid, finished: Finished) -> dict[str, Any]:
     found = Found(grid, finished.fixed, finished.done, finished.folder)
     if base_key(grid, finished.fixed) not in finished.done:
         reasons = "; ".join(error for _, error in finished.failures.values()) or "it was not run"
-        raise DataError(f"{finished.folder}: the base model has no figures yet ({reasons}); run the same command again")
+        raise DataError(f"{finished.folder}: the base model has no figures yet ({reasons})", hint="run the same command again")
     dataset = open_dataset(Path(grid.recipe.data))
     result = outcome(found) | {
         "model": next(iter(resolved(grid.recipe)["model"])),

@@ -152,9 +152,9 @@ def read_grid(path: Path, sets: Sequence[str] = ()) -> Grid:
     entry = tree.pop("ablation", None)
     where = f"{path}: ablation"
     if not isinstance(entry, Mapping):
-        raise RecipeError(f"{path}: found no ablation; give one, as recipes/ablation.yaml does, or use `align run`")
+        raise RecipeError(f"{path}: found no ablation", hint="give one, as recipes/ablation.yaml does, or use `align run`")
     if "phases" in tree:
-        raise RecipeError(f"{path}: phases: a grid makes its own from ablation.objectives; take phases out")
+        raise RecipeError(f"{path}: phases: a grid makes its own from ablation.objectives", hint="take phases out")
     axes = dict(entry)
     axes["objectives"] = _objectives(axes.get("objectives"), f"{where}: objectives")
     tuning = dict(axes.get("tuning") or {})
@@ -162,7 +162,7 @@ def read_grid(path: Path, sets: Sequence[str] = ()) -> Grid:
     axes["tuning"] = build(Tuning, tuning, f"{where}: tuning")
     grid = Grid(make_recipe(tree | {"phases": axes["objectives"]}, str(path)), build(Axes, axes, where))
     if grid.recipe.engine != "align" or grid.recipe.log.to:
-        raise RecipeError(f"{path}: engine, log: a grid trains with the packed trainer and no trackers; take them out")
+        raise RecipeError(f"{path}: engine, log: a grid trains with the packed trainer and no trackers", hint="take them out")
     _check(grid, where)
     return grid
 
@@ -175,7 +175,9 @@ def _objectives(entries: object, where: str) -> tuple[Phase, ...]:
         name, options = next(iter(entry.items())) if isinstance(entry, Mapping) and len(entry) == 1 else (entry, None)
         for key in FIXED:
             if isinstance(options, Mapping) and key in options:
-                raise RecipeError(f"{where}[{at}]: {key} is the grid's to set (ablation.steps, ablation.tuning); take it out")
+                raise RecipeError(
+                    f"{where}[{at}]: {key} is the grid's to set (ablation.steps, ablation.tuning)", hint="take it out"
+                )
         given = {**options} if isinstance(options, Mapping) else {}
         made.append(parse({name: given | {"learning_rate": 1.0}} if isinstance(name, str) else entry, f"{where}[{at}]"))
     return tuple(made)
@@ -203,4 +205,6 @@ def _check(grid: Grid, where: str) -> None:
     for text, (a, b) in zip(axes.contrasts, grid.contrasts, strict=True):
         for method in (a, b):
             if method not in grid.methods:
-                raise RecipeError(f"{where}: contrasts: {text!r} names no method {method!r}; there are {', '.join(grid.methods)}")
+                raise RecipeError(
+                    f"{where}: contrasts: {text!r} names no method {method!r}", hint=f"there are {', '.join(grid.methods)}"
+                )

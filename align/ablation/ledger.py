@@ -108,7 +108,7 @@ class Ledger:
                 connection.close()  # what was not committed is undone
         except sqlite3.DatabaseError as error:
             raise StorageError(
-                f"{self._path}: the ledger cannot be used ({error}); free some space, or delete it to start over"
+                f"{self._path}: the ledger cannot be used ({error})", hint="free some space, or delete it to start over"
             ) from error
 
 

@@ -66,8 +66,8 @@ class Pool:
         order = self.order(seed)
         if size > 2 * len(order):
             raise DataError(
-                f"ablation: sizes: {size:,} labelled completions asked for, {2 * len(order):,} are in pairs that share none;"
-                " take smaller sizes or build from more data"
+                (f"ablation: sizes: {size:,} labelled completions asked for, {2 * len(order):,} are in pairs that share none"),
+                hint="take smaller sizes or build from more data",
             )
         return order[: size // 2]
 
@@ -89,8 +89,8 @@ class Pool:
         there = 0 if self.benign is None else len(self.benign)
         if wanted > there:
             raise DataError(
-                f"ablation: benign: {wanted:,} benign rows asked for at {size:,} labelled completions, {there:,} are there;"
-                " take a smaller share or smaller sizes"
+                (f"ablation: benign: {wanted:,} benign rows asked for at {size:,} labelled completions, {there:,} are there"),
+                hint="take a smaller share or smaller sizes",
             )
         order = list(range(there))
         random.Random(f"benign:{seed}").shuffle(order)
@@ -162,7 +162,7 @@ def check_sizes(grid: Grid, pool: Pool) -> None:
 def _benign(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, in_pairs: set[str]) -> Rows:
     table = dataset.split("unpaired", "train")
     if table.is_empty() or "benign" not in table.columns:
-        raise DataError(f"{dataset.folder}/unpaired/train: found no benign rows; leave ablation.benign out")
+        raise DataError(f"{dataset.folder}/unpaired/train: found no benign rows", hint="leave ablation.benign out")
     table = table.filter(table["label"] & table["benign"] & ~table["id"].is_in(in_pairs)).sort("id")
     prompts, completions = tokens(table["prompt"].to_list(), table["completion"].to_list(), tokenizer)
     count = table.height

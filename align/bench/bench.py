@@ -86,7 +86,7 @@ def bench(
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("align bench: found no CUDA device; leave --device out, or pass --device cpu")
+        raise UserError("align bench: found no CUDA device", hint="leave --device out, or pass --device cpu")
     figures = {}
     for name in scenarios:
         scenario = SCENARIOS[name]
@@ -108,7 +108,9 @@ def _settings(scenario: Scenario, model: Path | None, device: str, changes: Mapp
         try:
             vocabulary = int(json.loads((model / "config.json").read_bytes())["vocab_size"])
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{model}: holds no model config ({error}); pass a folder with config.json and weights") from None
+            raise UserError(
+                f"{model}: holds no model config ({error})", hint="pass a folder with config.json and weights"
+            ) from None
     made = Settings(
         side="",
         folder="",
@@ -164,7 +166,7 @@ class _Side:
     def _failed(self) -> UserError:
         last = self._log.read_text(errors="replace").strip().splitlines()[-1:] or ["no message"]
         return UserError(
-            f"align bench: {self._name} failed ({last[0][:200]}); its dependencies may be missing or memory too small"
+            f"align bench: {self._name} failed ({last[0][:200]})", hint="its dependencies may be missing or memory too small"
         )
 
 

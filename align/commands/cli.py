@@ -27,7 +27,9 @@ LAZY = {
 def cli(context: click.Context) -> None:
     """Turn preference data into a safer model, and measure what that cost."""
     if ranks.count() > 1 and context.invoked_subcommand != "run":
-        raise RecipeError(f"align {context.invoked_subcommand}: found {ranks.count()} processes; start it without a launcher")
+        raise RecipeError(
+            f"align {context.invoked_subcommand}: found {ranks.count()} processes", hint="start it without a launcher"
+        )
 
 
 def main() -> NoReturn:

@@ -32,7 +32,7 @@ def compare(folders: Sequence[Path], *, markdown: bool = False) -> str:
     """
     grids = [folder for folder in folders if (folder / OUTCOME).is_file()]
     if grids and len(folders) > 1:
-        raise DataError(f"{grids[0]}: is a grid, which has a table of its own; compare it by itself")
+        raise DataError(f"{grids[0]}: is a grid, which has a table of its own", hint="compare it by itself")
     if grids:
         return _grid(json.loads((grids[0] / OUTCOME).read_bytes()), markdown=markdown)
     runs = [read_results(folder) for folder in folders]

@@ -55,7 +55,7 @@ def run(recipe: Path, sets: tuple[str, ...], seed: int | None, seeds: tuple[int,
     from curate.core.store import write_text
 
     if seed is not None and seeds:
-        raise RecipeError("--seed and --seeds: found both; give one of them")
+        raise RecipeError("--seed and --seeds: found both", hint="give one of them")
     made = read_recipe(recipe, sets)
     finished: list[dict[str, Any]] = []
     with ranks.joined():
@@ -197,7 +197,7 @@ def bench(scenarios: tuple[str, ...], model: Path | None, device: str | None, as
 
     for name in scenarios:
         if name not in racing.SCENARIOS:
-            raise RecipeError(f"--scenario {name}: found no such scenario; one of {', '.join(racing.SCENARIOS)} will do")
+            raise RecipeError(f"--scenario {name}: found no such scenario", hint=f"one of {', '.join(racing.SCENARIOS)} will do")
     results = racing.bench(scenarios or tuple(racing.SCENARIOS), _say, model=model, device=device)
     click.echo(json.dumps(results, indent=1) if as_json else racing.table(results))
 

@@ -60,7 +60,7 @@ class Dataset:
         rows = self._read("corpus/")
         missing = [column for column in columns or () if column not in rows.columns]
         if missing:
-            raise DataError(f"{self.folder}/corpus: found no column {missing[0]!r}; {REMAKE}")
+            raise DataError(f"{self.folder}/corpus: found no column {missing[0]!r}", hint=f"{REMAKE}")
         return rows if columns is None else rows.select(columns)
 
     @property
@@ -86,25 +86,27 @@ def open_dataset(folder: Path) -> Dataset:
     """
     if not folder.is_dir():
         raise DataError(
-            f"{folder}: found no such folder; make it with `curate build --source RAW --out {folder}`, or set data to one"
+            f"{folder}: found no such folder", hint=f"make it with `curate build --source RAW --out {folder}`, or set data to one"
         )
     try:
         manifest = json.loads((folder / "manifest.json").read_bytes())
         files = {str(name): str(fact["sha256"]) for name, fact in manifest["files"].items()}
     except FileNotFoundError:
-        raise DataError(f"{folder}: found no manifest.json, so no finished build; {REMAKE}") from None
+        raise DataError(f"{folder}: found no manifest.json, so no finished build", hint=f"{REMAKE}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise DataError(f"{folder}/manifest.json: is not as `curate build` writes it; {REMAKE}") from None
+        raise DataError(f"{folder}/manifest.json: is not as `curate build` writes it", hint=f"{REMAKE}") from None
     if manifest.get("recipe", {}).get("dataset", {}).get("form") == "standard":
-        raise DataError(f"{folder}: is in the standard form, this reads messages; build it with `dataset.form: conversational`")
+        raise DataError(
+            f"{folder}: is in the standard form, this reads messages", hint="build it with `dataset.form: conversational`"
+        )
     for name, expected in files.items():
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):
-            raise DataError(f"{folder}/manifest.json: names a file outside its folder; {REMAKE}")
+            raise DataError(f"{folder}/manifest.json: names a file outside its folder", hint=f"{REMAKE}")
         if not path.is_file():
-            raise DataError(f"{path}: is missing, the manifest lists it; {REMAKE}")
+            raise DataError(f"{path}: is missing, the manifest lists it", hint=f"{REMAKE}")
         if sha256(path) != expected:
-            raise DataError(f"{path}: its sha256 is not the manifest's, so it was changed or damaged; {REMAKE}")
+            raise DataError(f"{path}: its sha256 is not the manifest's, so it was changed or damaged", hint=f"{REMAKE}")
     dataset = Dataset(folder, manifest, digest(canonical(files)))
     _check_labels(dataset)
     return dataset
@@ -131,13 +133,13 @@ def phase_rows(dataset: Dataset, needs: frozenset[str], tokenizer: PreTrainedTok
             if output == "paired"
             else "more input"
         )
-        raise DataError(f"{where}: found no row; build the dataset from {cure}")
+        raise DataError(f"{where}: found no row", hint=f"build the dataset from {cure}")
     if output == "paired":
         return _paired(table, tokenizer, _verdicts(dataset) if "safety" in needs else None)
     desirable = table["label"].to_list() if output == "unpaired" else [True] * table.height
     if output == "unpaired" and len(set(desirable)) < 2:
         found = "desirable" if desirable[0] else "undesirable"
-        raise DataError(f"{where}: found only {found} rows; this objective needs both, build from input that has both")
+        raise DataError(f"{where}: found only {found} rows", hint="this objective needs both, build from input that has both")
     prompts, completions = tokens(table["prompt"].to_list(), table["completion"].to_list(), tokenizer)
     ids = table["id"].to_list()
     pair = _links(dataset, split, ids, prompts) if output == "unpaired" else [-1] * len(ids)
@@ -174,8 +176,11 @@ def tokens(
     for head, row in zip(heads, rows, strict=True):
         if row[: len(head)] != head:
             raise DataError(
-                f"{tokenizer.name_or_path or 'tokenizer'}: its chat template does not render a prompt as the beginning of"
-                " prompt and completion, so no one can say which tokens to score; use a model whose template does"
+                (
+                    f"{tokenizer.name_or_path or 'tokenizer'}: its chat template does not render a prompt as the "
+                    "beginning of prompt and completion, so no one can say which tokens to score"
+                ),
+                hint="use a model whose template does",
             )
     tails = [row[len(head) :] for head, row in zip(heads, rows, strict=True)]
     return heads, [_until_last(tail, end) for tail in tails]
@@ -231,8 +236,11 @@ def _check_labels(dataset: Dataset) -> None:
             wrong = sum(toxic.get(name) is not (not desirable) for name, desirable in claims)
             if wrong:
                 raise DataError(
-                    f"{dataset.folder}/{output}/{split}: {wrong:,} of {len(claims):,} labels contradict the corpus"
-                    f" (desirable must be non_toxic); {REMAKE}"
+                    (
+                        f"{dataset.folder}/{output}/{split}: {wrong:,} of {len(claims):,} labels contradict the corpus "
+                        "(desirable must be non_toxic)"
+                    ),
+                    hint=f"{REMAKE}",
                 )
             found[split] += len(claims)
     for split in ("train", "test"):

@@ -40,12 +40,12 @@ class Rows:
         if self.unsafe is not None:
             counts.add(len(self.unsafe))
         if len(counts) > 1:
-            raise DataError(f"rows: found lists of {sorted(counts)} entries; give one entry per row in each")
+            raise DataError(f"rows: found lists of {sorted(counts)} entries", hint="give one entry per row in each")
         for index, partner in enumerate(self.pair):
             if not self.prompts[index] or not self.completions[index]:
                 side = "completion" if self.prompts[index] else "prompt"
                 raise DataError(
-                    f"row {self.ids[index]}: its {side} has no tokens; leave the row out or start it with a BOS token"
+                    f"row {self.ids[index]}: its {side} has no tokens", hint="leave the row out or start it with a BOS token"
                 )
             if partner == -1:
                 continue

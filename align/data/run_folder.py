@@ -29,9 +29,9 @@ def read_results(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise _unfinished(folder) from None
     except ValueError:
-        raise DataError(f"{path}: is not JSON; delete it and run the same recipe again") from None
+        raise DataError(f"{path}: is not JSON", hint="delete it and run the same recipe again") from None
     if not isinstance(results, dict) or results.get("format") != FORMAT:
-        raise DataError(f"{path}: is not of format {FORMAT}, which this version reads; run the recipe again")
+        raise DataError(f"{path}: is not of format {FORMAT}, which this version reads", hint="run the recipe again")
     return results
 
 
@@ -65,15 +65,15 @@ def phase_weights(run: Path, phase: str | None) -> tuple[Mapping[str, Any], str,
     recipe = run_recipe(run)
     names = phase_folders(recipe)
     if not names:
-        raise DataError(f"{run}: trained nothing, it only evaluated a model; name that model")
+        raise DataError(f"{run}: trained nothing, it only evaluated a model", hint="name that model")
     chosen = names if phase is None else [name for name in names if phase in (name, name.split("-", 1)[1])]
     if not chosen:
-        raise RecipeError(f"--phase {phase}: {run.name} has none of that name; it has {', '.join(names)}")
+        raise RecipeError(f"--phase {phase}: {run.name} has none of that name", hint=f"it has {', '.join(names)}")
     weights = run / chosen[-1] / WEIGHTS
     if not weights.is_file():
-        raise DataError(f"{weights}: is missing; delete {run / RESULTS} and run the recipe again")
+        raise DataError(f"{weights}: is missing", hint=f"delete {run / RESULTS} and run the recipe again")
     return recipe, chosen[-1], weights
 
 
 def _unfinished(run: Path) -> DataError:
-    return DataError(f"{run}: found no {RESULTS}, so no finished run; run its recipe, the same command resumes")
+    return DataError(f"{run}: found no {RESULTS}, so no finished run", hint="run its recipe, the same command resumes")

@@ -76,7 +76,7 @@ def ask(subject: Subject, suite: str, prompts: Sequence[Prompt]) -> tuple[dict[s
     if not fresh:
         found = f"all {len(prompts):,} prompts occur in training" if prompts else "it has no prompt"
         raise DataError(
-            f"suite {suite}: nothing to ask on the {subject.split} split ({found}); give it other prompts or leave it out"
+            f"suite {suite}: nothing to ask on the {subject.split} split ({found})", hint="give it other prompts or leave it out"
         )
     asked = [(prompt, sample) for sample in range(subject.sampling.samples) for prompt in fresh]
     name = digest(f"rows {id(subject.tokenizer)}", *(prompt.id for prompt, _ in asked), *(prompt.prefill for prompt, _ in asked))

@@ -109,8 +109,8 @@ def check_judge(judge: TextLabeler, dataset: Dataset, *, allowed: bool) -> str |
         return None
     if not allowed:
         raise RecipeError(
-            f"eval: judge: {labeler_name(judge)} shares its name or models with {builder}, which labelled {dataset.folder};"
-            " name another labeler, or set eval.allow_same_judge to true"
+            (f"eval: judge: {labeler_name(judge)} shares its name or models with {builder}, which labelled {dataset.folder}"),
+            hint="name another labeler, or set eval.allow_same_judge to true",
         )
     return f"the judge is {builder}, which labelled the training data: its errors count as success here"
 

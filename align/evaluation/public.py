@@ -45,7 +45,7 @@ def read_items(place: str, suite: str) -> list[Any]:
         data = gzip.decompress(data) if path.name.endswith(".gz") else data
         return _parse(name, data)
     except FileNotFoundError:
-        raise DataError(f"suite {suite}: {place}: no such file; set `path` to your copy of the set") from None
+        raise DataError(f"suite {suite}: {place}: no such file", hint="set `path` to your copy of the set") from None
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"suite {suite}: {place}: cannot be read as {Path(name).suffix or 'a table'} ({error})") from None
 
@@ -59,7 +59,7 @@ def column(item: object, name: str, suite: str) -> Any:  # noqa: ANN401 - whatev
     if isinstance(item, Mapping) and name in item:
         return item[name]
     found = ", ".join(map(str, item)) if isinstance(item, Mapping) else type(item).__name__
-    raise DataError(f"suite {suite}: found no column {name!r} in its file, but {found}; is it the file of this set?")
+    raise DataError(f"suite {suite}: found no column {name!r} in its file, but {found}", hint="is it the file of this set?")
 
 
 def _parse(name: str, data: bytes) -> list[Any]:
@@ -80,7 +80,7 @@ def _parse(name: str, data: bytes) -> list[Any]:
 def _fetched(place: str, suite: str) -> Path:
     """The file of a pinned address, fetched once and kept."""
     if not PINNED.match(place):
-        raise RecipeError(f"suite {suite}: {place}: names no commit; use an address with the full commit, or a local file")
+        raise RecipeError(f"suite {suite}: {place}: names no commit", hint="use an address with the full commit, or a local file")
     home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "margins" / "public"
     path = home / digest(place, size=8) / place.rsplit("/", 1)[1]
     if not path.is_file():
@@ -88,9 +88,13 @@ def _fetched(place: str, suite: str) -> Path:
             with urllib.request.urlopen(place, timeout=SECONDS) as answer:  # noqa: S310 - https, or a local server in tests
                 data = answer.read(MOST_BYTES + 1)
         except OSError as error:
-            raise StorageError(f"suite {suite}: {place}: cannot be fetched ({error}); download it and set `path` to it") from None
+            raise StorageError(
+                f"suite {suite}: {place}: cannot be fetched ({error})", hint="download it and set `path` to it"
+            ) from None
         if len(data) > MOST_BYTES:
-            raise StorageError(f"suite {suite}: {place}: is larger than {MOST_BYTES:,} bytes; download it and set `path` to it")
+            raise StorageError(
+                f"suite {suite}: {place}: is larger than {MOST_BYTES:,} bytes", hint="download it and set `path` to it"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, data)
     return path

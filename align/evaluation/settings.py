@@ -57,6 +57,6 @@ def _text_labeler(entry: object, where: str) -> object:
     if not hasattr(type(labeler), "score"):
         able = sorted(name for name, cls in LABELERS.items() if hasattr(cls, "score"))
         raise RecipeError(
-            f"{where}: {chosen_name(LABELERS, labeler)} cannot score a text by itself; one of {', '.join(able)} can"
+            f"{where}: {chosen_name(LABELERS, labeler)} cannot score a text by itself", hint=f"one of {', '.join(able)} can"
         )
     return labeler

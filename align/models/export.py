@@ -30,11 +30,11 @@ def export(run: Path, to: Path, *, phase: str | None = None, merge: bool = False
     """
     recipe, name, weights = phase_weights(run, phase)
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise RecipeError(f"--to {to}: holds something already; choose an empty or new folder")
+        raise RecipeError(f"--to {to}: holds something already", hint="choose an empty or new folder")
     base = base_model(recipe, str(run))
     adapters = isinstance(base, Pretrained) and base.lora is not None
     if merge and not adapters:
-        raise RecipeError(f"--merge: {run} trained every weight, so there is nothing to fold in; leave it out")
+        raise RecipeError(f"--merge: {run} trained every weight, so there is nothing to fold in", hint="leave it out")
     from safetensors.torch import load_model
 
     loaded = base.load(open_dataset(Path(recipe["data"])), run.parent / "cache", recipe["seed"])

@@ -48,7 +48,9 @@ class Pretrained:
         except (OSError, ValueError) as error:
             raise _unloadable(self.path, error) from None
         if tokenizer.chat_template is None:
-            raise DataError(f"{self.path}: its tokenizer has no chat template; use an instruction-tuned model or add one to it")
+            raise DataError(
+                f"{self.path}: its tokenizer has no chat template", hint="use an instruction-tuned model or add one to it"
+            )
         return tokenizer
 
     def skeleton(self, dataset: Dataset, cache: Path) -> PreTrainedModel:
@@ -124,4 +126,4 @@ def files_hash(paths: list[Path]) -> str:
 
 def _unloadable(path: str, error: Exception) -> DataError:
     first = " ".join(str(error).split())[:160]
-    return DataError(f"{path}: cannot be loaded ({first}); check the id or folder, or unset HF_HUB_OFFLINE to download it")
+    return DataError(f"{path}: cannot be loaded ({first})", hint="check the id or folder, or unset HF_HUB_OFFLINE to download it")

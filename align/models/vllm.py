@@ -133,8 +133,8 @@ def require() -> None:
     """
     if importlib.util.find_spec("vllm") is None:
         raise RecipeError(
-            "eval: sampling: backend: vllm is not installed; pip install 'margins[vllm]' on a machine with a GPU, or take"
-            " backend: transformers"
+            "eval: sampling: backend: vllm is not installed",
+            hint="pip install 'margins[vllm]' on a machine with a GPU, or take backend: transformers",
         )
 
 
@@ -187,8 +187,11 @@ def check(model: PreTrainedModel, prompts: Sequence[Sequence[int]], made: Sequen
     apart = sum(gaps) / max(1, sum(len(drawn[at]) for at in kept))
     if not apart <= APART[_dtype(model)]:
         raise UserError(
-            f"eval: sampling: backend: vllm's log-probabilities are {apart:.2g} nats per token from the model's own"
-            f" (at most {APART[_dtype(model)]:g} would be rounding); take backend: transformers for this model"
+            (
+                f"eval: sampling: backend: vllm's log-probabilities are {apart:.2g} nats per token from the model's "
+                f"own (at most {APART[_dtype(model)]:g} would be rounding)"
+            ),
+            hint="take backend: transformers for this model",
         )
 
 

@@ -103,7 +103,7 @@ def parse(entry: object, where: str) -> Phase:
         if key not in own | shared:
             close = difflib.get_close_matches(str(key), sorted(own | shared), n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(own | shared))}"
-            raise RecipeError(f"{where}: {name} has no option {str(key)!r}; {hint}")
+            raise RecipeError(f"{where}: {name} has no option {str(key)!r}", hint=f"{hint}")
     objective: Objective = choose(OBJECTIVES, {name: {key: given[key] for key in given if key in own}}, where, "objective")
     rest = {key: value for key, value in given.items() if key in shared}
     return build(Phase, {"name": name, "objective": objective, **rest}, f"{where}: {name}")

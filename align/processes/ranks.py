@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from curate.core.command import print_error
 from curate.core.errors import UserError
 
 T = TypeVar("T")
@@ -27,6 +28,9 @@ _first: bool | None = None
 
 class Elsewhere(UserError):
     """Another process failed and says why; this one only ends."""
+
+    def __init__(self) -> None:
+        super().__init__("")
 
 
 def count() -> int:
@@ -144,13 +148,13 @@ def any_of(flag: bool) -> bool:
     return bool(told)
 
 
-def tell(line: str) -> None:
-    """Print an error, unless another process has said its own: one failure is one line."""
+def tell(problem: str, hint: str | None = None) -> None:
+    """Print an error and its hint, unless another process has said its own: one failure is said once."""
     if count() > 1:
-        if not line or not _first_to_fail():
+        if not problem or not _first_to_fail():
             return
-        line = line if is_main() else f"process {index()} of {count()}: {line}"
-    sys.stderr.write(f"Error: {line}\n")
+        problem = problem if is_main() else f"process {index()} of {count()}: {problem}"
+    print_error(problem, hint)
 
 
 def _first_to_fail() -> bool:

@@ -162,7 +162,9 @@ def _fault(folder: Path, key: str) -> str | None:
     except (ValueError, KeyError, TypeError, AttributeError):
         return "its manifest is damaged"
     if whose != key:
-        raise StorageError(f"{folder}: belongs to another phase, other rows or another seed; pass an empty folder or delete it")
+        raise StorageError(
+            f"{folder}: belongs to another phase, other rows or another seed", hint="pass an empty folder or delete it"
+        )
     for name, facts in files.items():
         path = folder / name
         if not path.is_file():
@@ -189,7 +191,7 @@ def finished(out: Path, key: str) -> dict[str, float] | None:
         receipt = json.loads((out / DONE).read_bytes())
         if receipt["key"] != key:
             raise StorageError(
-                f"{out}: holds another phase's work (other rows, options or seed); pass an empty folder or delete it"
+                f"{out}: holds another phase's work (other rows, options or seed)", hint="pass an empty folder or delete it"
             )
         return dict(receipt["metrics"]) if receipt["sha256"] == sha256(out / WEIGHTS) else None
     except (OSError, ValueError, KeyError, TypeError):

@@ -50,11 +50,11 @@ def make_plan(rows: Rows, phase: Phase, seed: int) -> Plan:
         DataError: no row that the objective can use, or no safety labels where it needs them.
     """
     if "safety" in phase.objective.needs and rows.unsafe is None:
-        raise DataError(f"phase {phase.name}: its rows do not say which completions are unsafe; give both sides' labels")
+        raise DataError(f"phase {phase.name}: its rows do not say which completions are unsafe", hint="give both sides' labels")
     units, left_out = usable(rows, phase)
     if not units:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(left_out.items())) or "there are none"
-        raise DataError(f"phase {phase.name}: no row to train on ({reasons}); check the data and max_length")
+        raise DataError(f"phase {phase.name}: no row to train on ({reasons})", hint="check the data and max_length")
     per_epoch = _batches(units, phase.batch_size)
     total = phase.steps or max(1, math.ceil(phase.epochs * per_epoch))
     batches: list[Batch] = []
@@ -167,7 +167,7 @@ def passes(units: Sequence[Unit], lengths: Sequence[int], budget: int, world: in
         DataError: fewer units than processes.
     """
     if len(units) < world:
-        raise DataError(f"an optimizer batch of {len(units)} cannot be split over {world} processes; raise batch_size")
+        raise DataError(f"an optimizer batch of {len(units)} cannot be split over {world} processes", hint="raise batch_size")
     most = len(units) // world
     count = min(most, max(1, math.ceil(sum(lengths) / (budget * world))))
     while True:

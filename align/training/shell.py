@@ -103,8 +103,8 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         weights = next(self.model.parameters()).dtype
         if self.log_ratio_at_start > START.get(weights, START_COARSE):  # NaN is the guard's to name
             raise UserError(
-                f"phase {self.phase.name}: before the first update a log-ratio is {self.log_ratio_at_start:.2g} nats, not 0;"
-                " the model does not compute the same twice (randomness in its layers?)"
+                (f"phase {self.phase.name}: before the first update a log-ratio is {self.log_ratio_at_start:.2g} nats, not 0"),
+                hint="the model does not compute the same twice (randomness in its layers?)",
             )
 
     def _clip_grad_norm(self, model: nn.Module) -> Tensor:

@@ -97,8 +97,8 @@ class Step:
                 torch.cuda.empty_cache()
             if units == 1:
                 raise UserError(
-                    f"phase {self.phase.name}: a pass of {tokens:,} tokens, a single row or pair, does not fit into memory;"
-                    " lower max_length, train adapters, or use a larger device"
+                    f"phase {self.phase.name}: a pass of {tokens:,} tokens, a single row or pair, does not fit into memory",
+                    hint="lower max_length, train adapters, or use a larger device",
                 )
             self.budget = min(self.budget, tokens) // 2
             notes.append(f"{tokens:,} tokens a pass do not fit into memory; going on with at most {self.budget:,}")

@@ -66,5 +66,5 @@ def check(log: Log) -> None:
     for name in log.to:
         if importlib.util.find_spec(name) is None:
             raise RecipeError(
-                f"log.to: {name} is not installed; run `pip install {name}` (all: the extra `tracking`), or leave it out"
+                f"log.to: {name} is not installed", hint=f"run `pip install {name}` (all: the extra `tracking`), or leave it out"
             )

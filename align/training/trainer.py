@@ -122,7 +122,9 @@ def train(
         except (RuntimeError, SafetensorError) as error:  # how torch and safetensors report a disk that takes no more
             if "writing file" not in str(error) and "I/O error" not in str(error):
                 raise
-            raise StorageError(f"{out}: a checkpoint cannot be written ({error}); free some space and run it again") from error
+            raise StorageError(
+                f"{out}: a checkpoint cannot be written ({error})", hint="free some space and run it again"
+            ) from error
 
 
 def _train(

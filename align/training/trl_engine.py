@@ -52,14 +52,21 @@ def check(phases: Sequence[Phase], where: str) -> None:
     for at, phase in enumerate(phases):
         place = f"{where}: phases[{at}]: {phase.name}"
         if phase.name not in OBJECTIVES:
-            raise RecipeError(f"{place}: TRL has no such trainer; engine trl can {', '.join(OBJECTIVES)}, leave engine out")
+            raise RecipeError(
+                f"{place}: TRL has no such trainer", hint=f"engine trl can {', '.join(OBJECTIVES)}, leave engine out"
+            )
         for field in dataclasses.fields(Phase):
             if field.name in NOT_TRLS and getattr(phase, field.name) != field.default:
-                raise RecipeError(f"{place}: {field.name}: engine trl has nothing like it; leave it out, or leave engine out")
+                raise RecipeError(
+                    f"{place}: {field.name}: engine trl has nothing like it", hint="leave it out, or leave engine out"
+                )
         if phase.name == "kto" and phase.kl_scope != "batch" and phase.batch_size % phase.kl_scope.micro:
             raise RecipeError(
-                f"{place}: kl_scope: {phase.kl_scope.micro} does not divide batch_size {phase.batch_size}, and TRL's"
-                " micro-batches are all of one size; choose one that does"
+                (
+                    f"{place}: kl_scope: {phase.kl_scope.micro} does not divide batch_size {phase.batch_size}, and TRL's "
+                    "micro-batches are all of one size"
+                ),
+                hint="choose one that does",
             )
 
 
@@ -107,7 +114,9 @@ def train(
     from align.training.trainer import TrainResult, quiet
 
     if ranks.count() > 1:
-        raise RecipeError(f"engine: trl: found {ranks.count()} processes; start it without a launcher, or leave engine out")
+        raise RecipeError(
+            f"engine: trl: found {ranks.count()} processes", hint="start it without a launcher, or leave engine out"
+        )
     started = time.perf_counter()
     plan = make_plan(rows, phase, seed)
     out.mkdir(parents=True, exist_ok=True)
@@ -264,7 +273,9 @@ def _scribe(path: Path, rows: Rows, plan: Plan, phase: Phase, progress: Progress
             step = int(state.global_step)
             for name in ("loss", "grad_norm"):
                 if not math.isfinite(logs.get(name, 0.0)):
-                    raise NonFiniteError(f"phase {phase.name}: step {step}: NaN or infinity in {name}; lower learning_rate")
+                    raise NonFiniteError(
+                        f"phase {phase.name}: step {step}: NaN or infinity in {name}", hint="lower learning_rate"
+                    )
             batch, now = order[(step - 1) * size : step * size], time.perf_counter()
             tokens = sum(rows.lengths[row] for row in batch)
             line: dict[str, float] = {"step": step, "rows": len(batch), "tokens": tokens}

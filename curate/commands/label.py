@@ -100,16 +100,16 @@ def evaluate(
     rows = read_labelled(data, text_column, label_column, group, prompt_column)
     for column in by:
         if column not in rows.columns:
-            raise DataError(f"{data}: no column {column!r} to break down by; there are: {', '.join(rows.columns)}")
+            raise DataError(f"{data}: no column {column!r} to break down by", hint=f"there are: {', '.join(rows.columns)}")
     chosen = choose(LABELERS, {labeler: {"weights": weights}} if weights else labeler, "--labeler", "labeler")
     if prompt_column:
         if not hasattr(chosen, "score_replies"):
-            raise DataError(f"--labeler {labeler}: does not read prompts; try tuned or reply, or leave out --prompt")
+            raise DataError(f"--labeler {labeler}: does not read prompts", hint="try tuned or reply, or leave out --prompt")
         scores = chosen.score_replies(rows["text"].to_list(), rows["prompt"].to_list())
     elif hasattr(chosen, "score"):
         scores = chosen.score(rows["text"].to_list())
     else:
-        raise DataError(f"--labeler {labeler}: does not judge texts by themselves; give --prompt, or try head or ngram")
+        raise DataError(f"--labeler {labeler}: does not judge texts by themselves", hint="give --prompt, or try head or ngram")
     page = measure(rows, scores.astype(np.float64), chosen.threshold, by)
     click.echo(json.dumps(page, indent=1) if as_json else "\n".join(lines(page)))
 

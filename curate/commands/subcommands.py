@@ -111,7 +111,7 @@ def verify(folder: Path) -> None:
     for problem in problems:
         click.echo(problem)
     if problems:
-        raise DataError(f"{folder}: {len(problems)} problem{'s' * (len(problems) > 1)}; build it again from its source")
+        raise DataError(f"{folder}: {len(problems)} problem{'s' * (len(problems) > 1)}", hint="build it again from its source")
     click.echo(f"{folder}: every checksum, law, pair and split holds")
 
 

@@ -118,7 +118,8 @@ def compose(
     fates = decide(rows)
     if not fates["why"].null_count():
         raise DataError(
-            f"no row is left to write: {why_none(rows, fates)}; label some rows, or drop fewer (curate inspect shows the source)"
+            f"no row is left to write: {why_none(rows, fates)}",
+            hint="label some rows, or drop fewer (curate inspect shows the source)",
         )
     purged = purge(rows.join(fates.filter(pl.col("why").is_null()), on="id", how="semi"))
     fates = overrule_labels(fates, purged.select("id", why=pl.lit("purged"), twin="twin"))

@@ -100,10 +100,11 @@ def _read(work: Path, said: str, cleaning: Sequence[RowStage], sources: Sequence
         ingested = ingest(discover(Path(said).expanduser()), work=raw, sources=sources, author_key=author_key)
         parts = [cleaned(part.read(), cleaning) for part in ingested.parts]
     except UserError as error:
-        raise type(error)(f"--against {said}: {str(error).removeprefix(f'--source {said}: ')}") from None
+        problem = error.problem.removeprefix(f"--source {said}: ")
+        raise type(error)(f"--against {said}: {problem}", hint=error.hint) from None
     finally:
         shutil.rmtree(raw, ignore_errors=True)
     rows = pl.concat(parts) if parts else None
     if rows is None or not rows.height:
-        raise DataError(f"--against {said}: {ingested.describe()}; nothing to compare with, check the folder")
+        raise DataError(f"--against {said}: {ingested.describe()}", hint="nothing to compare with, check the folder")
     return lines_of(rows, prompts=True).sort("item", "text")

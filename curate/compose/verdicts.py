@@ -35,7 +35,7 @@ def read_verdicts(path: Path) -> dict[str, bool | None]:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"--verdicts {path}: cannot be read ({type(error).__name__}); pass JSON lines, or a filled-in audit (.csv)"
+            f"--verdicts {path}: cannot be read ({type(error).__name__})", hint="pass JSON lines, or a filled-in audit (.csv)"
         ) from None
     found: dict[str, bool | None] = {}
     for number, line in enumerate(lines, 1):
@@ -59,14 +59,16 @@ def read_answers(path: Path) -> pl.DataFrame:
     try:
         table = pl.read_csv(path, infer_schema=False)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"{path}: no table ({type(error).__name__}); pass what `curate label audit` wrote") from None
+        raise DataError(f"{path}: no table ({type(error).__name__})", hint="pass what `curate label audit` wrote") from None
     if not {"id", "toxic"} <= set(table.columns):
         there = ", ".join(table.columns)
-        raise DataError(f"{path}: expected the columns id and toxic, found {there}; pass what `curate label audit` wrote")
+        raise DataError(f"{path}: expected the columns id and toxic, found {there}", hint="pass what `curate label audit` wrote")
     said = table["toxic"].fill_null("").str.strip_chars().str.to_lowercase()
     odd = (~said.is_in([*ANSWERS, ""])).arg_true()
     if len(odd):
-        raise DataError(f"{path}: row {odd[0] + 1}: column toxic must be yes, no or empty; {len(said[odd[0]])} other characters")
+        raise DataError(
+            f"{path}: row {odd[0] + 1}: column toxic must be yes, no or empty", hint=f"{len(said[odd[0]])} other characters"
+        )
     return table.with_columns(toxic=said.replace_strict(ANSWERS, default=None, return_dtype=pl.Boolean))
 
 
@@ -103,7 +105,7 @@ def kept_verdicts(work: Path, name: str | None) -> dict[str, bool | None]:
         return {}
     path = work / FOLDER / name
     if not path.is_file():
-        raise StorageError(f"{path}: these verdicts are gone; build again with --verdicts FILE")
+        raise StorageError(f"{path}: these verdicts are gone", hint="build again with --verdicts FILE")
     return read_verdicts(path)
 
 

@@ -214,7 +214,9 @@ def _kept(path: Path, keys: Sequence[Key]) -> bool:
                 base.execute("VACUUM")
             return bool(base.execute("SELECT EXISTS (SELECT 1 FROM entries)").fetchone()[0])
     except sqlite3.OperationalError as error:
-        raise StorageError(f"{path}: cannot be changed ({error}); end what uses it, or delete it, and run this again") from None
+        raise StorageError(
+            f"{path}: cannot be changed ({error})", hint="end what uses it, or delete it, and run this again"
+        ) from None
     except sqlite3.DatabaseError:  # damaged: nothing of it is worth keeping
         return False
 

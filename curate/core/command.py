@@ -62,19 +62,23 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in self.lazy.items()])
 
 
-def _tell(line: str) -> None:
+def print_error(line: str, hint: str | None = None) -> None:
+    """Print what is wrong, and below it what would do."""
     click.echo(f"Error: {line}", err=True)
+    if hint is not None:
+        click.echo(f"  hint: {hint}", err=True)
 
 
-def entry(group: click.Command, tell: Callable[[str], None] = _tell) -> NoReturn:
+def entry(group: click.Command, tell: Callable[[str, str | None], None] = print_error) -> NoReturn:
     """Run a command line; end the process with the exit code that fits what happened.
 
     0 done, 1 a failure that the user can mend, 2 usage or recipe, 3 data, 65 non-finite training, 74 input or output,
-    130 and 143 interrupted. Errors are one line on standard error; anything else is a defect of ours and keeps its traceback.
+    130 and 143 interrupted. An error is one line on standard error, and a second one for its
+    hint; anything else is a defect of ours and keeps its traceback.
 
     Args:
         group: the command line.
-        tell: prints an error's line.
+        tell: prints an error's line, and its hint where there is one.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -88,21 +92,21 @@ def entry(group: click.Command, tell: Callable[[str], None] = _tell) -> NoReturn
         error.show()
         code = error.exit_code
     except UserError as error:
-        code = _say(str(error), error.exit_code, tell)
+        code = _say(error.problem, error.exit_code, tell, error.hint)
     except (KeyboardInterrupt, click.Abort) as stop:
         told = isinstance(stop, Terminated) or isinstance(stop.__cause__, Terminated)  # click makes an Abort of either
-        code = _say("interrupted; the same command resumes", TERMINATED if told else INTERRUPTED, tell)
+        code = _say("interrupted", TERMINATED if told else INTERRUPTED, tell, "the same command resumes")
     except BrokenPipeError:  # `| head` closed the pipe: what it wanted it has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        code = _say(f"{place}{error.strerror or error}; check the path and the disk", StorageError.exit_code, tell)
+        code = _say(f"{place}{error.strerror or error}", StorageError.exit_code, tell, "check the path and the disk")
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _say(message: str, code: int, tell: Callable[[str], None]) -> int:
-    tell(" ".join(message.split()))
+def _say(problem: str, code: int, tell: Callable[[str, str | None], None], hint: str | None = None) -> int:
+    tell(" ".join(problem.split()), hint and " ".join(hint.split()))
     return code
 
 

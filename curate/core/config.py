@@ -33,7 +33,7 @@ def bundled(name: str) -> Path:
     for folder in (here / "recipes", here.parent / "recipes"):  # inside a wheel; in a checkout
         if (folder / name).is_file():
             return folder / name
-    raise RecipeError(f"recipe {name}: not found in this installation; pass --recipe FILE")
+    raise RecipeError(f"recipe {name}: not found in this installation", hint="pass --recipe FILE")
 
 
 def load(path: Path, sets: Sequence[str] = ()) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def choose(table: Mapping[str, type], entry: object, where: str, kind: str) -> A
     else:
         raise RecipeError(f"{where}: expected the name of one {kind}, or 'name: {{options}}', found {_show(entry)}")
     if name not in table:
-        raise RecipeError(f"{where}: no {kind} {name!r}; {_nearest(str(name), table)}")
+        raise RecipeError(f"{where}: no {kind} {name!r}", hint=f"{_nearest(str(name), table)}")
     return build(table[name], options, f"{where}: {name}")
 
 
@@ -121,13 +121,13 @@ def _load(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise RecipeError(f"{path}: cannot read this recipe ({error.strerror}); check the path") from None
+        raise RecipeError(f"{path}: cannot read this recipe ({error.strerror})", hint="check the path") from None
     if len(data) > MAX_BYTES:
-        raise RecipeError(f"{path}: {len(data):,} bytes is no recipe; at most {MAX_BYTES:,}")
+        raise RecipeError(f"{path}: {len(data):,} bytes is no recipe", hint=f"at most {MAX_BYTES:,}")
     try:
         tree = yaml.safe_load(data.decode("utf-8"))
     except UnicodeDecodeError:
-        raise RecipeError(f"{path}: not UTF-8 text; save it as UTF-8") from None
+        raise RecipeError(f"{path}: not UTF-8 text", hint="save it as UTF-8") from None
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
@@ -142,7 +142,7 @@ def _load(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise RecipeError(f"{path}: extends: expected a file name, found {_show(parent)}")
     resolved = (path.parent / parent).resolve()
     if resolved in (*seen, path.resolve()):
-        raise RecipeError(f"{path}: extends: {parent} comes back to itself; remove one of the two")
+        raise RecipeError(f"{path}: extends: {parent} comes back to itself", hint="remove one of the two")
     return _merge(_load(path.parent / parent, (*seen, path.resolve())), tree)
 
 
@@ -152,7 +152,7 @@ def _count(tree: object, path: Path) -> None:
         node = stack.pop()
         nodes += 1
         if nodes > MAX_NODES:
-            raise RecipeError(f"{path}: more than {MAX_NODES:,} values once aliases are expanded; write them out")
+            raise RecipeError(f"{path}: more than {MAX_NODES:,} values once aliases are expanded", hint="write them out")
         if isinstance(node, dict):
             stack.extend(node.values())
         elif isinstance(node, list):
@@ -197,7 +197,7 @@ def _index(items: list[Any], step: str, setting: str) -> int:
         if item == step or (isinstance(item, dict) and list(item) == [step]):
             return index
     names = [item if isinstance(item, str) else next(iter(item), "") for item in items if isinstance(item, (str, dict))]
-    raise RecipeError(f"--set {setting}: no entry {step!r} in this list; {_nearest(step, names)}")
+    raise RecipeError(f"--set {setting}: no entry {step!r} in this list", hint=f"{_nearest(step, names)}")
 
 
 def _check_keys(cls: type, tree: Mapping[Any, Any], where: str) -> None:
@@ -208,7 +208,7 @@ def _check_keys(cls: type, tree: Mapping[Any, Any], where: str) -> None:
     hints = get_type_hints(cls)
     for key, value in tree.items():
         if key not in known:
-            raise RecipeError(f"{where} has no option {str(key)!r}; {_nearest(str(key), known)}")
+            raise RecipeError(f"{where} has no option {str(key)!r}", hint=f"{_nearest(str(key), known)}")
         inner = hints[key]
         if isinstance(inner, type) and get_origin(inner) is None and isinstance(value, Mapping):
             _check_keys(inner, value, f"{where}: {key}")

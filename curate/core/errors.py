@@ -1,4 +1,4 @@
-"""The errors that a user can act on: one line, no traceback, an exit code."""
+"""The errors that a user can act on: what is wrong, a hint, an exit code; no traceback."""
 
 from __future__ import annotations
 
@@ -6,9 +6,27 @@ from typing import ClassVar
 
 
 class UserError(Exception):
-    """A condition that the user can mend: the message says where, what was found, what would do."""
+    """A condition that the user can mend.
+
+    Args:
+        problem: where it is and what was found there, in one line.
+        hint: what would do. The command line prints it on a line of its own.
+
+    Example:
+        >>> raise RecipeError("recipes/x.yaml: seed: expected a whole number, found 'one'", hint="write seed: 1")
+        Traceback (most recent call last):
+        curate.core.errors.RecipeError: recipes/x.yaml: seed: expected a whole number, found 'one'; write seed: 1
+    """
 
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, problem: str, *, hint: str | None = None) -> None:
+        super().__init__(problem)
+        self.problem, self.hint = problem, hint
+
+    def __str__(self) -> str:
+        """Both in one line, as logs and ledgers keep them."""
+        return self.problem if self.hint is None else f"{self.problem}; {self.hint}"
 
 
 class RecipeError(UserError):

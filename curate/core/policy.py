@@ -266,12 +266,12 @@ def _check(policy: Policy, path: Path) -> None:
     named += [rule.category for source in policy.sources.values() for rule in source.rules if rule.category]
     for category in named:
         if category not in policy.categories:
-            raise RecipeError(f"{path}: no category {category!r}; known: {', '.join(policy.categories)}")
+            raise RecipeError(f"{path}: no category {category!r}", hint=f"known: {', '.join(policy.categories)}")
     spellings = [_key(word) for word in (*policy.words.toxic, *policy.words.non_toxic, *policy.words.abstain)]
     spellings += [*policy.answers.affirmative, *policy.answers.negative]
     for word in spellings:
         if spellings.count(word) > 1:
-            raise RecipeError(f"{path}: words: {word!r} means two things; keep one")
+            raise RecipeError(f"{path}: words: {word!r} means two things", hint="keep one")
 
 
 def _key(value: object) -> str:

@@ -85,7 +85,7 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
         table = pq.read_table(path, columns=columns, page_checksum_verification=True, partitioning=None)
     except (OSError, pa.ArrowException) as error:
         raise StorageError(
-            f"{path}: cannot be read as it was written ({type(error).__name__}); delete it and build again"
+            f"{path}: cannot be read as it was written ({type(error).__name__})", hint="delete it and build again"
         ) from None
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
@@ -145,7 +145,9 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise StorageError(f"{folder}: another process is writing here; wait for it, or choose another folder") from None
+            raise StorageError(
+                f"{folder}: another process is writing here", hint="wait for it, or choose another folder"
+            ) from None
         yield
 
 
@@ -193,7 +195,7 @@ def storage_error(error: OSError, path: Path) -> StorageError:
         errno.EACCES: ("no permission to write", "pass an --out that you may write to"),
         errno.EPERM: ("no permission to write", "pass an --out that you may write to"),
     }.get(error.errno or 0, (error.strerror or type(error).__name__, "check the path and the disk"))
-    return StorageError(f"{path}: {reason}; {cure}")
+    return StorageError(f"{path}: {reason}", hint=f"{cure}")
 
 
 def _write_table(file: BinaryIO, table: pa.Table) -> None:

@@ -207,4 +207,4 @@ def _template() -> str:
     for folder in (here / "data_cards", here.parent / "data_cards"):  # inside a wheel; in a checkout
         if (folder / "template.md").is_file():
             return (folder / "template.md").read_text("utf-8")
-    raise StorageError(f"{here}: data_cards/template.md is missing from this installation; install the project again")
+    raise StorageError(f"{here}: data_cards/template.md is missing from this installation", hint="install the project again")

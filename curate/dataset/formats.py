@@ -74,13 +74,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / "manifest.json"
     if not path.is_file():
-        raise DataError(f"{folder}: found no manifest.json; pass a folder that `curate build` made")
+        raise DataError(f"{folder}: found no manifest.json", hint="pass a folder that `curate build` made")
     try:
         manifest = json.loads(path.read_bytes())
     except ValueError:
         manifest = None
     if not isinstance(manifest, dict) or "files" not in manifest:
-        raise StorageError(f"{path}: is not a build's manifest; build the folder again")
+        raise StorageError(f"{path}: is not a build's manifest", hint="build the folder again")
     return manifest
 
 

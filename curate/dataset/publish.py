@@ -62,7 +62,7 @@ def write_report(folder: Path, target: Path, show_text: bool) -> None:
     """
     manifest = read_manifest(folder)
     if target.resolve().is_relative_to(folder.resolve()):
-        raise RecipeError(f"--to {target}: lies in {folder}, which is safe to share; choose a place outside it")
+        raise RecipeError(f"--to {target}: lies in {folder}, which is safe to share", hint="choose a place outside it")
     write_text(target, report(manifest, figures(folder, manifest), gallery(folder, manifest, show_text)))
 
 

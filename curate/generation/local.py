@@ -52,7 +52,8 @@ def sample(name: str, ask: Ask, *, samples: int, temperature: float, top_p: floa
     limit = getattr(model.config, "max_position_embeddings", None)
     if limit is not None and not model.config.is_encoder_decoder and ids.shape[1] + max_new_tokens > limit:
         raise DataError(
-            f"{name}: a prompt of {ids.shape[1]} tokens and {max_new_tokens} new ones are more than its {limit}; ask for fewer"
+            f"{name}: a prompt of {ids.shape[1]} tokens and {max_new_tokens} new ones are more than its {limit}",
+            hint="ask for fewer",
         )
     how = (
         {"do_sample": False} if temperature == 0 else {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}

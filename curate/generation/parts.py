@@ -108,7 +108,7 @@ def _part(
     ]
     records, mined = len({ask.record for ask in asks}), made["record"].n_unique()
     if mined > records:
-        raise DataError(f"{name}: answers to {records:,} records name {mined:,}; please report this")
+        raise DataError(f"{name}: answers to {records:,} records name {mined:,}", hint="please report this")
     licences = made["licence"].fill_null("").value_counts(name="n").sort("licence")
     report = FileReport(
         source=f"generated/{name}",

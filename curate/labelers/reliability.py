@@ -173,4 +173,4 @@ def load_reliability(path: Path | None = None) -> Reliability:
         }
         return Reliability(labelers, str(found["basis"]), int(found["rows"]), subsets, sources)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise StorageError(f"{path}: cannot read reliabilities; make them with `curate label weigh`") from None
+        raise StorageError(f"{path}: cannot read reliabilities", hint="make them with `curate label weigh`") from None

@@ -188,7 +188,7 @@ def _with_static(recipe: Recipe, ingested: Ingested, work: Path, log: Log) -> Re
 def _run_stages(recipe: Recipe, ingested: Ingested, work: Path, log: Log) -> list[Outcome]:
     parts = tuple(Part(stored) for stored in ingested.parts)
     if not sum(part.base.rows for part in parts):
-        raise DataError(f"{ingested.describe()}; a row needs a text, see the reasons above")
+        raise DataError(f"{ingested.describe()}", hint="a row needs a text, see the reasons above")
     outcomes: list[Outcome] = []
     for stage in recipe.stages:
         with caching(work / CACHE):

@@ -80,14 +80,16 @@ def forget(folder: Path, ids: Sequence[str], work: Path | None = None) -> Forgot
     out = Path(os.path.abspath(folder))
     work = work or out.with_name(f"{out.name}.work")
     if not (work / "author.key").is_file():
-        raise DataError(f"{work}: found no author.key; pass with --work the work folder of the build that made {folder}")
+        raise DataError(f"{work}: found no author.key", hint=f"pass with --work the work folder of the build that made {folder}")
     with locked(work):
         recover_folder(out, staging_for(out, work)[1])
         tombstones = load_tombstones(work, (work / "author.key").read_bytes())
         manifest = read_manifest(out) if out.exists() or not tombstones else None
         keys = keys_of(work, manifest) if manifest is not None else []
         if keys is None:
-            raise DataError(f"{work}: does not hold the parts of {folder}; run its `curate build` again first, then forget")
+            raise DataError(
+                f"{work}: does not hold the parts of {folder}", hint="run its `curate build` again first, then forget"
+            )
         tombstones = _marked(work, list(dict.fromkeys(ids)), tombstones)
         tombstones.write(work)
         for receipt in sorted((work / "parts").glob("*.json")):
@@ -111,10 +113,12 @@ def read_ids(path: Path) -> list[str]:
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"--ids {path}: cannot be read ({type(error).__name__}); pass a text file with one id per line") from None
+        raise DataError(
+            f"--ids {path}: cannot be read ({type(error).__name__})", hint="pass a text file with one id per line"
+        ) from None
     ids = [line.partition("#")[0].strip() for line in lines]
     if not any(ids):
-        raise DataError(f"--ids {path}: found no id; write one per line, as `curate explain` and the corpus name rows")
+        raise DataError(f"--ids {path}: found no id", hint="write one per line, as `curate explain` and the corpus name rows")
     return [name for name in ids if name]
 
 
@@ -147,7 +151,9 @@ def _marked(work: Path, ids: Sequence[str], tombstones: Tombstones) -> Tombstone
         tombstones = tombstones.joined(records=asked["record"], rows=asked["id"])
     unknown = [name for name in ids if name not in found and tombstones.mark("row", name) not in tombstones.rows]
     if unknown:
-        raise DataError(f"--ids: {len(unknown):,} of {len(ids):,} are no row here, first {unknown[0]}; nothing was changed")
+        raise DataError(
+            f"--ids: {len(unknown):,} of {len(ids):,} are no row here, first {unknown[0]}", hint="nothing was changed"
+        )
     tombstones = tombstones.joined(texts=texts)
     settled = None
     while settled != tombstones.hash:  # a copy's own spelling may have copies of its own
@@ -253,7 +259,9 @@ def _remade(
     known = [believed(work, key, tombstones) for key in keys]
     files: list[FileReport] = [found[0] for found in known if found is not None]
     if len(files) < len(keys):
-        raise DataError(f"{work}: some parts are missing or damaged; run its `curate build` again, it skips what is forgotten")
+        raise DataError(
+            f"{work}: some parts are missing or damaged", hint="run its `curate build` again, it skips what is forgotten"
+        )
     ingested = Ingested(
         parts=tuple(part for found in known if found is not None for part in found[1]),
         files=tuple(files),

@@ -101,22 +101,24 @@ def check_order(recipe: Recipe, path: Path) -> None:
     for needed in ("pii", "consensus"):
         if needed not in names:
             why = {"pii": "everything in --out is free of personal data", "consensus": "it decides which rows are toxic"}[needed]
-            raise RecipeError(f"{path}: stages: {needed!r} is missing ({why}); add it")
+            raise RecipeError(f"{path}: stages: {needed!r} is missing ({why})", hint="add it")
     check_encoder(names, recipe, path)
     available = set(ROW)
     for at, (name, stage) in enumerate(zip(names, recipe.stages, strict=True)):
         if names.index(name) != at:
-            raise RecipeError(f"{path}: stages[{at}]: {name} stands here a second time; remove one")
+            raise RecipeError(f"{path}: stages[{at}]: {name} stands here a second time", hint="remove one")
         for column in stage.reads:
             if column not in available:
                 makers = [word for word, cls in TABLE.items() if column in _writes(cls)]
                 cure = f"put {makers[0]!r} before it" if makers else "no stage writes it"
-                raise RecipeError(f"{path}: stages[{at}]: {name} reads {column!r}, which nothing before it writes; {cure}")
+                raise RecipeError(
+                    f"{path}: stages[{at}]: {name} reads {column!r}, which nothing before it writes", hint=f"{cure}"
+                )
         if not callable(stage):  # rows that become one pool their labels: nothing may have been made of the single ones
             for early, other in zip(names[:at], recipe.stages[:at], strict=True):
                 for column in sorted(set(other.reads) & set(stage.writes)):
                     where = f"{path}: stages[{at}]: {name}"
-                    raise RecipeError(f"{where} changes {column!r}, which {early} read before it; put {early!r} after it")
+                    raise RecipeError(f"{where} changes {column!r}, which {early} read before it", hint=f"put {early!r} after it")
         available |= set(stage.writes)
     check_pairers(recipe, available, path)
 
@@ -127,7 +129,7 @@ def check_pairers(recipe: Recipe, available: set[str], path: Path) -> None:
         for column in pairer.reads:
             if column not in available:
                 where = f"{path}: pairing[{at}]: {chosen_name(PAIRERS, pairer)}"
-                raise RecipeError(f"{where} reads {column!r}, which no stage writes; add 'encode' to stages")
+                raise RecipeError(f"{where} reads {column!r}, which no stage writes", hint="add 'encode' to stages")
 
 
 def check_encoder(names: Sequence[str], recipe: Recipe, path: Path) -> None:
@@ -138,7 +140,7 @@ def check_encoder(names: Sequence[str], recipe: Recipe, path: Path) -> None:
         wanted = getattr(stage, "vectors_of", made)
         if wanted != made:
             raise RecipeError(
-                f"{path}: stages: {name} was trained on vectors of {wanted}, encode makes those of {made}; use one of both"
+                f"{path}: stages: {name} was trained on vectors of {wanted}, encode makes those of {made}", hint="use one of both"
             )
 
 

@@ -53,11 +53,13 @@ def check_places(source: Path, out: Path, work: Path) -> None:
     """Source, dataset and work folder lie apart, and nothing that no build made is replaced."""
     for name, place in (("--out", out), ("the work folder", work)):
         if place == source or place.is_relative_to(source) or source.is_relative_to(place):
-            raise RecipeError(f"{name} {place}: lies in or around --source {source}; choose a folder apart from it")
+            raise RecipeError(f"{name} {place}: lies in or around --source {source}", hint="choose a folder apart from it")
     if out.exists() and not out.is_dir():
-        raise RecipeError(f"--out {out}: is a file; choose a folder")
+        raise RecipeError(f"--out {out}: is a file", hint="choose a folder")
     if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
-        raise RecipeError(f"--out {out}: holds something that no build made; choose an empty or new folder (nothing was changed)")
+        raise RecipeError(
+            f"--out {out}: holds something that no build made", hint="choose an empty or new folder (nothing was changed)"
+        )
 
 
 def author_key_of(path: Path) -> bytes:

@@ -285,8 +285,11 @@ def _check_law(report: FileReport, parts: Sequence[Stored], quarantine: Sequence
     written, kept = sum(part.rows for part in parts), sum(part.rows for part in quarantine)
     if report.records != accounted or report.rows != written or broken != kept:
         raise StorageError(
-            f"{report.source}: {report.records:,} records, {accounted:,} accounted for; {report.rows:,} rows, {written:,}"
-            f" written; {broken:,} broken, {kept:,} quarantined: nothing is committed; please report this"
+            (
+                f"{report.source}: {report.records:,} records, {accounted:,} accounted for; {report.rows:,} rows, "
+                f"{written:,} written; {broken:,} broken, {kept:,} quarantined: nothing is committed"
+            ),
+            hint="please report this",
         )
 
 
@@ -296,8 +299,11 @@ def _check_share(result: Ingested, limit: float, work: Path) -> None:
         worst = max(result.files, key=lambda file: sum(file.quarantined.values()))
         reason = max(worst.quarantined, key=lambda name: worst.quarantined[name])
         raise DataError(
-            f"{worst.source}: {totals['quarantined']:,} of {totals['read']:,} records in all are broken (most here: {reason}),"
-            f" more than quarantine_limit {limit:g}; look into {work / 'quarantine'}, take the file out or raise the limit"
+            (
+                f"{worst.source}: {totals['quarantined']:,} of {totals['read']:,} records in all are broken (most "
+                f"here: {reason}), more than quarantine_limit {limit:g}"
+            ),
+            hint=f"look into {work / 'quarantine'}, take the file out or raise the limit",
         )
 
 

@@ -99,22 +99,22 @@ def discover(folder: Path) -> Discovered:
         DataError: no such folder, not a folder, unreadable, or nothing in it to read.
     """
     if not folder.exists():
-        raise DataError(f"--source {folder}: no such folder; check the path")
+        raise DataError(f"--source {folder}: no such folder", hint="check the path")
     if not folder.is_dir():
-        raise DataError(f"--source {folder}: found a file, expected a folder; pass the folder that holds it")
+        raise DataError(f"--source {folder}: found a file, expected a folder", hint="pass the folder that holds it")
     files: list[SourceFile] = []
     aside: list[LeftAside] = []
     try:
         _walk(folder, "", files, aside)
     except OSError as error:
-        raise DataError(f"--source {folder}: cannot be listed ({error.strerror}); check its permissions") from None
+        raise DataError(f"--source {folder}: cannot be listed ({error.strerror})", hint="check its permissions") from None
     if not files:
         found = (
             f"only {len(aside)} left aside ({', '.join(sorted({entry.reason for entry in aside}))})"
             if aside
             else "an empty folder"
         )
-        raise DataError(f"--source {folder}: found {found}; put text, tables, chats, mails or dumps there")
+        raise DataError(f"--source {folder}: found {found}", hint="put text, tables, chats, mails or dumps there")
     return Discovered(tuple(sorted(files)), tuple(sorted(aside)))
 
 
@@ -149,7 +149,7 @@ def check_matches(sources: Sequence[Source], names: Iterable[str], partly: bool 
             continue
         close = difflib.get_close_matches(patterns[0], there, n=1)
         cure = f"did you mean {close[0]!r}?" if close else f"found {', '.join(there[:8])}{' ...' if len(there) > 8 else ''}"
-        raise RecipeError(f"sources: {where}: no file fits {' or '.join(map(repr, patterns))}; {cure}")
+        raise RecipeError(f"sources: {where}: no file fits {' or '.join(map(repr, patterns))}", hint=f"{cure}")
 
 
 def _fits(name: str, pattern: str, partly: bool) -> bool:

@@ -113,9 +113,11 @@ def load_tombstones(work: Path, key: bytes) -> Tombstones:
     except (OSError, ValueError, KeyError, TypeError):
         whole, same_key, said = False, True, {}
     if not whole:
-        raise StorageError(f"{path}: is not as `curate forget` wrote it; restore it, or what was forgotten comes back")
+        raise StorageError(f"{path}: is not as `curate forget` wrote it", hint="restore it, or what was forgotten comes back")
     if not same_key:
-        raise StorageError(f"{path}: was made under another author.key; restore that key, or what was forgotten comes back")
+        raise StorageError(
+            f"{path}: was made under another author.key", hint="restore that key, or what was forgotten comes back"
+        )
     return Tombstones(key, *(frozenset(said[kind]) for kind in _KINDS))
 
 

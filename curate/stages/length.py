@@ -55,7 +55,7 @@ class Length:
         for unit in ("chars", "words", "prompt_chars", "prompt_words"):
             low, high = getattr(self, f"min_{unit}"), getattr(self, f"max_{unit}")
             if low > high:
-                raise RecipeError(f"length: min_{unit} {low} is more than max_{unit} {high}; no row could pass")
+                raise RecipeError(f"length: min_{unit} {low} is more than max_{unit} {high}", hint="no row could pass")
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -22,5 +22,5 @@ def variety(name: str) -> Variety:
         RecipeError: no variety of that name.
     """
     if name not in VARIETIES:
-        raise RecipeError(f"no variety {name!r}; known: {', '.join(sorted(VARIETIES))}")
+        raise RecipeError(f"no variety {name!r}", hint=f"known: {', '.join(sorted(VARIETIES))}")
     return load_variety(VARIETIES[name])

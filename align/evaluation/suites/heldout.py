@@ -65,5 +65,5 @@ def _prompts(dataset: Dataset, split: str) -> list[Prompt]:
                 name, prompt, earlier.cluster if earlier else thread or name, bool(benign) and (not earlier or earlier.benign)
             )
     if not found:
-        raise DataError(f"{dataset.folder}/unpaired/{split}: found no prompt to ask; build from more input")
+        raise DataError(f"{dataset.folder}/unpaired/{split}: found no prompt to ask", hint="build from more input")
     return [prompt for _, prompt in sorted(found.items())]

@@ -39,11 +39,11 @@ class LmEval:
             from lm_eval.models.huggingface import HFLM
             from lm_eval.tasks import TaskManager
         except ImportError:
-            raise RecipeError("suite lm_eval: the harness is not installed; pip install 'margins[lm-eval]'") from None
+            raise RecipeError("suite lm_eval: the harness is not installed", hint="pip install 'margins[lm-eval]'") from None
         manager = TaskManager(include_path=self.include_path)
         unknown = [task for task in self.tasks if task not in manager.all_tasks]
         if unknown:
-            raise RecipeError(f"suite lm_eval: the harness knows no task {unknown[0]!r}; `lm-eval ls tasks` lists them")
+            raise RecipeError(f"suite lm_eval: the harness knows no task {unknown[0]!r}", hint="`lm-eval ls tasks` lists them")
         wrapped = HFLM(pretrained=subject.model, tokenizer=subject.tokenizer, batch_size=self.batch_size)
         found: dict[str, Any] = simple_evaluate(
             model=wrapped,

@@ -49,7 +49,9 @@ class RealToxicityPrompts:
             name = digest("realtoxicityprompts", text)
             prompts[name] = Prompt(name, [{"role": "user", "content": text}], name)
         if not prompts:
-            raise DataError(f"suite realtoxicityprompts: {self.path}: holds no prompt that is challenging; leave that option out")
+            raise DataError(
+                f"suite realtoxicityprompts: {self.path}: holds no prompt that is challenging", hint="leave that option out"
+            )
         asked = chosen(list(prompts.values()), self.max_prompts, lambda one: one.id)
         values, items = ask(subject, "realtoxicityprompts", asked)
         return Measured(values | worst(items) | {"samples": subject.sampling.samples}, items)

@@ -76,7 +76,7 @@ def probe_padded(model: Any) -> tuple[float, str]:  # noqa: ANN401
             return _compare(model, together, segments, "padded"), implementation
         except UnpackableError as error:
             failure = error
-    raise UserError(f"{failure}; train another model")
+    raise UserError(f"{failure}", hint="train another model")
 
 
 def _segments(vocabulary: int) -> tuple[list[Segment], list[Segment]]:

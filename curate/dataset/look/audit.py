@@ -83,7 +83,9 @@ def estimate(rows: pl.DataFrame, drawn: pl.DataFrame, truth: pl.DataFrame) -> di
     sample = drawn.filter(pl.col("queue") == "random").join(truth.rename({"toxic": "truth"}), on="id")
     sample = sample.filter(pl.col("truth").is_not_null()).join(rows.select("id", "toxic"), on="id")
     if not sample.height:
-        raise DataError("no row of the random queue has a label yet; label some of them (column 'toxic') and run this again")
+        raise DataError(
+            "no row of the random queue has a label yet", hint="label some of them (column 'toxic') and run this again"
+        )
     said, true = sample["toxic"].to_numpy().astype(bool), sample["truth"].to_numpy().astype(bool)
     counts = {
         "accuracy": (int((said == true).sum()), len(said)),
@@ -143,7 +145,7 @@ def run(folder: Path, out: Path, count: int, seed: int, show_text: bool = False)
         return [told, *private]
     answers = read_answers(out)
     if "queue" not in answers.columns:
-        raise DataError(f"{out}: not what `curate label audit` wrote; name a new file")
+        raise DataError(f"{out}: not what `curate label audit` wrote", hint="name a new file")
     return describe(estimate(rows, answers.select("id", "queue"), answers.select("id", "toxic")))
 
 

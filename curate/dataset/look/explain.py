@@ -53,11 +53,11 @@ def _find(folder: Path, manifest: Mapping[str, Any], row: str) -> str:
     if len(found):
         some = ", ".join(found.head(MATES))
         raise DataError(
-            f"{folder}: {len(found):,} ids begin with {row!r}: {some}{', ...' * (len(found) > MATES)}; give more of it"
+            f"{folder}: {len(found):,} ids begin with {row!r}: {some}{', ...' * (len(found) > MATES)}", hint="give more of it"
         )
     shared = ids.map_elements(lambda other: len(os.path.commonprefix([row, other])), return_dtype=pl.Int64)
     near = pl.DataFrame({"id": ids, "shared": shared}).sort("shared", "id", descending=[True, False])["id"].head(3)
-    raise DataError(f"{folder}: no row {row!r}; nearest: {', '.join(near)}")
+    raise DataError(f"{folder}: no row {row!r}", hint=f"nearest: {', '.join(near)}")
 
 
 def _row(folder: Path, manifest: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -43,7 +43,9 @@ def show(folder: Path, stage: str | None = None, threshold: float | None = None,
         return "\n".join(_all_stages(manifest))
     path = f"similarity/{stage}.parquet"
     if path not in manifest["files"]:
-        raise DataError(f"--stage {stage}: no similarities are stored for it; stages that have some: {_comparing(manifest)}")
+        raise DataError(
+            f"--stage {stage}: no similarities are stored for it", hint=f"stages that have some: {_comparing(manifest)}"
+        )
     edges = read_parquet(folder / path)
     rows = entered(folder, manifest, stage)
     if stage == "templates":

@@ -80,13 +80,13 @@ def load_adapted(path: Path, base: str) -> Adapted:
             facts = json.loads((file.metadata() or {}).get("facts", "{}"))
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, ValueError, SafetensorError):
-        raise StorageError(f"{path}: cannot read these weights; make them with `curate label fit`") from None
+        raise StorageError(f"{path}: cannot read these weights", hint="make them with `curate label fit`") from None
     if facts.get("kind") != KIND:
-        raise StorageError(f"{path}: not a head that `curate label fit` made; make one")
+        raise StorageError(f"{path}: not a head that `curate label fit` made", hint="make one")
     if facts["base"] != base:
-        raise StorageError(f"{path}: adapts another general head ({facts['base'][:12]}…); run `curate label fit` again")
+        raise StorageError(f"{path}: adapts another general head ({facts['base'][:12]}…)", hint="run `curate label fit` again")
     if facts.get("tuned", Tuned().models[0]) != Tuned().models[0]:
-        raise StorageError(f"{path}: adapts another `tuned` ({facts['tuned'][:12]}…); run `curate label fit` again")
+        raise StorageError(f"{path}: adapts another `tuned` ({facts['tuned'][:12]}…)", hint="run `curate label fit` again")
     return Adapted(found, tensors, facts)
 
 

@@ -123,7 +123,9 @@ def check_width(labeler: str, vectors: NDArray[np.float32], dim: int) -> None:
         RecipeError: they do not have `dim` numbers.
     """
     if vectors.shape[1] != dim:
-        raise RecipeError(f"{labeler}: vectors have {vectors.shape[1]} numbers, {ENCODER} makes {dim}; encode with {ENCODER}")
+        raise RecipeError(
+            f"{labeler}: vectors have {vectors.shape[1]} numbers, {ENCODER} makes {dim}", hint=f"encode with {ENCODER}"
+        )
 
 
 def general_logits(trained: Trained, vectors: NDArray[np.float32], texts: Sequence[str]) -> Floats:

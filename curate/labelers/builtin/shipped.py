@@ -74,12 +74,14 @@ def load_trained(name: str, version: int, folder: Path = WEIGHTS) -> Trained:
         sums = {file: sum_ for sum_, file in (line.split() for line in lines)}
         found = sha256(path)
     except (OSError, ValueError):
-        raise StorageError(f"{path}: cannot read these weights; install the project again") from None
+        raise StorageError(f"{path}: cannot read these weights", hint="install the project again") from None
     if sums.get(path.name) != found:
-        raise StorageError(f"{path}: sha256 {found[:12]}… is not what {SUMS} lists; install the project again")
+        raise StorageError(f"{path}: sha256 {found[:12]}… is not what {SUMS} lists", hint="install the project again")
     with safe_open(path, framework="numpy") as file:
         facts = json.loads((file.metadata() or {}).get("facts", "{}"))
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
     if facts.get("version") != version:
-        raise StorageError(f"{path}: weights of version {facts.get('version')}, this code reads {version}; run `make weights`")
+        raise StorageError(
+            f"{path}: weights of version {facts.get('version')}, this code reads {version}", hint="run `make weights`"
+        )
     return Trained(found, tensors, facts)

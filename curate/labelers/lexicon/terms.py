@@ -58,7 +58,7 @@ def bundled_terms() -> tuple[Term, ...]:
             lines = json.loads(zlib.decompress(path.read_bytes()))
             terms = [Term(str(text), float(weight), category) for text, weight, category in lines]
         except (OSError, ValueError, zlib.error):
-            raise StorageError(f"{path}: cannot be read; install the project again") from None
+            raise StorageError(f"{path}: cannot be read", hint="install the project again") from None
         for term in terms:
             found.setdefault(term.text, term)
     return tuple(found[text] for text in sorted(found))
@@ -73,10 +73,10 @@ def own_terms(path: Path) -> tuple[Term, ...]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
-        raise RecipeError(f"lexicon: terms: {path}: cannot be read ({error.strerror}); check the path") from None
+        raise RecipeError(f"lexicon: terms: {path}: cannot be read ({error.strerror})", hint="check the path") from None
     except UnicodeDecodeError:
-        raise RecipeError(f"lexicon: terms: {path}: not UTF-8 text; save it as UTF-8") from None
+        raise RecipeError(f"lexicon: terms: {path}: not UTF-8 text", hint="save it as UTF-8") from None
     terms = tuple(Term(text, 1.0, None) for text in sorted({plain(line) for line in lines} - {""}))
     if not terms:
-        raise RecipeError(f"lexicon: terms: {path}: holds no term; write one a line")
+        raise RecipeError(f"lexicon: terms: {path}: holds no term", hint="write one a line")
     return terms

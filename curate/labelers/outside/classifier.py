@@ -91,7 +91,7 @@ def load_classifier(folder: Path, precision: Precision, max_tokens: int) -> Clas
     lacking = sorted({*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])})
     if lacking:
         raise StorageError(
-            f"{folder}: no weights for {', '.join(lacking[:3])}; a classifier whose head was never trained says nothing"
+            f"{folder}: no weights for {', '.join(lacking[:3])}", hint="a classifier whose head was never trained says nothing"
         )
     model.eval()
     limit = min(max_tokens, int(tokenizer.model_max_length), int(getattr(model.config, "max_position_embeddings", max_tokens)))

@@ -73,14 +73,16 @@ def published(variant: str) -> tuple[Path, str]:
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
     found = _HASH_IN_NAME.search(path.name)
     if found is None:
-        raise RecipeError(f"detoxify: {path.name}: no hash in its name; download it and name it as checkpoint, with its sha256")
+        raise RecipeError(
+            f"detoxify: {path.name}: no hash in its name", hint="download it and name it as checkpoint, with its sha256"
+        )
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             torch.hub.download_url_to_file(url, str(path), hash_prefix=found[1], progress=False)
         except (OSError, RuntimeError) as error:
             what = type(error).__name__
-            raise RecipeError(f"detoxify: {url}: could not be fetched ({what}); name a local file as checkpoint") from None
+            raise RecipeError(f"detoxify: {url}: could not be fetched ({what})", hint="name a local file as checkpoint") from None
     return path, found[1]
 
 
@@ -98,10 +100,12 @@ def check_file(path: Path, expected: str) -> str:
     try:
         stat = path.stat()
     except OSError as error:
-        raise RecipeError(f"detoxify: checkpoint: {path}: cannot be read ({error.strerror}); check the path") from None
+        raise RecipeError(f"detoxify: checkpoint: {path}: cannot be read ({error.strerror})", hint="check the path") from None
     found = _hash(path, stat.st_size, stat.st_mtime_ns)
     if not found.startswith(expected):
-        raise StorageError(f"{path}: sha256 {found[:12]}… is not {expected[:12]}…; nothing of it was loaded, get the file again")
+        raise StorageError(
+            f"{path}: sha256 {found[:12]}… is not {expected[:12]}…", hint="nothing of it was loaded, get the file again"
+        )
     return found
 
 
@@ -134,7 +138,7 @@ def load_checkpoint(path: Path, expected: str, base: Path | None) -> Checkpoint:
     if base is not None:
         if not (base / "config.json").is_file():
             raise RecipeError(
-                f"detoxify: base: {base}: holds no config.json; save the base model's configuration and tokenizer there"
+                f"detoxify: base: {base}: holds no config.json", hint="save the base model's configuration and tokenizer there"
             )
         plain["config"]["arch"]["args"]["model_type"] = str(base)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), quietly():
@@ -146,11 +150,11 @@ def load_checkpoint(path: Path, expected: str, base: Path | None) -> Checkpoint:
         except (OSError, AttributeError, TypeError, KeyError) as error:
             where = plain["config"]["arch"]["args"].get("model_type")
             raise RecipeError(
-                f"detoxify: base model {where}: cannot be loaded ({type(error).__name__}); name a local base"
+                f"detoxify: base model {where}: cannot be loaded ({type(error).__name__})", hint="name a local base"
             ) from None
         except (RuntimeError, ValueError) as error:
             raise StorageError(
-                f"{path}: does not fit its base model ({type(error).__name__}); is base the model it was made from?"
+                f"{path}: does not fit its base model ({type(error).__name__})", hint="is base the model it was made from?"
             ) from None
     model.model.eval()
     _check_weights(path, model.model.state_dict(), plain["state_dict"])
@@ -170,7 +174,7 @@ def _plain(path: Path) -> dict[str, Any]:
     except Exception as error:  # every way in which bytes can fail to be a checkpoint, or be more than one
         what = type(error).__name__
         raise StorageError(
-            f"{path}: not a Detoxify checkpoint of tensors and plain values ({what}); nothing in it was run"
+            f"{path}: not a Detoxify checkpoint of tensors and plain values ({what})", hint="nothing in it was run"
         ) from None
 
 
@@ -180,14 +184,16 @@ def _check_weights(path: Path, loaded: dict[str, Any], given: dict[str, Any]) ->
 
     for name, tensor in loaded.items():
         if name not in given:
-            raise StorageError(f"{path}: holds no weight {name}; its names do not fit the model, whose scores would be random")
+            raise StorageError(
+                f"{path}: holds no weight {name}", hint="its names do not fit the model, whose scores would be random"
+            )
         if not torch.equal(tensor, given[name].to(tensor.dtype)):
             raise StorageError(f"{path}: weight {name} was not loaded as it stands in the file")
 
 
 def _check_answers(path: Path, checkpoint: Checkpoint) -> None:
     if "toxicity" not in checkpoint.labels:
-        raise StorageError(f"{path}: has no label toxicity; it has {', '.join(checkpoint.labels)}")
+        raise StorageError(f"{path}: has no label toxicity", hint=f"it has {', '.join(checkpoint.labels)}")
     insult, thanks = checkpoint._predict([INSULT, THANKS])[:, checkpoint.labels.index("toxicity")]
     if not insult > thanks:
         raise StorageError(

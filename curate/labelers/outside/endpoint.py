@@ -87,7 +87,7 @@ class Endpoint:
                 continue
             return self._read(answer)
         raise DataError(
-            f"llm: {self._host}: {problem} {self.attempts} times in a row; earlier answers are kept, run it again to go on"
+            f"llm: {self._host}: {problem} {self.attempts} times in a row", hint="earlier answers are kept, run it again to go on"
         )
 
     def _read(self, answer: Any) -> Any:  # noqa: ANN401 - a response; JSON
@@ -102,7 +102,9 @@ class Endpoint:
             return None
         cures = {401: f"check the key in ${self.key}", 403: f"check the key in ${self.key}", 404: "check url and model"}
         cure = cures.get(answer.status_code, "does the server take response_format json_schema, and these parameters?")
-        raise RecipeError(f"llm: {self._host}: status {answer.status_code}; {cure}")  # the body may repeat the text: not shown
+        raise RecipeError(
+            f"llm: {self._host}: status {answer.status_code}", hint=f"{cure}"
+        )  # the body may repeat the text: not shown
 
     def _session(self, secret: str | None) -> Any:  # noqa: ANN401 - a session per thread: they are not thread-safe
         import requests
@@ -118,7 +120,7 @@ class Endpoint:
             return None
         secret = os.environ.get(self.key, "").strip()
         if not secret:
-            raise RecipeError(f"llm: key: the environment variable {self.key} is not set; export it, or remove key")
+            raise RecipeError(f"llm: key: the environment variable {self.key} is not set", hint="export it, or remove key")
         return secret
 
     @property
@@ -134,7 +136,9 @@ def check_variable(key: str | None) -> None:
         RecipeError: not the name of an environment variable.
     """
     if key is not None and not _VARIABLE.fullmatch(key):
-        raise RecipeError("llm: key: expected the name of an environment variable, such as LLM_API_KEY; never the key itself")
+        raise RecipeError(
+            "llm: key: expected the name of an environment variable, such as LLM_API_KEY", hint="never the key itself"
+        )
 
 
 class _Bearer:

@@ -154,13 +154,14 @@ class Hf:
         for label in labels:
             if label not in self.labels:
                 raise RecipeError(
-                    f"{where}: labels: {label!r} of the model is not mapped; map it to toxic, non_toxic, ignored or a category"
+                    f"{where}: labels: {label!r} of the model is not mapped",
+                    hint="map it to toxic, non_toxic, ignored or a category",
                 )
         for label in self.labels:
             if label not in labels:
-                raise RecipeError(f"{where}: labels: the model has no {label!r}; it has {', '.join(labels)}")
+                raise RecipeError(f"{where}: labels: the model has no {label!r}", hint=f"it has {', '.join(labels)}")
         if self.activation == "softmax" and (len(labels) == 1 or multi_label):
-            raise RecipeError(f"{where}: activation: its labels do not exclude each other; use sigmoid")
+            raise RecipeError(f"{where}: activation: its labels do not exclude each other", hint="use sigmoid")
 
     @property
     def _folder(self) -> Path:
@@ -173,7 +174,7 @@ def _folder(model: str, revision: str | None) -> Path:
     if not folder.is_dir():
         return fetch(model, revision, "hf: model")
     if revision is not None:
-        raise RecipeError(f"hf: {model}: is a folder, which has no revision; remove revision")
+        raise RecipeError(f"hf: {model}: is a folder, which has no revision", hint="remove revision")
     return folder
 
 

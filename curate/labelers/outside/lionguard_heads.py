@@ -51,7 +51,9 @@ class Heads:
             RecipeError: vectors of another encoder.
         """
         if vectors.shape[1] != self.width:
-            raise RecipeError(f"lionguard: vectors have {vectors.shape[1]} numbers, its heads take {self.width}; check encoder")
+            raise RecipeError(
+                f"lionguard: vectors have {vectors.shape[1]} numbers, its heads take {self.width}", hint="check encoder"
+            )
         return self.run(vectors)
 
 
@@ -89,7 +91,7 @@ def _check_pooling(encoder: Path) -> None:
     found = [json.loads(path.read_text("utf-8")) for path in sorted(encoder.glob("*_Pooling/config.json"))]
     if not any(one.get("pooling_mode") == "cls" or one.get("pooling_mode_cls_token") is True for one in found):
         raise RecipeError(
-            f"lionguard: encoder: {encoder}: does not pool by the CLS token; take the published folder, 1_Pooling too"
+            f"lionguard: encoder: {encoder}: does not pool by the CLS token", hint="take the published folder, 1_Pooling too"
         )
 
 
@@ -98,7 +100,7 @@ def _ridge(folder: Path, facts: dict[str, Any]) -> Heads:
     try:
         import onnxruntime
     except ImportError:
-        raise RecipeError("lionguard: v1 needs onnxruntime; pip install 'margins[lionguard]'") from None
+        raise RecipeError("lionguard: v1 needs onnxruntime", hint="pip install 'margins[lionguard]'") from None
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

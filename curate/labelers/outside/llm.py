@@ -133,8 +133,8 @@ class Llm:
         found = np.array([read_answer(answer) for answer in answers], np.float32)
         if len(texts) >= TOO_FEW and np.isnan(found).all():
             raise DataError(
-                f"llm: {self.model}: none of {len(texts)} answers is the JSON that was asked for; does the server take"
-                " response_format json_schema, and is max_tokens enough?"
+                f"llm: {self.model}: none of {len(texts)} answers is the JSON that was asked for",
+                hint="does the server take response_format json_schema, and is max_tokens enough?",
             )
         return found
 

@@ -41,7 +41,7 @@ def adapt(
         DataError: `out` is no .safetensors file: its card, a .md file, lies beside it.
     """
     if out.suffix != ".safetensors":
-        raise DataError(f"--out {out}: weights go into a .safetensors file; name one")
+        raise DataError(f"--out {out}: weights go into a .safetensors file", hint="name one")
     from safetensors.numpy import save
 
     from curate.text.encoders import encoder

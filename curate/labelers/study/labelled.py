@@ -32,7 +32,7 @@ def read_labelled(path: Path, text: str, label: str, group: str | None = None, p
     frame = _frame(path)
     for column in (text, label, *(one for one in (group, prompt) if one)):
         if column not in frame.columns:
-            raise DataError(f"{path}: no column {column!r}; there are: {', '.join(frame.columns)}")
+            raise DataError(f"{path}: no column {column!r}", hint=f"there are: {', '.join(frame.columns)}")
     policy = load_policy()
     if frame[label].dtype == pl.Boolean:
         toxic = frame[label]
@@ -46,13 +46,13 @@ def read_labelled(path: Path, text: str, label: str, group: str | None = None, p
     frame = frame.filter(pl.col("toxic").is_not_null(), pl.col("text").str.strip_chars() != "")
     if prompt:
         if frame[prompt].dtype.is_nested():
-            raise DataError(f"{path}: column {prompt!r} holds {frame[prompt].dtype}; texts are needed, one for each row")
+            raise DataError(f"{path}: column {prompt!r} holds {frame[prompt].dtype}", hint="texts are needed, one for each row")
         frame = frame.with_columns(prompt=frame[prompt].cast(pl.String))
     sides = frame["toxic"].sum()
     if not 0 < sides < frame.height:
         raise DataError(
-            f"{path}: column {label!r} labels {sides} texts toxic and {frame.height - sides} harmless; texts of both are needed "
-            "(labels are read by curate/policy.yaml)"
+            f"{path}: column {label!r} labels {sides} texts toxic and {frame.height - sides} harmless",
+            hint="texts of both are needed (labels are read by curate/policy.yaml)",
         )
     return frame
 
@@ -69,4 +69,4 @@ def _frame(path: Path) -> pl.DataFrame:
             return pl.read_csv(path, infer_schema=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{path}: cannot be read ({type(error).__name__})") from None
-    raise DataError(f"{path}: cannot tell its format; give .parquet, .csv, .tsv or .jsonl")
+    raise DataError(f"{path}: cannot tell its format", hint="give .parquet, .csv, .tsv or .jsonl")

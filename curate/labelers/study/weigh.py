@@ -48,8 +48,8 @@ def weigh(scores: Mapping[str, Floats], truth: Floats, sources: Sequence[str] | 
         return replace(made, sources=by_source(made, labelled, toxic[known], np.array(sources)[known]))
     if len(scores) < 3:
         raise DataError(
-            f"{int(known.sum())} labelled rows and {len(scores)} labelers: too few to tell who is right; "
-            f"label {LEAST} rows of either kind, or run three labelers"
+            f"{int(known.sum())} labelled rows and {len(scores)} labelers: too few to tell who is right",
+            hint=f"label {LEAST} rows of either kind, or run three labelers",
         )
     return _by_agreement(scores)
 

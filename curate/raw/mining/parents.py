@@ -60,7 +60,7 @@ def opened(files: Sequence[SourceFile], sources: Sequence[Source], limit: int | 
 def _opened(file: SourceFile, sources: Sequence[Source], limit: int | None) -> Other:
     form: str | None = source_for(file.name, sources).format or recognise(Stream(file.path, member=file.member))
     if form is None:
-        raise RecipeError(f"sources: parents: {file.name}: found no format that is known; name it under format")
+        raise RecipeError(f"sources: parents: {file.name}: found no format that is known", hint="name it under format")
     read = READERS[form]
     return Other(file.name, form, lambda: itertools.islice(read(Stream(file.path, member=file.member)), limit))
 
@@ -118,6 +118,6 @@ def _understood(other: Other, table: str, sample: Sequence[dict[str, Any]], sour
     if roles.column("id") is None:
         has = ", ".join(list(dict.fromkeys(name for fields in sample for name in fields))[:12])
         raise RecipeError(
-            f"sources: {settings.match}: parents: {place} has no column for id; name it under columns (it has {has})"
+            f"sources: {settings.match}: parents: {place} has no column for id", hint=f"name it under columns (it has {has})"
         )
     return roles

@@ -101,11 +101,11 @@ def find_roles(sample: Sequence[Mapping[str, Any]], form: str, settings: Source,
     found = {role: columns for role, columns in found.items() if columns}
     kind = settings.mine or _kind(found, form, values)
     if settings.labels and sample and "label" not in found and "votes" not in found:
-        raise RecipeError(f"sources: {settings.match}: labels: {name} has no column for label; name it under columns")
+        raise RecipeError(f"sources: {settings.match}: labels: {name} has no column for label", hint="name it under columns")
     if settings.instruction is not None and sample and kind not in ("text", None):
         raise RecipeError(
-            f"sources: {settings.match}: instruction: {name} is read as {kind}, which has prompts of its own;"
-            " take the instruction out, or add 'mine: text'"
+            f"sources: {settings.match}: instruction: {name} is read as {kind}, which has prompts of its own",
+            hint="take the instruction out, or add 'mine: text'",
         )
     if settings.mine is not None and sample:
         _check_kind(settings.mine, found, values, name)
@@ -189,13 +189,13 @@ def _pinned(settings: Source, values: Values, name: str) -> Found:
     for role, said in settings.columns.items():
         where = f"sources: {settings.match}: columns"
         if role not in PINNABLE:
-            raise RecipeError(f"{where}: no role {role!r}; {_nearest(role, PINNABLE)}")
+            raise RecipeError(f"{where}: no role {role!r}", hint=f"{_nearest(role, PINNABLE)}")
         columns = (said,) if isinstance(said, str) else tuple(said)
         if len(columns) != 1 and role not in SEVERAL:
             raise RecipeError(f"{where}: {role}: found {len(columns)} columns, expected one")
         for column in columns:
             if column not in values:
-                raise RecipeError(f"{where}: {role}: {name} has no column {column!r}; {_nearest(column, values)}")
+                raise RecipeError(f"{where}: {role}: {name} has no column {column!r}", hint=f"{_nearest(column, values)}")
         told[role] = columns
     return told
 
@@ -206,10 +206,10 @@ def _known(settings: Source, values: Values, policy: Policy, name: str) -> str |
         return None
     where = f"sources: {settings.match}: known"
     if settings.known not in policy.sources:
-        raise RecipeError(f"{where}: no public set {settings.known!r}; {_nearest(settings.known, policy.sources)}")
+        raise RecipeError(f"{where}: no public set {settings.known!r}", hint=f"{_nearest(settings.known, policy.sources)}")
     missing = [column for column in policy.sources[settings.known].columns if column not in values]
     if missing and values:
-        raise RecipeError(f"{where}: {name} has no column {missing[0]!r}, which {settings.known} has; take this line out")
+        raise RecipeError(f"{where}: {name} has no column {missing[0]!r}, which {settings.known} has", hint="take this line out")
     return settings.known
 
 
@@ -218,8 +218,8 @@ def _check_kind(kind: Kind, found: Found, values: Values, name: str) -> None:
     missing = [role for role in USES[kind][:needed] if not found.get(role)]
     if missing:
         raise RecipeError(
-            f"sources: mine: {kind}: {name} has no column for {' and '.join(missing)}; name them under columns "
-            f"(it has {', '.join(list(values)[:12])})"
+            f"sources: mine: {kind}: {name} has no column for {' and '.join(missing)}",
+            hint=f"name them under columns (it has {', '.join(list(values)[:12])})",
         )
 
 

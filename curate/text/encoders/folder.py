@@ -46,7 +46,7 @@ def load_network(folder: Path) -> Network:
 
     model = _read(folder, "fp32").requires_grad_(False)  # a trace takes no weight that might still learn
     if model.default_prompt_name is not None:
-        raise RecipeError(f"encoder {folder}: puts a prompt before every text, which no export keeps; take backend: torch")
+        raise RecipeError(f"encoder {folder}: puts a prompt before every text, which no export keeps", hint="take backend: torch")
     tokenizer: Any = model.tokenizer
 
     def inputs(texts: list[str]) -> list[list[int]]:

@@ -31,11 +31,11 @@ def fetch(name: str, revision: str | None = None, what: str = "encoder", files: 
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     except HFValidationError:
-        raise RecipeError(f"{what} {name}: no such folder, and not a Hub id; check the path") from None
+        raise RecipeError(f"{what} {name}: no such folder, and not a Hub id", hint="check the path") from None
     except Exception as error:  # every way a download fails: offline, gated, unknown
         kind = type(error).__name__
         cure = "try builtin:minilm" if what == "encoder" else "name a local folder"
-        raise RecipeError(f"{what} {name}: no such folder, and the Hub did not give it ({kind}); {cure}") from None
+        raise RecipeError(f"{what} {name}: no such folder, and the Hub did not give it ({kind})", hint=f"{cure}") from None
 
 
 def folder_hash(folder: Path) -> str:
@@ -46,5 +46,5 @@ def folder_hash(folder: Path) -> str:
     """
     files = sorted({path for pattern in MODEL_FILES for path in folder.rglob(pattern) if path.is_file()})
     if not any(path.suffix == ".safetensors" for path in files):
-        raise StorageError(f"{folder}: no .safetensors file; save the model with save_pretrained() in a current version")
+        raise StorageError(f"{folder}: no .safetensors file", hint="save the model with save_pretrained() in a current version")
     return digest(*(text for path in files for text in (path.relative_to(folder).as_posix(), sha256(path))), size=32)

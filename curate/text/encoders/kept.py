@@ -79,5 +79,5 @@ def _folder(name: str) -> Path:
     home = _home.get()
     key = name.removeprefix(STATIC).removeprefix("@")
     if home is None or not key:
-        raise RecipeError(f"encoder {name}: a build distils it of its own texts; without one, name the model's folder")
+        raise RecipeError(f"encoder {name}: a build distils it of its own texts", hint="without one, name the model's folder")
     return home / key

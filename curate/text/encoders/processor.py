@@ -38,6 +38,9 @@ def check_precision(precision: Precision, where: str) -> None:
     """
     if precision == "bf16" and not multiplies_bf16():
         raise RecipeError(
-            f"{where}: precision bf16: this processor has neither amx_bf16 nor avx512_bf16 (nor ARM's bf16), and without them "
-            "bf16 is slower than fp32; take precision: fp32"
+            (
+                f"{where}: precision bf16: this processor has neither amx_bf16 nor avx512_bf16 (nor ARM's bf16), and "
+                "without them bf16 is slower than fp32"
+            ),
+            hint="take precision: fp32",
         )

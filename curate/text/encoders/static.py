@@ -50,15 +50,15 @@ def load_static(folder: Path) -> Loaded:
         tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         limit = json.loads((folder / CONFIG).read_bytes()).get("max_length", TOKENS)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise StorageError(f"{folder}: not a static model ({type(error).__name__}); distil it again") from None
+        raise StorageError(f"{folder}: not a static model ({type(error).__name__})", hint="distil it again") from None
     except Exception as error:  # tokenizers raises nothing narrower
-        raise StorageError(f"{folder}: not a static model ({TOKENIZER}: {error}); distil it again") from None
+        raise StorageError(f"{folder}: not a static model ({TOKENIZER}: {error})", hint="distil it again") from None
     if "mapping" in tensors:  # model2vec's shared vectors, and weights of single tokens
         table = table[tensors["mapping"]]
     if "weights" in tensors:
         table = table * tensors["weights"].astype(np.float32)[:, None]
     if len(table) != tokenizer.get_vocab_size():
-        raise StorageError(f"{folder}: {len(table):,} vectors for {tokenizer.get_vocab_size():,} tokens; distil it again")
+        raise StorageError(f"{folder}: {len(table):,} vectors for {tokenizer.get_vocab_size():,} tokens", hint="distil it again")
     tokens = tokens_of(tokenizer, limit)
 
     def encode(texts: list[str], progress: Progress | None) -> Vectors:

@@ -82,5 +82,5 @@ def rounded(vectors: Vectors) -> Vectors:
     """
     lengths = np.sqrt((vectors.astype(np.float64) ** 2).sum(axis=1, keepdims=True))
     if not np.isfinite(lengths).all():
-        raise UserError("encoder: a vector is not finite; this model cannot encode this text")
+        raise UserError("encoder: a vector is not finite", hint="this model cannot encode this text")
     return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float32).astype(np.float16).astype(np.float32)

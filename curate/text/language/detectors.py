@@ -57,7 +57,9 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        raise RecipeError(f"stages: language: detector: {package} is not installed; pip install 'margins[lingua]'") from None
+        raise RecipeError(
+            f"stages: language: detector: {package} is not installed", hint="pip install 'margins[lingua]'"
+        ) from None
 
 
 def _weights() -> Path:

@@ -54,7 +54,7 @@ def word_weights() -> dict[str, float]:
     try:
         return {str(word): float(weight) for word, weight in json.loads(zlib.decompress(WORDS.read_bytes())).items()}
     except (OSError, ValueError, zlib.error):
-        raise StorageError(f"{WORDS}: missing or damaged; install the package again") from None
+        raise StorageError(f"{WORDS}: missing or damaged", hint="install the package again") from None
 
 
 @cache

@@ -74,7 +74,7 @@ def test_plan_shows_the_example_when_told(align: Align, pairs: Path, terms: Path
         (["run", "none.yaml"], 2, "none.yaml: cannot read this recipe"),
         (["run"], 2, "Missing argument"),
         (["run", "{recipe}", "--seeds", "a"], 2, "expected numbers such as 0,1,2"),
-        (["run", "{recipe}", "--seed", "1", "--seeds", "0,1"], 2, "found both; give one"),
+        (["run", "{recipe}", "--seed", "1", "--seeds", "0,1"], 2, "found both\n  hint: give one"),
         (["run", "{recipe}", "--set", "phases.kto_s.betta=1"], 2, "did you mean 'beta'"),
         (["run", "{recipe}", "--set", "data=nowhere"], 3, "nowhere: found no such folder"),
         (["plan", "{recipe}", "--set", "data=nowhere"], 3, "nowhere: found no such folder"),
@@ -99,9 +99,9 @@ def test_a_slip_is_one_line_and_its_exit_code(
         (
             OSError(28, "No space left on device", "runs/a"),
             74,
-            "No space left on device; check the path and the disk\n",
+            "No space left on device\n  hint: check the path and the disk\n",
         ),
-        (KeyboardInterrupt(), 130, "Error: interrupted; the same command resumes\n"),
+        (KeyboardInterrupt(), 130, "Error: interrupted\n  hint: the same command resumes\n"),
         (click.UsageError("no such thing"), 2, "Error: no such thing\n"),
     ],
 )

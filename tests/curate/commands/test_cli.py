@@ -38,7 +38,9 @@ def recipe(tmp_path: Path) -> Path:
 
 
 def one_line(text: str) -> bool:
-    return text.startswith("Error: ") and text.count("\n") == 1 and "Traceback" not in text
+    """What is wrong in one line, and at most one more, which says what would do."""
+    problem, *hint = text.splitlines()
+    return problem.startswith("Error: ") and (not hint or (len(hint) == 1 and hint[0].startswith("  hint: ")))
 
 
 def everything(folder: Path) -> dict[str, bytes]:

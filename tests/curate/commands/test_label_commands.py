@@ -47,7 +47,7 @@ def test_replies_are_judged_behind_their_prompts(curate: Command, replies: Path)
     ("arguments", "said"),
     [
         (("--labeler", "reply"), "give --prompt"),
-        (("--prompt", "prompt"), "does not read prompts; try tuned or reply"),
+        (("--prompt", "prompt"), "does not read prompts\n  hint: try tuned or reply"),
         (("--labeler", "tuned", "--prompt", "asked"), "no column 'asked'"),
         (("--labeler", "tuned", "--prompt", "turns"), "texts are needed"),
         (("--by", "target"), "no column 'target' to break down by"),
