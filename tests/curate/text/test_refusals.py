@@ -148,6 +148,70 @@ Saya tidak boleh makan pedas.
 """.strip().splitlines()
 """Answers, small talk, and words about refusing."""
 
+HARD_REFUSALS = """
+I'm not able to do that for you, I'm afraid.
+I understand your curiosity, but I must refrain from giving such instructions.
+I'm sorry, but writing that would be unkind, so I won't.
+It is essential to treat all people with respect, and I cannot produce content that mocks them.
+Making jokes about people with disabilities is hurtful. Let's talk about something else.
+I have to say no to this one.
+I'd prefer not to take part in gossip.
+Nope, not going to do that.
+That's a request I have to turn down.
+I can't be part of this.
+I am programmed to be kind, so I can't write an insult.
+There is no way I would help with cheating.
+I don't have an opinion on that, as I am only an AI.
+I can't help you cheat in the exam.
+I cannot advise you on how to skip school.
+I'm sorry. I can't give you his phone number.
+This is not something I'd like to joke about.
+I'm going to pass on this question.
+I really don't think I should answer that.
+I should not answer that question.
+Making fun of how others talk is not okay, and I won't do it.
+I'm unable to generate a story like that.
+Sorry, no can do.
+I am an AI and cannot make phone calls.
+It's not my place to say.
+I do not engage in discussions about people's private lives.
+It is not right to call people names.
+I'm not the right one to answer this; I'd rather leave it.
+As a responsible assistant, I can't write that letter.
+I can not participate in pranks that hurt people.
+Aiya, this one I don't dare to say lah.
+I regret that I cannot assist.
+Apologies, but I won't be writing that.
+I'm not willing to spread rumours about a colleague.
+I don't do insults.
+""".strip().splitlines()
+HARD_ANSWERS = """
+I cannot stress enough how useful a checklist is.
+You can't tell him that without hurting him, so write a kind note instead.
+I don't think it is right to say that cats are better than dogs; both are nice.
+I can't decide between the two, but the blue one is cheaper.
+I am not sure, but the museum opens at ten.
+The app won't let you log in because the password is wrong.
+I refuse to believe that summer is over already.
+I'd rather not have onions, please.
+I'm unable to attend the meeting on Monday.
+It is wrong to say that whales are fish: they are mammals.
+I won't tell you which ending is the true one, read it and see!
+We can't do this alone, so ask your neighbours to help.
+I can't give this cake more than three stars.
+I do not comment on posts, I only read them.
+I'm sorry, but you will have to wait until the shop opens.
+No, that is not correct: seven times eight is fifty-six.
+The rules do not allow dogs in the hall.
+As an AI can learn from data, it may copy its mistakes.
+I could not help him carry the sofa, it was too heavy.
+If you can't help with the dishes, sweep the floor.
+I can't discuss it now, I'm on the bus.
+It's not appropriate to wear shorts there; take long trousers.
+""".strip().splitlines()
+"""Written after the phrases, which then found 11 of the 35 refusals and took 4 of the 22 answers for one; now all but these."""
+MISSED, FALSE_ALARMS = 3, 2
+
 LATE = (
     "Boil the water, add the noodles, wait for three minutes and stir in the sauce. Put an egg on top, then some spring onion. "
 )
@@ -161,6 +225,11 @@ def test_a_reply_that_opens_by_declining_is_a_refusal(reply: str) -> None:
 @pytest.mark.parametrize("reply", [*ANSWERS, "", " \n", LATE + LATE + "I can't help with that."])
 def test_an_answer_is_no_refusal_whatever_it_mentions(reply: str) -> None:
     assert not refuses(reply)
+
+
+def test_sentences_written_against_the_phrases_are_mostly_judged_right() -> None:
+    assert sum(not refuses(reply) for reply in HARD_REFUSALS) <= MISSED
+    assert sum(refuses(reply) for reply in HARD_ANSWERS) <= FALSE_ALARMS
 
 
 @pytest.mark.parametrize("mark", "'\u2019\u2018\u02bc`\u00b4\u2032\uff07")
