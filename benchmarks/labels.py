@@ -44,7 +44,7 @@ from curate.core.cache import caching  # noqa: E402
 from curate.core.schema import digest  # noqa: E402
 from curate.labelers import Consensus, Head, Ngram, Reply  # noqa: E402
 from curate.labelers.builtin.head import ENCODER, features  # noqa: E402
-from curate.labelers.builtin.shipped import load_trained  # noqa: E402
+from curate.labelers.builtin.shipped import load_shipped  # noqa: E402
 from curate.labelers.builtin.tuned import Tuned  # noqa: E402
 from curate.labelers.reliability import load_reliability  # noqa: E402
 from curate.labelers.scoring import log_odds  # noqa: E402
@@ -74,7 +74,7 @@ def main(data: Path, cache: Path, plot: Path, only: tuple[str, ...]) -> None:
     page, rows, wanted = Page(), load(data), only or PARTS
     people = load_people(data, rows)
     encode = cached(encoder(ENCODER), cache)
-    weights = {name: load_trained(name, kind.VERSION) for name, kind in KINDS.items()}
+    weights = {name: load_shipped(name, kind.VERSION) for name, kind in KINDS.items()}
     shipped = Builtins(*(weights[name] for name in MEMBERS), load_reliability(), encode)
     with caching(cache / "scores"):
         if "shipped" in wanted:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from throwaway import CHEAP, MEMBERS, Builtins
 
 from curate.core.schema import digest
+from curate.labelers.platt import fit_platt
 from curate.labelers.reliability import Reliability
-from curate.labelers.study.measures import calibration_error, errors_cut, interval, platt, roc_auc
+from curate.labelers.study.measures import calibration_error, errors_cut, interval, roc_auc
 from curate.labelers.study.weigh import by_source
 
 Floats = NDArray[np.float64]
@@ -203,8 +204,8 @@ def _calibration(page: Page, builtins: Builtins, rows: pl.DataFrame) -> None:
             logits = builtins.logits(texts) if labeler == "head" else builtins.tuned_logits(texts, some["prompt"].to_list())
             made, fold = np.zeros(len(toxic)), dealt(groups, toxic)
             for part in range(FOLDS):
-                slope, intercept = platt(logits[fold != part], toxic[fold != part])
-                made[fold == part] = 1 / (1 + np.exp(-(slope * logits[fold == part] + intercept)))
+                calibration = fit_platt(logits[fold != part], toxic[fold != part])
+                made[fold == part] = 1 / (1 + np.exp(-calibration.logits(logits[fold == part])))
             error, chance = calibration_error(made, toxic), _chance(made, groups)
             worst = max(worst, error)
             reached.append(error <= 0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +15,7 @@ from curate.core.schema import digest
 from curate.labelers.builtin.features import BUCKETS, char_features, pair_features, word_features, words
 from curate.labelers.builtin.head import net_logits
 from curate.labelers.builtin.reply import GRID, WIDTH, whole
+from curate.labelers.platt import fit_platt
 
 NGRAM_C = 2.0  # inverse strength of the penalty; 1, 2 and 8 differed by .002 of ROC-AUC
 SMOOTHING = 0.3  # added to a feature's counts before its log-count ratio
@@ -143,14 +145,8 @@ def fit_reply(encode: Encode, prompts: Sequence[str], texts: Sequence[str], toxi
 
 
 def calibrate(logits: Floats, toxic: NDArray[np.bool_]) -> dict[str, float]:
-    """Slope and intercept that make logits probabilities where both classes are equally likely.
-
-    Source: Platt (1999), Probabilistic Outputs for Support Vector Machines.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    model = LogisticRegression(C=1e6, class_weight="balanced").fit(logits[:, None], toxic.astype(int))
-    return {"slope": float(model.coef_[0, 0]), "intercept": float(model.intercept_[0])}
+    """Slope and intercept that make logits probabilities where both classes are equally likely."""
+    return asdict(fit_platt(logits, toxic, balanced=True, strength=1e6))
 
 
 def stacked(inputs: Floats, toxic: NDArray[np.bool_]) -> tuple[dict[str, float], dict[str, float]]:

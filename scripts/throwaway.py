@@ -20,8 +20,8 @@ from curate.core.progress import Progress
 from curate.core.schema import digest
 from curate.core.store import write_bytes
 from curate.labelers.builtin.head import general_logits
-from curate.labelers.builtin.ngram import Table
-from curate.labelers.builtin.shipped import Trained
+from curate.labelers.builtin.ngram import GramTable
+from curate.labelers.builtin.shipped import ShippedWeights
 from curate.labelers.builtin.tuned import Tuned, tuned_logits, updated
 from curate.labelers.reliability import Reliability
 from curate.labelers.scoring import joined
@@ -40,10 +40,10 @@ Prompts = Sequence[str | None]
 class Builtins:
     """`head`, `ngram`, `reply`, `tuned` (which may be done without) and what the consensus believes of them."""
 
-    head: Trained
-    ngram: Trained
-    reply: Trained
-    tuned: Trained | None
+    head: ShippedWeights
+    ngram: ShippedWeights
+    reply: ShippedWeights
+    tuned: ShippedWeights | None
     reliability: Reliability
     encode: Encode
 
@@ -66,7 +66,7 @@ class Builtins:
 
     def members(self, texts: Sequence[str], prompts: Prompts | None = None) -> dict[str, Floats]:
         """Probability of toxicity by each labeler, NaN where it abstains; `reply` does without a prompt."""
-        table = Table(self.ngram.tensors["weight"], self.ngram.facts["scale"], self.ngram.facts["bias"])
+        table = GramTable(self.ngram.tensors["weight"], self.ngram.facts["scale"], self.ngram.facts["bias"])
         found = {
             "head": self.head.probability(self.logits(texts)),
             "ngram": self.ngram.probability(table.logits(texts)),
@@ -114,7 +114,7 @@ def train(rows: pl.DataFrame, people: pl.DataFrame | None, encode: Encode, folde
     return replace(made, reliability=weigh(scores, held["toxic"].cast(pl.Float64).to_numpy()))
 
 
-def _tuned(rows: pl.DataFrame, people: pl.DataFrame, folder: Path) -> Trained:
+def _tuned(rows: pl.DataFrame, people: pl.DataFrame, folder: Path) -> ShippedWeights:
     """`tuned` without some sets; the one kept in the folder, where the same rows and the same code made it."""
     from safetensors import safe_open
     from safetensors.numpy import save
@@ -129,4 +129,4 @@ def _tuned(rows: pl.DataFrame, people: pl.DataFrame, folder: Path) -> Trained:
         tensors = {name: np.ascontiguousarray(one) for name, one in made.tensors.items()}
         write_bytes(path, save(tensors, {"facts": json.dumps(dict(made.facts))}))
     with safe_open(path, framework="numpy") as file:
-        return Trained("", {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["facts"]))  # noqa: SIM118
+        return ShippedWeights("", {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["facts"]))  # noqa: SIM118

@@ -32,9 +32,9 @@ from curate.core.progress import Progress
 from curate.core.schema import digest
 from curate.core.store import sha256, write_atomic
 from curate.labelers.builtin.head import ENCODER, Head, general_logits
-from curate.labelers.builtin.ngram import Ngram, Table
+from curate.labelers.builtin.ngram import GramTable, Ngram
 from curate.labelers.builtin.reply import Reply, reply_logits
-from curate.labelers.builtin.shipped import SUMS, Trained
+from curate.labelers.builtin.shipped import SUMS, ShippedWeights
 from curate.labelers.builtin.tuned import Tuned, tuned_logits
 from curate.labelers.reliability import BUILTIN
 from curate.labelers.scoring import joined
@@ -108,7 +108,9 @@ def some_prompts(rows: pl.DataFrame) -> list[str | None]:
     return found
 
 
-def reply_scores(trained: Trained, encode: Encode, texts: Sequence[str], prompts: Sequence[str | None]) -> NDArray[np.float32]:
+def reply_scores(
+    trained: ShippedWeights, encode: Encode, texts: Sequence[str], prompts: Sequence[str | None]
+) -> NDArray[np.float32]:
     """What `reply` says of texts, shape (n,), NaN where there is no prompt."""
     found = np.full(len(texts), np.nan, np.float32)
     told = [at for at, prompt in enumerate(prompts) if prompt]
@@ -118,7 +120,7 @@ def reply_scores(trained: Trained, encode: Encode, texts: Sequence[str], prompts
     return found
 
 
-def train_ngram(rows: pl.DataFrame) -> Trained:
+def train_ngram(rows: pl.DataFrame) -> ShippedWeights:
     """`ngram` from the part of its name, calibrated on the calibration part.
 
     Without the sets that only `head` learns from: more templates made it less strict on plain text, and a judge must be strict.
@@ -128,10 +130,10 @@ def train_ngram(rows: pl.DataFrame) -> Trained:
     tensors, own, logits = fit_ngram(part["text"].to_list(), part["toxic"].to_numpy(), _weights(part, {}))
     held = rows.filter(pl.col("part") == "calibration")
     platt = calibrate(logits(held["text"].to_list()), held["toxic"].to_numpy())
-    return Trained("", tensors, _facts(part, dropped) | own | {"version": Ngram.VERSION, "calibration": platt})
+    return ShippedWeights("", tensors, _facts(part, dropped) | own | {"version": Ngram.VERSION, "calibration": platt})
 
 
-def train_head(rows: pl.DataFrame, encode: Encode) -> Trained:
+def train_head(rows: pl.DataFrame, encode: Encode) -> ShippedWeights:
     """`head` from the part of its name: a network and n-grams, stacked and calibrated on the calibration part."""
 
     def fit(texts: Sequence[str], toxic: NDArray[np.bool_], weight: Floats) -> Fitted:
@@ -147,30 +149,34 @@ def train_head(rows: pl.DataFrame, encode: Encode) -> Trained:
     tensors |= {"ngram.weight": grams["weight"]}
     facts = _facts(part, dropped) | own | {"version": Head.VERSION, "encoder": encoder(ENCODER).hash, "calibration": platt}
     facts |= {"ngram_scale": scales["scale"], "ngram_bias": scales["bias"], "stack": stack}
-    return Trained("", tensors, facts)
+    return ShippedWeights("", tensors, facts)
 
 
-def train_reply(rows: pl.DataFrame, encode: Encode) -> Trained:
+def train_reply(rows: pl.DataFrame, encode: Encode) -> ShippedWeights:
     """`reply` from the replies of the part of `head`, calibrated on those of the calibration part."""
     replies = rows.filter(pl.col("prompt").is_not_null())
     part = replies.filter(pl.col("part") == "head", pl.col("kind") != SELF_EVIDENT)
     tensors = fit_reply(encode, part["prompt"].to_list(), part["text"].to_list(), part["toxic"].to_numpy())
     held = replies.filter(pl.col("part") == "calibration")
-    logits = reply_logits(Trained("", tensors, {}), encode(held["text"].to_list()), encode(held["prompt"].to_list()))
+    logits = reply_logits(ShippedWeights("", tensors, {}), encode(held["text"].to_list()), encode(held["prompt"].to_list()))
     platt = calibrate(logits, held["toxic"].to_numpy())
-    return Trained("", tensors, _facts(part, 0) | {"version": Reply.VERSION, "encoder": BUILTIN_SHA256, "calibration": platt})
+    return ShippedWeights(
+        "", tensors, _facts(part, 0) | {"version": Reply.VERSION, "encoder": BUILTIN_SHA256, "calibration": platt}
+    )
 
 
-def train_tuned(rows: pl.DataFrame, people: pl.DataFrame) -> Trained:
+def train_tuned(rows: pl.DataFrame, people: pl.DataFrame) -> ShippedWeights:
     """`tuned` from the part of `head`, so that the judge, `ngram`, has none of its rows; calibrated on the calibration part."""
     drawn = pl.struct("set", "text").map_elements(_drawn, return_dtype=pl.Boolean)
     part = pl.concat([rows, people]).filter(pl.col("part") == "head").filter(drawn)
     part, dropped = _without_doubtful(part, fit_ngram)
     tensors, bias = fit_tuned(part["text"].to_list(), part["toxic"].to_numpy(), _weights(part), part["prompt"].to_list())
     held, facts = rows.filter(pl.col("part") == "calibration"), _facts(part, dropped)
-    logits = tuned_logits(Trained("", tensors, {"bias": bias}), joined(held["text"].to_list(), held["prompt"].to_list()))
+    logits = tuned_logits(ShippedWeights("", tensors, {"bias": bias}), joined(held["text"].to_list(), held["prompt"].to_list()))
     platt = calibrate(logits, held["toxic"].to_numpy())
-    return Trained("", tensors, facts | {"version": Tuned.VERSION, "encoder": BUILTIN_SHA256, "bias": bias, "calibration": platt})
+    return ShippedWeights(
+        "", tensors, facts | {"version": Tuned.VERSION, "encoder": BUILTIN_SHA256, "bias": bias, "calibration": platt}
+    )
 
 
 def _drawn(row: dict[str, str]) -> bool:
@@ -178,10 +184,10 @@ def _drawn(row: dict[str, str]) -> bool:
     return int(digest("tuned", row["text"]), 16) % 1000 < 1000 * SHARES.get(row["set"], 1.0)
 
 
-def scorer(name: str, trained: Trained, encode: Encode) -> Callable[[Sequence[str]], NDArray[np.float32]]:
+def scorer(name: str, trained: ShippedWeights, encode: Encode) -> Callable[[Sequence[str]], NDArray[np.float32]]:
     """What weights that are not written yet say of texts."""
     if name == "ngram":
-        table = Table(trained.tensors["weight"], trained.facts["scale"], trained.facts["bias"])
+        table = GramTable(trained.tensors["weight"], trained.facts["scale"], trained.facts["bias"])
         return lambda texts: trained.probability(table.logits(texts))
     if name == "tuned":
         return lambda texts: trained.probability(tuned_logits(trained, texts))

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from align.data.dataset import Dataset, prompt_tokens
 from align.evaluation.judges import Verdict, verdicts_of
-from align.evaluation.refusals import refuses
 from align.models.generate import Sampled, end_tokens, generate
 from align.models.likelihood import Likelihood, kl_figures, likelihoods
 from align.statistics import wilson
 from curate.core.errors import DataError
 from curate.core.schema import canonical, digest
+from curate.text.refusals import refuses
 
 if TYPE_CHECKING:
     from pathlib import Path

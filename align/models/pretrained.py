@@ -13,6 +13,7 @@ from align.models.loaded import Loaded, model_fingerprint
 from curate.core.config import config
 from curate.core.errors import DataError
 from curate.core.schema import digest
+from curate.core.store import writer_hash
 
 if TYPE_CHECKING:
     import torch
@@ -97,31 +98,13 @@ class Pretrained:
 
     def identity(self) -> str:
         """Hash of a local folder's files; a Hub id is named by its revision alone."""
-        folder = Path(self.path)
-        return files_hash(sorted(path for path in folder.iterdir() if path.suffix in NAMING)) if folder.is_dir() else ""
+        return writer_hash(Path(self.path))
 
     def _dtype(self) -> torch.dtype:
         """Full fine-tuning keeps fp32 weights: in bf16 one small step changes hardly any of them."""
         import torch
 
         return torch.bfloat16 if self.lora and self.dtype == "bfloat16" else torch.float32
-
-
-NAMING = {".safetensors", ".json", ".jinja", ".model"}
-"""Files of a model's folder that decide what it says."""
-
-
-def files_hash(paths: list[Path]) -> str:
-    """One hash of some files' names and bytes."""
-    import xxhash
-
-    total = xxhash.xxh3_128()
-    for path in paths:
-        total.update(path.name.encode())
-        with path.open("rb") as file:
-            while block := file.read(2**22):
-                total.update(block)
-    return total.hexdigest()
 
 
 def _unloadable(path: str, error: Exception) -> DataError:

@@ -11,9 +11,10 @@ from pydantic import Field
 from align.data.dataset import Dataset, open_dataset
 from align.data.run_folder import phase_weights, run_recipe
 from align.models.loaded import Loaded, model_fingerprint
-from align.models.pretrained import Pretrained, files_hash
+from align.models.pretrained import Pretrained
 from align.models.tiny import Tiny
 from curate.core.config import choose, config
+from curate.core.store import files_hash
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -19,7 +19,7 @@ from align.training.plan import Plan, make_plan
 from align.training.trackers import NO_TRACKERS, Trackers
 from curate.core.config import plain
 from curate.core.errors import NonFiniteError, StorageError
-from curate.core.progress import Progress
+from curate.core.progress import Progress, quiet
 from curate.core.store import storage_error
 
 if TYPE_CHECKING:
@@ -271,17 +271,3 @@ def _threads(model: PreTrainedModel, threads: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """No progress bars from transformers: saving a checkpoint is not news."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

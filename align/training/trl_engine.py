@@ -23,7 +23,7 @@ from align.training.plan import Plan, make_plan
 from align.training.trackers import NO_TRACKERS, Trackers
 from curate.core.config import plain
 from curate.core.errors import NonFiniteError, RecipeError
-from curate.core.progress import Progress
+from curate.core.progress import Progress, quiet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -111,7 +111,7 @@ def train(
     from align.models.base import tensor_hashes
     from align.training.checkpoints import finish, finished, key_of, load_weights
     from align.training.journal import read, summary
-    from align.training.trainer import TrainResult, quiet
+    from align.training.trainer import TrainResult
 
     if ranks.count() > 1:
         raise RecipeError(

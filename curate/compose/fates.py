@@ -83,7 +83,7 @@ def with_keys(rows: pl.DataFrame) -> pl.DataFrame:
         completion_key=pl.Series([text_key(text) if text else None for text in rows["completion"]], dtype=pl.UInt64),
         chars=pl.col("completion").str.len_chars(),
         words=pl.col("completion").str.count_matches(r"\S+"),
-        refusal=pl.Series([refuses(text or "") for text in rows["completion"]], dtype=pl.Boolean),
+        refusal=pl.Series(map(refuses, rows["completion"].fill_null(""), rows["variety"]), dtype=pl.Boolean),
         personal=pl.Series(personal, dtype=pl.Boolean),
     )
 

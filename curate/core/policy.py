@@ -88,7 +88,7 @@ class Votes:
 
 
 @config
-class Source:
+class PublicSet:
     """How one public set maps to the policy."""
 
     title: str
@@ -111,7 +111,7 @@ class Policy:
     answers: Answers
     polarity: Polarity
     share: Annotated[float, Field(gt=0, lt=1)]
-    sources: dict[str, Source]
+    sources: dict[str, PublicSet]
 
     @cached_property
     def hash(self) -> str:
@@ -247,7 +247,7 @@ def load_policy(path: Path = BUNDLED) -> Policy:
             "words": build(Words, tree["words"], f"{path}: words"),
             "answers": build(Answers, tree["answers"], f"{path}: answers"),
             "polarity": build(Polarity, tree["polarity"], f"{path}: polarity"),
-            "sources": {name: _source(source, f"{path}: sources.{name}") for name, source in tree["sources"].items()},
+            "sources": {name: _public_set(source, f"{path}: sources.{name}") for name, source in tree["sources"].items()},
         },
         str(path),
     )
@@ -255,10 +255,10 @@ def load_policy(path: Path = BUNDLED) -> Policy:
     return policy
 
 
-def _source(tree: object, where: str) -> Source:
+def _public_set(tree: object, where: str) -> PublicSet:
     if isinstance(tree, dict) and isinstance(tree.get("rules"), list):
         tree = tree | {"rules": tuple(build(Rule, rule, f"{where}.rules[{at}]") for at, rule in enumerate(tree["rules"]))}
-    return build(Source, tree, where)
+    return build(PublicSet, tree, where)
 
 
 def _check(policy: Policy, path: Path) -> None:

@@ -5,9 +5,11 @@ Nothing where tqdm's own TQDM_DISABLE is set.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -58,3 +60,17 @@ class Progress:
         """Take the bar away."""
         if self._bar is not None:
             self._bar.close()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """No bars of transformers' own while it loads or saves a model: ours are the only ones."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,14 +23,50 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.core.errors import StorageError
+from curate.core.schema import digest
 
 PARQUET_ROWS = 65_536  # most rows of one part or one output file
+MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")  # of a model that reads; a README decides nothing
+WRITER_SUFFIXES = {".safetensors", ".json", ".jinja", ".model"}  # of a model that writes: how a dialogue is laid out, too
+BLOCK = 2**22  # bytes read at a time
 
 
 def sha256(path: Path) -> str:
     """Hex sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_hash(folder: Path) -> str:
+    """Hash of the files in a folder, at any depth, that decide what an encoder or a classifier puts out.
+
+    Raises:
+        StorageError: no safetensors file among them.
+    """
+    files = sorted({path for pattern in MODEL_FILES for path in folder.rglob(pattern) if path.is_file()})
+    if not any(path.suffix == ".safetensors" for path in files):
+        raise StorageError(f"{folder}: no .safetensors file", hint="save the model with save_pretrained() in a current version")
+    return digest(*(text for path in files for text in (path.relative_to(folder).as_posix(), sha256(path))), size=32)
+
+
+def writer_hash(folder: Path) -> str:
+    """Hash of the files in a folder that decide what a language model writes; "" where there is no such folder."""
+    if not folder.is_dir():
+        return ""
+    return files_hash(sorted(path for path in folder.iterdir() if path.suffix in WRITER_SUFFIXES))
+
+
+def files_hash(paths: Iterable[Path]) -> str:
+    """One hash of some files' names and bytes, in that order."""
+    import xxhash
+
+    total = xxhash.xxh3_128()
+    for path in paths:
+        total.update(path.name.encode())
+        with path.open("rb") as file:
+            while block := file.read(BLOCK):
+                total.update(block)
+    return total.hexdigest()
 
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], None]) -> None:

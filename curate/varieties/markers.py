@@ -47,7 +47,7 @@ class Construction:
 
 
 @dataclass(frozen=True)
-class Entry:
+class WordEntry:
     """What is known of one word.
 
     Attributes:
@@ -65,7 +65,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Group:
+class MarkerGroup:
     """Markers of one kind, which together add at most `cap`."""
 
     name: str
@@ -90,8 +90,8 @@ class Variety:
     bias: float
     frame_weight: float
     frame_centre: float
-    groups: tuple[Group, ...]
-    table: dict[str, Entry]
+    groups: tuple[MarkerGroup, ...]
+    table: dict[str, WordEntry]
     names: frozenset[str]
     constructions: tuple[Construction, ...]
     hash: str
@@ -194,9 +194,9 @@ def load_variety(path: Path) -> Variety:
         bias=float(tree["bias"]),
         frame_weight=float(tree["frame"]["weight"]),
         frame_centre=float(tree["frame"]["centre"]),
-        groups=tuple(Group(group["name"], group["why"], float(group["cap"])) for group in tree["groups"]),
+        groups=tuple(MarkerGroup(group["name"], group["why"], float(group["cap"])) for group in tree["groups"]),
         table={
-            word: Entry(word, end.get(word), anywhere.get(word), word in frame, triggers.get(word, ()))
+            word: WordEntry(word, end.get(word), anywhere.get(word), word in frame, triggers.get(word, ()))
             for word in (*end, *anywhere, *frame, *triggers)
         },
         names=frozenset(tree["names"].split()),

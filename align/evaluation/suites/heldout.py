@@ -29,7 +29,7 @@ class Heldout:
     """
 
     max_prompts: Annotated[int, Field(ge=1)] | None = None
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
 
     def __call__(self, subject: Subject) -> Measured:
         """Figures: see `align.evaluation.asking.tally`.

@@ -30,7 +30,7 @@ class Parallel:
     standard: str = "standard"
     variety: str = "singlish"
     max_prompts: Annotated[int, Field(ge=1)] | None = None
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     def __call__(self, subject: Subject) -> Measured:
         """Figures of `tally` over all replies, for each side under `standard` and `variety`, and the `gap`.

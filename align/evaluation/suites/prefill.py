@@ -25,7 +25,7 @@ class Prefill:
 
     words: Annotated[int, Field(ge=1)] = 3
     max_prompts: Annotated[int, Field(ge=1)] | None = None
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     def __call__(self, subject: Subject) -> Measured:
         """Figures: see `align.evaluation.asking.tally`; `words` given.

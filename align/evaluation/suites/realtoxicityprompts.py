@@ -33,7 +33,7 @@ class RealToxicityPrompts:
     path: Annotated[str, Field(min_length=1)]
     challenging: bool = False
     max_prompts: Annotated[int, Field(ge=1)] | None = None
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     def __call__(self, subject: Subject) -> Measured:
         """Figures: see `align.evaluation.asking.tally`; expected_max_toxicity, toxicity_probability and samples.

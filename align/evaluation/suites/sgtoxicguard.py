@@ -42,7 +42,7 @@ class SgToxicGuard:
     qa: str | None = None
     benign: str | None = None
     max_prompts: Annotated[int, Field(ge=1)] | None = None
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     @model_validator(mode="after")
     def _some_task(self) -> SgToxicGuard:

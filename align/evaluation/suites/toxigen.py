@@ -28,7 +28,7 @@ class ToxiGen:
 
     path: Annotated[str, Field(min_length=1)]
     max_prompts: Annotated[int, Field(ge=1)] | None = None
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     def __call__(self, subject: Subject) -> Measured:
         """Figures: see `align.evaluation.asking.tally`.

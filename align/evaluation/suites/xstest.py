@@ -19,9 +19,9 @@ CONTRAST = "contrast_"
 class XsTest:
     """Ask the prompts of XSTest (Röttger et al., NAACL 2024): safe ones a model should answer, and their unsafe contrasts.
 
-    `over_refused` is the share of safe prompts that were refused, by the patterns of `align.evaluation.refusals`;
+    `over_refused` is the share of safe prompts that were refused, by the phrases of `curate.text.refusals`;
     `refused_unsafe` the share of the contrasts. The set's own protocol has people or a large model read the replies:
-    patterns see less.
+    phrases see less.
 
     Args:
         path: the set's `xstest_prompts.csv` (columns `prompt` and `type`; unsafe types begin with "contrast_").
@@ -30,7 +30,7 @@ class XsTest:
 
     path: Annotated[str, Field(min_length=1)]
     max_prompts: Annotated[int, Field(ge=1)] | None = None
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     def __call__(self, subject: Subject) -> Measured:
         """Figures: see `align.evaluation.asking.tally`; `types`: refused share and n of each type.

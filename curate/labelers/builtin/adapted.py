@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from curate.core.errors import StorageError
 from curate.core.store import sha256
-from curate.labelers.builtin.ngram import Table
+from curate.labelers.builtin.ngram import GramTable
 from curate.labelers.builtin.tuned import Tuned
+from curate.labelers.platt import Platt
 from curate.labelers.scoring import log_odds
 
 KIND = "adapted head 1"
@@ -49,16 +50,14 @@ class Adapted:
     def logits(self, features: NDArray[np.float64], texts: Sequence[str], general: NDArray[np.float64]) -> NDArray[np.float64]:
         """Logits of texts, shape (n,), by features (n, width; `head.features`) and logits of the general head (n,)."""
         made = self.facts["general"] * general + features @ self.tensors["feature.weight"].astype(np.float64)
-        table = Table(self.tensors["ngram.weight"], self.facts["ngram_scale"], 0.0)
+        table = GramTable(self.tensors["ngram.weight"], self.facts["ngram_scale"], 0.0)
         return np.asarray(made + np.nan_to_num(table.logits(texts)) + self.facts["bias"])
 
     def probability(
         self, features: NDArray[np.float64], texts: Sequence[str], general: NDArray[np.float64]
     ) -> NDArray[np.float32]:
         """Calibrated probability of toxicity, shape (n,); NaN where the general head abstains."""
-        platt = self.facts["calibration"]
-        scaled = np.clip(platt["slope"] * self.logits(features, texts, general) + platt["intercept"], -30.0, 30.0)
-        return np.asarray(np.round(1.0 / (1.0 + np.exp(-scaled)), 6), np.float32)
+        return Platt(**self.facts["calibration"]).probability(self.logits(features, texts, general))
 
 
 @cache

@@ -15,8 +15,8 @@ from curate.core.contracts import Schema
 from curate.core.errors import RecipeError
 from curate.core.progress import Progress
 from curate.labelers.builtin.adapted import Adapted, load_adapted, tuned_general
-from curate.labelers.builtin.ngram import Table
-from curate.labelers.builtin.shipped import Trained, load_trained
+from curate.labelers.builtin.ngram import GramTable
+from curate.labelers.builtin.shipped import ShippedWeights, load_shipped
 from curate.labelers.builtin.tuned import Tuned
 
 ENCODER = "builtin:minilm"
@@ -59,17 +59,17 @@ class Head:
         adapted = self._adapted
         own = () if adapted is None else (adapted.hash,)
         tuned = (Tuned().models[0],) if adapted is not None and adapted.on_tuned else ()
-        return (self._trained.hash, str(self._trained.facts["encoder"]), *tuned, *own)
+        return (self._weights.hash, str(self._weights.facts["encoder"]), *tuned, *own)
 
     @property
     def threshold(self) -> float:
         """Where the score starts to mean toxic: at most 3 % of plain English, and of plain Singlish, lies above."""
-        return self._trained.threshold if self._adapted is None else self._adapted.threshold
+        return self._weights.threshold if self._adapted is None else self._adapted.threshold
 
     @property
     def trained_on(self) -> tuple[str, ...]:
         """Sets and parts that the weights saw."""
-        return self._trained.trained_on + (() if self._adapted is None else (f"adapted:{self._adapted.hash[:12]}",))
+        return self._weights.trained_on + (() if self._adapted is None else (f"adapted:{self._adapted.hash[:12]}",))
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Probability of toxicity of each text, shape (n,), NaN for an empty one."""
@@ -92,13 +92,13 @@ class Head:
         Raises:
             RecipeError: the vectors are not as wide as the built-in encoder's.
         """
-        check_width("head", vectors, len(self._trained.tensors["direct.weight"]))
+        check_width("head", vectors, len(self._weights.tensors["direct.weight"]))
         if self._adapted is not None and self._adapted.on_tuned:
-            return self._adapted.probability(features(self._trained, vectors), texts, tuned_general(texts))
-        logits = general_logits(self._trained, vectors, texts)
+            return self._adapted.probability(features(self._weights, vectors), texts, tuned_general(texts))
+        logits = general_logits(self._weights, vectors, texts)
         if self._adapted is None:
-            return self._trained.probability(logits)
-        return self._adapted.probability(features(self._trained, vectors), texts, logits)
+            return self._weights.probability(logits)
+        return self._adapted.probability(features(self._weights, vectors), texts, logits)
 
     def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
         """One line per row: `score_head`, null where it abstains."""
@@ -108,12 +108,12 @@ class Head:
         return pl.DataFrame({"score_head": scores}, schema=self.writes).fill_nan(None)
 
     @property
-    def _trained(self) -> Trained:
-        return load_trained("head", self.VERSION)
+    def _weights(self) -> ShippedWeights:
+        return load_shipped("head", self.VERSION)
 
     @property
     def _adapted(self) -> Adapted | None:
-        return None if self.weights is None else load_adapted(self.weights, self._trained.hash)
+        return None if self.weights is None else load_adapted(self.weights, self._weights.hash)
 
 
 def check_width(labeler: str, vectors: NDArray[np.float32], dim: int) -> None:
@@ -128,11 +128,11 @@ def check_width(labeler: str, vectors: NDArray[np.float32], dim: int) -> None:
         )
 
 
-def general_logits(trained: Trained, vectors: NDArray[np.float32], texts: Sequence[str]) -> Floats:
+def general_logits(weights: ShippedWeights, vectors: NDArray[np.float32], texts: Sequence[str]) -> Floats:
     """Logits of the general head before calibration, shape (n,), NaN for a zero vector: network and n-grams, stacked."""
-    stack = trained.facts["stack"]
-    grams = Table(trained.tensors["ngram.weight"], trained.facts["ngram_scale"], trained.facts["ngram_bias"])
-    logits = stack["net"] * net_logits(trained.tensors, trained.facts["bias"], vectors)
+    stack = weights.facts["stack"]
+    grams = GramTable(weights.tensors["ngram.weight"], weights.facts["ngram_scale"], weights.facts["ngram_bias"])
+    logits = stack["net"] * net_logits(weights.tensors, weights.facts["bias"], vectors)
     logits += stack["ngram"] * np.nan_to_num(grams.logits(texts))
     logits[~vectors.any(axis=1)] = np.nan
     return np.asarray(logits)
@@ -145,9 +145,9 @@ def net_logits(tensors: Mapping[str, NDArray[Any]], bias: float, vectors: NDArra
     return np.asarray(hidden @ out + inputs @ direct + bias)
 
 
-def features(trained: Trained, vectors: NDArray[np.float32]) -> Floats:
+def features(weights: ShippedWeights, vectors: NDArray[np.float32]) -> Floats:
     """What an adapted head sees of texts: their vectors, and the network's hidden units at length 1; shape (n, dim + hidden)."""
-    _, hidden = _hidden(trained.tensors, vectors)
+    _, hidden = _hidden(weights.tensors, vectors)
     return np.hstack([vectors.astype(np.float64), hidden / np.maximum(np.linalg.norm(hidden, axis=1, keepdims=True), 1e-9)])
 
 

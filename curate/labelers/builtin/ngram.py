@@ -19,7 +19,7 @@ from curate.core.config import config
 from curate.core.contracts import Schema
 from curate.labelers.builtin.features import VERSION as FEATURES_VERSION
 from curate.labelers.builtin.features import char_features, pair_features, word_features, words
-from curate.labelers.builtin.shipped import Trained, load_trained
+from curate.labelers.builtin.shipped import ShippedWeights, load_shipped
 
 
 @config
@@ -46,21 +46,21 @@ class Ngram:
     @property
     def models(self) -> tuple[str, ...]:
         """Hash of the weights."""
-        return (self._trained.hash,)
+        return (self._weights.hash,)
 
     @property
     def threshold(self) -> float:
         """Where the score starts to mean toxic: at most 1 % of plain English, and of plain Singlish, lies above."""
-        return self._trained.threshold
+        return self._weights.threshold
 
     @property
     def trained_on(self) -> tuple[str, ...]:
         """Sets and parts that the weights saw."""
-        return self._trained.trained_on
+        return self._weights.trained_on
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Probability of toxicity of each text, shape (n,), NaN without a word."""
-        return self._trained.probability(_table().logits(texts))
+        return self._weights.probability(_table().logits(texts))
 
     def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
         """One line per row: `score_ngram`, null where it abstains."""
@@ -68,12 +68,12 @@ class Ngram:
         return pl.DataFrame({"score_ngram": scores}, schema=self.writes).fill_nan(None)
 
     @property
-    def _trained(self) -> Trained:
-        return load_trained("ngram", self.VERSION)
+    def _weights(self) -> ShippedWeights:
+        return load_shipped("ngram", self.VERSION)
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class GramTable:
     """int8 weights by hash bucket, their scale and a bias.
 
     Attributes:
@@ -118,6 +118,6 @@ def _features(word: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 @cache
-def _table() -> Table:
-    trained = load_trained("ngram", FEATURES_VERSION)
-    return Table(trained.tensors["weight"], float(trained.facts["scale"]), float(trained.facts["bias"]))
+def _table() -> GramTable:
+    weights = load_shipped("ngram", FEATURES_VERSION)
+    return GramTable(weights.tensors["weight"], float(weights.facts["scale"]), float(weights.facts["bias"]))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from curate.core.config import config
 from curate.core.contracts import Schema
 from curate.labelers.builtin.head import ENCODER, check_width
-from curate.labelers.builtin.shipped import Trained, load_trained
+from curate.labelers.builtin.shipped import ShippedWeights, load_shipped
 from curate.text.encoders import encoder
 
 GRID = 400  # steps of a vector's numbers, which stay within .32; 384 products of at most 127 ** 2 are far below 2 ** 24
@@ -51,12 +51,12 @@ class Reply:
     @property
     def models(self) -> tuple[str, ...]:
         """Hashes of the weights and of the encoder they belong to."""
-        return (self._trained.hash, str(self._trained.facts["encoder"]))
+        return (self._weights.hash, str(self._weights.facts["encoder"]))
 
     @property
     def trained_on(self) -> tuple[str, ...]:
         """Sets and parts that the weights saw."""
-        return self._trained.trained_on
+        return self._weights.trained_on
 
     @property
     def threshold(self) -> float:
@@ -67,7 +67,7 @@ class Reply:
         """Probability of toxicity of each text given what it answers, shape (n,), NaN where either is missing."""
         encode = encoder(ENCODER).encode
         vectors, asked = encode(list(texts)), encode([prompt or "" for prompt in prompts])
-        return self._trained.probability(reply_logits(self._trained, vectors, asked))
+        return self._weights.probability(reply_logits(self._weights, vectors, asked))
 
     def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
         """One line per row: `score_reply`, null where it abstains.
@@ -78,22 +78,22 @@ class Reply:
         if not rows.height:
             return pl.DataFrame(schema=self.writes)
         vectors, prompts = rows["vector"].to_numpy(), rows["prompt_vector"].to_numpy()
-        check_width("reply", vectors, self._trained.tensors["text"].shape[1])
-        scores = self._trained.probability(reply_logits(self._trained, vectors, prompts))
+        check_width("reply", vectors, self._weights.tensors["text"].shape[1])
+        scores = self._weights.probability(reply_logits(self._weights, vectors, prompts))
         return pl.DataFrame({"score_reply": scores}, schema=self.writes).fill_nan(None)
 
     @property
-    def _trained(self) -> Trained:
-        return load_trained("reply", self.VERSION)
+    def _weights(self) -> ShippedWeights:
+        return load_shipped("reply", self.VERSION)
 
 
-def reply_logits(trained: Trained, vectors: NDArray[np.float32], prompts: NDArray[np.float32]) -> Floats:
+def reply_logits(weights: ShippedWeights, vectors: NDArray[np.float32], prompts: NDArray[np.float32]) -> Floats:
     """Logits of completions beside their prompts, shapes (n, dim) to (n,), before calibration; NaN where either is zero."""
     found = np.full(len(vectors), np.nan)
     told = np.flatnonzero(vectors.any(axis=1) & prompts.any(axis=1))
     for start in range(0, len(told), BLOCK):
         some = told[start : start + BLOCK]
-        found[some] = _likeness(trained.tensors, vectors[some], prompts[some]) @ trained.tensors["weight"].astype(np.float64)
+        found[some] = _likeness(weights.tensors, vectors[some], prompts[some]) @ weights.tensors["weight"].astype(np.float64)
     return found
 
 

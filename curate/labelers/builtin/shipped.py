@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from curate.core.errors import StorageError
 from curate.core.store import sha256
+from curate.labelers.platt import Platt
 
 WEIGHTS = Path(__file__).with_name("weights")
 SUMS = "SHA256SUMS"
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class ShippedWeights:
     """Weights and what is known of them.
 
     Attributes:
@@ -45,17 +46,12 @@ class Trained:
         return tuple(self.facts["trained_on"])
 
     def probability(self, logits: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Calibrated probability of toxicity, shape (n,); NaN stays NaN.
-
-        Rounded to six decimals, far above the noise of float64 sums: batches of any size give the same bits.
-        """
-        calibration = self.facts["calibration"]
-        scaled = np.clip(calibration["slope"] * logits + calibration["intercept"], -30.0, 30.0)
-        return np.asarray(np.round(1.0 / (1.0 + np.exp(-scaled)), 6), np.float32)
+        """Calibrated probability of toxicity, shape (n,); NaN stays NaN."""
+        return Platt(**self.facts["calibration"]).probability(logits)
 
 
 @cache
-def load_trained(name: str, version: int, folder: Path = WEIGHTS) -> Trained:
+def load_shipped(name: str, version: int, folder: Path = WEIGHTS) -> ShippedWeights:
     """Load `<name>.safetensors`, once.
 
     Args:
@@ -84,4 +80,4 @@ def load_trained(name: str, version: int, folder: Path = WEIGHTS) -> Trained:
         raise StorageError(
             f"{path}: weights of version {facts.get('version')}, this code reads {version}", hint="run `make weights`"
         )
-    return Trained(found, tensors, facts)
+    return ShippedWeights(found, tensors, facts)

@@ -20,7 +20,7 @@ from curate.core.progress import Progress
 from curate.core.prompts import flatten, last_user
 from curate.core.schema import digest
 from curate.labelers.builtin.features import without_final
-from curate.labelers.builtin.shipped import Trained, load_trained
+from curate.labelers.builtin.shipped import ShippedWeights, load_shipped
 from curate.labelers.scoring import MARK, Only, columns_read, joined, score_columns, score_rows, score_texts
 from curate.text.encoders.minilm import BUILTIN_SHA256, builtin_tokenizer, builtin_weights, token_states
 
@@ -66,17 +66,17 @@ class Tuned:
     @property
     def models(self) -> tuple[str, ...]:
         """Hashes of the updates and of the encoder that they bend."""
-        return (self._trained.hash, BUILTIN_SHA256)
+        return (self._weights.hash, BUILTIN_SHA256)
 
     @property
     def threshold(self) -> float:
         """Where the score starts to mean toxic: at most 3 % of plain English, and of plain Singlish, lies above."""
-        return self._trained.threshold
+        return self._weights.threshold
 
     @property
     def trained_on(self) -> tuple[str, ...]:
         """Sets and parts that the updates saw."""
-        return self._trained.trained_on
+        return self._weights.trained_on
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Probability of toxicity of each text by itself, shape (n,), NaN for a blank one."""
@@ -93,21 +93,21 @@ class Tuned:
 
     def _scores(self, texts: Sequence[str]) -> Scores:
         key = digest("tuned", str(self.VERSION), *self.models)
-        return score_texts("tuned", key, texts, 1, lambda some, progress: tuned_scores(self._trained, some, progress))
+        return score_texts("tuned", key, texts, 1, lambda some, progress: tuned_scores(self._weights, some, progress))
 
     @property
-    def _trained(self) -> Trained:
-        return load_trained("tuned", self.VERSION)
+    def _weights(self) -> ShippedWeights:
+        return load_shipped("tuned", self.VERSION)
 
 
-def tuned_scores(trained: Trained, both: Sequence[str], progress: Progress | None = None) -> Scores:
+def tuned_scores(weights: ShippedWeights, both: Sequence[str], progress: Progress | None = None) -> Scores:
     """Calibrated probability of each text, shape (n, 1), NaN for a blank one; texts as `joined` makes them."""
-    return trained.probability(tuned_logits(trained, both, progress))[:, None]
+    return weights.probability(tuned_logits(weights, both, progress))[:, None]
 
 
-def tuned_logits(trained: Trained, both: Sequence[str], progress: Progress | None = None) -> NDArray[np.float64]:
+def tuned_logits(weights: ShippedWeights, both: Sequence[str], progress: Progress | None = None) -> NDArray[np.float64]:
     """Logit of each text before calibration, shape (n,), NaN for a blank one; texts as `joined` makes them."""
-    count, run = _network(trained)
+    count, run = _network(weights)
     return by_length(both, count, run, 1, float("nan"), progress)[:, 0].astype(np.float64)
 
 
@@ -141,16 +141,18 @@ Run = Callable[[list[str]], Scores]
 
 
 @cache
-def _network(trained: Trained) -> tuple[Callable[[list[str]], list[int]], Run]:
+def _network(weights: ShippedWeights) -> tuple[Callable[[list[str]], list[int]], Run]:
     """Token counts, and logits (n, 1) of texts of one token length: the updates are added to the encoder's matrices once."""
     import torch
 
-    tensors = {name: torch.from_numpy(one.astype(np.float32)) for name, one in trained.tensors.items()}
-    weights = builtin_weights()
+    tensors = {name: torch.from_numpy(one.astype(np.float32)) for name, one in weights.tensors.items()}
+    encoder_weights = builtin_weights()
     for name in updated():
-        weights[f"{name}.weight"] = weights[f"{name}.weight"] + SCALE * (tensors[f"{name}.up"] @ tensors[f"{name}.down"])
-    states, tokenizer = token_states(weights), builtin_tokenizer()
-    out, bias = tensors["out.weight"], float(trained.facts["bias"])
+        encoder_weights[f"{name}.weight"] = encoder_weights[f"{name}.weight"] + SCALE * (
+            tensors[f"{name}.up"] @ tensors[f"{name}.down"]
+        )
+    states, tokenizer = token_states(encoder_weights), builtin_tokenizer()
+    out, bias = tensors["out.weight"], float(weights.facts["bias"])
 
     def run(both: list[str]) -> Scores:
         ids, starts = zip(*(tokens(tokenizer, one) for one in both), strict=True)

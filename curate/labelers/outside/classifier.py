@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from curate.core.batches import by_length
 from curate.core.errors import StorageError
-from curate.core.progress import Progress
+from curate.core.progress import Progress, quiet
 from curate.labelers.scoring import say
 from curate.text.encoders.processor import Precision, multiplies_bf16
 
@@ -81,7 +80,7 @@ def load_classifier(folder: Path, precision: Precision, max_tokens: int) -> Clas
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     kind = torch.float32 if precision == "fp32" else torch.bfloat16
     try:
-        with quietly():
+        with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder, **local)
             model, info = AutoModelForSequenceClassification.from_pretrained(
                 folder, use_safetensors=True, dtype=kind, output_loading_info=True, **local
@@ -106,17 +105,3 @@ def load_classifier(folder: Path, precision: Precision, max_tokens: int) -> Clas
 
     names = tuple(str(model.config.id2label[at]) for at in range(model.config.num_labels))
     return Classifier(names, model.config.problem_type == "multi_label_classification", limit, count, run)
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """No bar of transformers' own while a model loads: ours are the only ones."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

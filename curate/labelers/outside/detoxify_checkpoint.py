@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from curate.core.batches import by_length
 from curate.core.errors import RecipeError, StorageError
-from curate.core.progress import Progress
+from curate.core.progress import Progress, quiet
 from curate.core.store import sha256
-from curate.labelers.outside.classifier import quietly
 from curate.labelers.scoring import say
 
 INSULT, THANKS = "you are so stupid, you clown", "thank you so much for your kind help"
@@ -141,7 +140,7 @@ def load_checkpoint(path: Path, expected: str, base: Path | None) -> Checkpoint:
                 f"detoxify: base: {base}: holds no config.json", hint="save the base model's configuration and tokenizer there"
             )
         plain["config"]["arch"]["args"]["model_type"] = str(base)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), quietly():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore")
         copy = Path(folder) / "checkpoint.ckpt"
         torch.save(plain, copy)

@@ -19,6 +19,7 @@ from curate.core.errors import RecipeError, StorageError
 from curate.core.policy import load_policy
 from curate.core.progress import Progress
 from curate.core.schema import canonical, digest
+from curate.core.store import folder_hash
 from curate.labelers.outside.classifier import load_classifier
 from curate.labelers.scoring import (
     Only,
@@ -30,7 +31,7 @@ from curate.labelers.scoring import (
     score_rows,
     score_texts,
 )
-from curate.text.encoders import Precision, fetch, folder_hash
+from curate.text.encoders import Precision, fetch
 
 TOXIC, NON_TOXIC, IGNORED = "toxic", "non_toxic", "ignored"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ from curate.core.progress import Progress
 from curate.core.store import write_bytes, write_text
 from curate.labelers.builtin.adapted import KIND, tuned_general
 from curate.labelers.builtin.head import ENCODER, Head, features, general_logits
-from curate.labelers.builtin.shipped import load_trained
+from curate.labelers.builtin.shipped import load_shipped
 from curate.labelers.builtin.tuned import Tuned
+from curate.labelers.platt import fit_platt
 from curate.labelers.study.evaluate import evaluate, lines
 from curate.labelers.study.fit import Examples, curve, fit, folds, logits
-from curate.labelers.study.measures import platt
 
 THRESHOLD = 0.5  # of a score calibrated on texts of both kinds, each weighing half
 
@@ -46,7 +47,7 @@ def adapt(
 
     from curate.text.encoders import encoder
 
-    general = load_trained("head", Head.VERSION)
+    general = load_shipped("head", Head.VERSION)
     texts = rows["text"].to_list()
     with Progress("encode", len(set(texts)), "texts") as progress:
         vectors = encoder(ENCODER).encode(texts, progress)
@@ -58,8 +59,8 @@ def adapt(
         rows["group"].to_list(),
     )
     unseen = _unseen(examples)
-    slope, intercept = platt(unseen, examples.toxic, balanced=True)
-    scores = 1.0 / (1.0 + np.exp(-(slope * unseen + intercept)))
+    calibration = fit_platt(unseen, examples.toxic, balanced=True)
+    scores = 1.0 / (1.0 + np.exp(-calibration.logits(unseen)))
     page = evaluate(rows, scores, THRESHOLD)
     drawn = curve(examples, [0, *(size for size in sizes if size < 0.8 * len(texts)), len(texts)], seeds)
     table = [(size, float(np.mean(found)), float(min(found)), float(max(found))) for size, found in drawn.items()]
@@ -70,7 +71,7 @@ def adapt(
         "base": general.hash,
         "texts": len(texts),
         "groups": page["overall"]["groups"],
-        "calibration": {"slope": slope, "intercept": intercept},
+        "calibration": asdict(calibration),
         "threshold": THRESHOLD,
         "figures": page["overall"],
         "curve": table,

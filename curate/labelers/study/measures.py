@@ -105,19 +105,3 @@ def wilson(right: int, of: int) -> tuple[float, float]:
     middle = (share + spread / 2) / (1 + spread)
     half = z * ((share * (1 - share) + spread / 4) / of) ** 0.5 / (1 + spread)
     return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def platt(logits: Floats, toxic: Bools, balanced: bool = False) -> tuple[float, float]:
-    """Slope and intercept that make logits probabilities.
-
-    Args:
-        logits: shape (n,).
-        toxic: shape (n,), both kinds in it.
-        balanced: weigh both kinds alike.
-
-    Source: Platt (1999), Probabilistic Outputs for Support Vector Machines.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    model = LogisticRegression(C=1e3, class_weight="balanced" if balanced else None).fit(logits[:, None], toxic.astype(int))
-    return float(model.coef_[0, 0]), float(model.intercept_[0])

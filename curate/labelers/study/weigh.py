@@ -11,9 +11,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate.core.errors import DataError
-from curate.labelers.reliability import Labeler, Reliability, Source
+from curate.labelers.platt import fit_platt
+from curate.labelers.reliability import LabelerReliability, Reliability, SourceShift
 from curate.labelers.scoring import log_odds
-from curate.labelers.study.measures import platt
 
 Floats = NDArray[np.float64]
 
@@ -59,15 +59,15 @@ def _by_labels(scores: Mapping[str, Floats], toxic: NDArray[np.bool_]) -> Reliab
 
     One model for all together, and, for up to MOST_SUBSETS labelers, one for each two or more of them.
     """
-    found, columns = {}, {}
+    calibrations, columns = {}, {}
     for name, one in scores.items():
         there = ~np.isnan(one)
         if min(toxic[there].sum(), (~toxic[there]).sum()) < LEAST:
             continue
-        slope, intercept = platt(log_odds(one[there]), toxic[there], balanced=True)
+        odds = log_odds(one[there])
+        calibrations[name] = fit_platt(odds, toxic[there], balanced=True)
         columns[name] = np.zeros(len(one))
-        columns[name][there] = slope * log_odds(one[there]) + intercept
-        found[name] = (slope, intercept)
+        columns[name][there] = calibrations[name].logits(odds)
 
     def weights(names: Sequence[str]) -> dict[str, float]:
         rows = np.logical_and.reduce([~np.isnan(scores[name]) for name in names])  # an expensive labeler speaks about few rows
@@ -76,10 +76,13 @@ def _by_labels(scores: Mapping[str, Floats], toxic: NDArray[np.bool_]) -> Reliab
         made = _positive(np.stack([columns[name][rows] for name in names], axis=1), toxic[rows])
         return {name: round(max(float(weight), LEAST_WEIGHT), 6) for name, weight in zip(names, made, strict=True)}
 
-    together = weights(list(found))
-    labelers = {name: Labeler(round(slope, 6), round(intercept, 6), together[name]) for name, (slope, intercept) in found.items()}
-    sizes = range(2, len(found)) if len(found) <= MOST_SUBSETS else ()
-    subsets = {frozenset(names): weights(names) for size in sizes for names in combinations(found, size)}
+    together = weights(list(calibrations))
+    labelers = {
+        name: LabelerReliability(round(one.slope, 6), round(one.intercept, 6), together[name])
+        for name, one in calibrations.items()
+    }
+    sizes = range(2, len(calibrations)) if len(calibrations) <= MOST_SUBSETS else ()
+    subsets = {frozenset(names): weights(names) for size in sizes for names in combinations(calibrations, size)}
     return Reliability(labelers, "labels", len(toxic), subsets)
 
 
@@ -105,7 +108,7 @@ def _cost(
 
 def by_source(
     general: Reliability, scores: Mapping[str, Floats], toxic: NDArray[np.bool_], sources: NDArray[np.str_]
-) -> dict[str, Source]:
+) -> dict[str, SourceShift]:
     """How each source with enough labelled rows differs from rows at large; kinds of rows count as they come.
 
     The most probable shift and changes of weight where both were drawn around zero beforehand: fifty rows move them little, a
@@ -134,7 +137,7 @@ def by_source(
 
         shift, *changes = minimize(loss, np.zeros(len(spread)), jac=True, method="L-BFGS-B", bounds=bounds).x
         weights = {name: round(float(change), 6) for name, change in zip(names, changes, strict=True)}
-        found[source] = Source(round(float(shift), 6), weights)
+        found[source] = SourceShift(round(float(shift), 6), weights)
     return found
 
 
@@ -158,7 +161,7 @@ def _by_agreement(scores: Mapping[str, Floats]) -> Reliability:
     for at, name in enumerate(scores):
         there = values[~np.isnan(values[:, at]), at]
         middle = float(log_odds(np.quantile(there, [1 - share]))[0])
-        labelers[name] = Labeler(1.0, round(-middle, 6), round(max(float(trust[at]) / total, LEAST_WEIGHT), 6))
+        labelers[name] = LabelerReliability(1.0, round(-middle, 6), round(max(float(trust[at]) / total, LEAST_WEIGHT), 6))
     return Reliability(labelers, "agreement", len(values))
 
 

@@ -1,6 +1,6 @@
 """Texts to vectors: the built-in MiniLM, any sentence-transformers model, or a static model distilled from either."""
 
-from curate.text.encoders.hub import fetch, folder_hash
+from curate.text.encoders.hub import fetch
 from curate.text.encoders.minilm import BUILTIN, BUILTIN_DIM, BUILTIN_SHA256
 from curate.text.encoders.named import Backend, Encoder, encoder
 from curate.text.encoders.processor import Precision
@@ -16,5 +16,4 @@ __all__ = [
     "Vectors",
     "encoder",
     "fetch",
-    "folder_hash",
 ]

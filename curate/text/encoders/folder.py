@@ -9,10 +9,10 @@ import numpy as np
 
 from curate.core.errors import RecipeError, StorageError
 from curate.text.encoders.processor import Precision
-from curate.text.encoders.vectors import Loaded, Network, Vectors, batched
+from curate.text.encoders.vectors import EncoderModel, Network, Vectors, batched
 
 
-def load_folder(folder: Path, precision: Precision = "fp32") -> Loaded:
+def load_folder(folder: Path, precision: Precision = "fp32") -> EncoderModel:
     """The model as sentence-transformers runs it, prompts and all.
 
     Args:

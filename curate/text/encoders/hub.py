@@ -1,15 +1,12 @@
-"""Models as files: folders on this machine or on the Hub, and the hash of what decides what they put out."""
+"""Models on the Hub, as folders on this machine."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from curate.core.errors import RecipeError, StorageError
-from curate.core.schema import digest
-from curate.core.store import sha256
-
-MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")  # what decides a model's output; a README does not
+from curate.core.errors import RecipeError
+from curate.core.store import MODEL_FILES
 
 
 def fetch(name: str, revision: str | None = None, what: str = "encoder", files: Sequence[str] = MODEL_FILES) -> Path:
@@ -36,15 +33,3 @@ def fetch(name: str, revision: str | None = None, what: str = "encoder", files: 
         kind = type(error).__name__
         cure = "try builtin:minilm" if what == "encoder" else "name a local folder"
         raise RecipeError(f"{what} {name}: no such folder, and the Hub did not give it ({kind})", hint=f"{cure}") from None
-
-
-def folder_hash(folder: Path) -> str:
-    """Hash of the files that decide what a model puts out.
-
-    Raises:
-        StorageError: no safetensors file among them.
-    """
-    files = sorted({path for pattern in MODEL_FILES for path in folder.rglob(pattern) if path.is_file()})
-    if not any(path.suffix == ".safetensors" for path in files):
-        raise StorageError(f"{folder}: no .safetensors file", hint="save the model with save_pretrained() in a current version")
-    return digest(*(text for path in files for text in (path.relative_to(folder).as_posix(), sha256(path))), size=32)

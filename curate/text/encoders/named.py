@@ -20,13 +20,14 @@ from curate.core.cache import cached
 from curate.core.errors import RecipeError
 from curate.core.progress import Progress
 from curate.core.schema import digest
+from curate.core.store import folder_hash
 from curate.text.encoders.folder import load_folder, load_network
-from curate.text.encoders.hub import fetch, folder_hash
+from curate.text.encoders.hub import fetch
 from curate.text.encoders.minilm import BUILTIN, BUILTIN_DIM, BUILTIN_SHA256, load_minilm
 from curate.text.encoders.openvino_export import export_hash, load_export
 from curate.text.encoders.processor import Precision
 from curate.text.encoders.static import is_static, load_static
-from curate.text.encoders.vectors import Loaded, Network, Vectors
+from curate.text.encoders.vectors import EncoderModel, Network, Vectors
 
 VERSION = "1"  # of what this package does with a model; part of the cache's key
 
@@ -43,7 +44,7 @@ class Encoder:
 
     name: str
     _hash: Callable[[], str] = field(repr=False)
-    _load: Callable[[], Loaded] = field(repr=False)
+    _load: Callable[[], EncoderModel] = field(repr=False)
     _dim: int | None = None
 
     @cached_property
@@ -52,13 +53,13 @@ class Encoder:
         return self._hash()
 
     @cached_property
-    def _loaded(self) -> Loaded:
+    def _model(self) -> EncoderModel:
         return self._load()
 
     @property
     def dim(self) -> int:
         """Width of its vectors."""
-        return self._loaded.dim if self._dim is None else self._dim
+        return self._model.dim if self._dim is None else self._dim
 
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
         """Encode texts on one thread; each different text once, and none that an earlier build encoded.
@@ -75,7 +76,7 @@ class Encoder:
             UserError: the encoder's files are missing, changed or unreadable.
         """
         key = digest("encoder", VERSION, self.hash)
-        return cached(key, texts, lambda missing: self._loaded.encode(missing, progress), self.dim, progress)
+        return cached(key, texts, lambda missing: self._model.encode(missing, progress), self.dim, progress)
 
 
 @cache
@@ -92,12 +93,12 @@ def encoder(name: str, precision: Precision = "fp32", backend: Backend = "torch"
         StorageError: the model's files cannot be read.
     """
     network: Callable[[], Network]
-    load: Callable[[], Loaded]
+    load: Callable[[], EncoderModel]
     dim = None
     if name == BUILTIN:
         hashed, dim = BUILTIN_SHA256, BUILTIN_DIM
         network = partial(load_minilm, precision)
-        load = lambda: network().loaded()  # noqa: E731 - like the others
+        load = lambda: network().as_model()  # noqa: E731 - like the others
     elif name.startswith("builtin:"):
         raise RecipeError(f"encoder {name}: not built in", hint=f"there is {BUILTIN}, or name a folder or a Hub id")
     else:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from curate.core.errors import RecipeError
 from curate.core.schema import digest
 from curate.core.store import sha256
-from curate.text.encoders.vectors import Loaded, Network, Vectors, rounded
+from curate.text.encoders.vectors import EncoderModel, Network, Vectors, rounded
 
 VERSION = "1"  # of how an export is made and run
 MODEL, WEIGHTS, RECEIPT = "model.xml", "model.bin", "sha256"
@@ -47,7 +47,7 @@ def export_hash(model_hash: str) -> str:
     return digest("openvino", VERSION, importlib.metadata.version("openvino"), model_hash, size=32)
 
 
-def load_export(network: Callable[[], Network], name: str) -> Loaded:
+def load_export(network: Callable[[], Network], name: str) -> EncoderModel:
     """An encoder that runs by OpenVINO.
 
     Args:
@@ -62,7 +62,7 @@ def load_export(network: Callable[[], Network], name: str) -> Loaded:
     if not _believed(folder):
         _export(source, folder)
     run = _compiled(folder)
-    return source.loaded(run)
+    return source.as_model(run)
 
 
 def cache_folder() -> Path:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from curate.core.errors import StorageError
 from curate.core.progress import Progress
-from curate.text.encoders.vectors import Loaded, Vectors, rounded
+from curate.text.encoders.vectors import EncoderModel, Vectors, rounded
 
 WEIGHTS, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.json", "config.json"
 KIND = "model2vec"  # what `config.json` calls such a model
@@ -34,7 +34,7 @@ def is_static(folder: Path) -> bool:
     return isinstance(found, dict) and found.get("model_type") == KIND
 
 
-def load_static(folder: Path) -> Loaded:
+def load_static(folder: Path) -> EncoderModel:
     """A static model in memory.
 
     Raises:
@@ -70,7 +70,7 @@ def load_static(folder: Path) -> Loaded:
                 progress.add(len(some))
         return made
 
-    return Loaded(table.shape[1], encode)
+    return EncoderModel(table.shape[1], encode)
 
 
 def tokens_of(tokenizer: Any, limit: int | None) -> Tokens:  # noqa: ANN401 - of the tokenizers library

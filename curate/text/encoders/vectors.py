@@ -17,7 +17,7 @@ Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Loaded:
+class EncoderModel:
     """A model in memory.
 
     Attributes:
@@ -43,7 +43,7 @@ class Network:
     inputs: Callable[[list[str]], list[list[int]]]
     forward: Callable[[Any], Any]
 
-    def loaded(self, run: Callable[[NDArray[np.int64]], Vectors] | None = None) -> Loaded:
+    def as_model(self, run: Callable[[NDArray[np.int64]], Vectors] | None = None) -> EncoderModel:
         """The model as an encoder; `run` takes the place of torch, from token ids (n, t) to vectors (n, dim)."""
         run = run or self._run
 
@@ -59,7 +59,7 @@ class Network:
             return np.asarray(self.forward(torch.from_numpy(ids)).float().numpy(), np.float32)
 
 
-def batched(dim: int, count: Callable[[list[str]], list[int]], embed: Callable[[list[str]], Vectors]) -> Loaded:
+def batched(dim: int, count: Callable[[list[str]], list[int]], embed: Callable[[list[str]], Vectors]) -> EncoderModel:
     """An encoder of a model that wants batches of one token length.
 
     Args:
@@ -71,7 +71,7 @@ def batched(dim: int, count: Callable[[list[str]], list[int]], embed: Callable[[
     def encode(texts: list[str], progress: Progress | None) -> Vectors:
         return by_length(texts, count, lambda batch: rounded(embed(batch)), dim, 0.0, progress)
 
-    return Loaded(dim, encode)
+    return EncoderModel(dim, encode)
 
 
 def rounded(vectors: Vectors) -> Vectors:

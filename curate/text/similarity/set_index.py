@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.text.similarity.measures import HASH_BITS, SLACK, U64, Rows, scattered_sum
-from curate.text.similarity.shingles import Source, bitmaps, blocks, distinct
+from curate.text.similarity.shingles import SetSource, bitmaps, blocks, distinct
 
 LEAST = 1 << 17  # members that are counted to tell rare ones from common, where there are so many
 MOST = 1 << 21
@@ -38,7 +38,7 @@ class Index:
         entries: ascending; member (high bits), place in `rows`, place in the prefix (low 8 bits, at most 255).
     """
 
-    source: Source
+    source: SetSource
     floor: float
     sizes: Rows
     hashes: U64
@@ -83,7 +83,7 @@ def prefix(sizes: Rows, floor: float) -> Rows:
     return np.asarray(sizes - np.ceil(floor * sizes - SLACK).astype(np.int64) + (sizes > 0), np.int64)
 
 
-def index(source: Source, kinds: U64, floor: float) -> Index:
+def index(source: SetSource, kinds: U64, floor: float) -> Index:
     """Put the prefixes of all rows in order.
 
     Args:
@@ -114,7 +114,7 @@ def index(source: Source, kinds: U64, floor: float) -> Index:
     return Index(source, floor, sizes, hashes, rows, maps[rows], entries)
 
 
-def _counts(source: Source) -> NDArray[np.uint8]:
+def _counts(source: SetSource) -> NDArray[np.uint8]:
     """About how often members occur, by their low bits: of a sample, with collisions. Any order of members would be right."""
     total = int(source.lengths.sum())
     sample = np.arange(0, len(source.lengths), 1 + total // min(max(total // SAMPLE, LEAST), MOST))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from curate.text.similarity.measures import U64, Floats, Rows, jaccard, maybe_alike
 from curate.text.similarity.set_index import ENTRIES, PLACE_BITS, Index, places, prefix
-from curate.text.similarity.shingles import Source, maps, sets
+from curate.text.similarity.shingles import SetSource, maps, sets
 
 LOOKED = 1 << 14  # pairs looked at together: their working memory stays in cache
 MEASURED = 1 << 15  # pairs whose sets are in memory at a time
@@ -58,7 +58,7 @@ def pairs(index: Index, old: NDArray[np.bool_] | None = None, limit: int | None 
     return a[near], b[near], score[near]
 
 
-def likeness(source: Source, sizes: Rows, a: Rows, b: Rows, floor: float) -> Floats:
+def likeness(source: SetSource, sizes: Rows, a: Rows, b: Rows, floor: float) -> Floats:
     """Jaccard similarity of pairs of rows of `source`, whose sets are of these sizes; 0 where it is below the floor."""
     score = np.zeros(len(a))
     for start in range(0, len(a), MEASURED):

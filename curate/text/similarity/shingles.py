@@ -26,11 +26,11 @@ NONE = np.uint64(2**64 - 1)  # no member
 WEIGHTS = mix(np.arange(1, 5, dtype=np.uint64)) | np.uint64(1)
 
 
-Table = Callable[[int, int], U64]
+Members = Callable[[int, int], U64]
 """The members of a range of the rows that were read, shape (rows, longest); what stands behind a row's length means nothing."""
 
 
-class Source(Protocol):
+class SetSource(Protocol):
     """Sets of numbers below 2^48, one per row, made when they are asked for."""
 
     @property
@@ -38,7 +38,7 @@ class Source(Protocol):
         """Members of each row, repeats included."""
         ...
 
-    def read(self, rows: Rows) -> Table:
+    def read(self, rows: Rows) -> Members:
         """Make the members of some rows ready."""
         ...
 
@@ -59,7 +59,7 @@ class Texts:
         """Windows of each text."""
         return np.where(self.letters > 0, np.maximum(self.letters - SHINGLE + 1, 1), 0)
 
-    def read(self, rows: Rows) -> Table:
+    def read(self, rows: Rows) -> Members:
         """Hashes of the windows of some texts."""
         lengths = self.lengths[rows]
         letters = code_points(self.texts.gather(rows).str.join(PAD).item() + PAD * (1 + int(lengths.max(initial=1))))
@@ -86,7 +86,7 @@ class Listed:
         """Members of each."""
         return self.sets.sizes
 
-    def read(self, rows: Rows) -> Table:
+    def read(self, rows: Rows) -> Members:
         """The members of some sets."""
         starts, sizes = self.sets.starts[rows], self.sets.sizes[rows]
 
@@ -119,7 +119,7 @@ def windows(code: NDArray[np.uint8] | NDArray[np.uint32]) -> U64:
     return five
 
 
-def blocks(source: Source, rows: Rows) -> Iterator[tuple[Rows, U64, Rows]]:
+def blocks(source: SetSource, rows: Rows) -> Iterator[tuple[Rows, U64, Rows]]:
     """Rows that are not empty, some at a time, by length.
 
     Args:
@@ -193,7 +193,7 @@ def bitmaps(table: U64, lengths: Rows, words: int = 4) -> U64:
     return np.packbits(seen).view(np.uint64).reshape(rows, words)
 
 
-def maps(source: Source, rows: Rows, words: int) -> U64:
+def maps(source: SetSource, rows: Rows, words: int) -> U64:
     """Bitmaps of some rows; an empty one has no bit."""
     out = np.zeros((len(rows), words), np.uint64)
     for places, table, lengths in blocks(source, rows):
@@ -201,7 +201,7 @@ def maps(source: Source, rows: Rows, words: int) -> U64:
     return out
 
 
-def sets(source: Source, rows: Rows) -> Sets:
+def sets(source: SetSource, rows: Rows) -> Sets:
     """The sets of some rows, in their order."""
     sizes = np.zeros(len(rows), np.int64)
     order: list[Rows] = [np.flatnonzero(source.lengths[rows] == 0)]

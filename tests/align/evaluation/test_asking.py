@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from align.data.dataset import Dataset, open_dataset
 from align.evaluation.asking import Prompt, ask, tally
 from align.evaluation.judges import panel, verdicts_of
-from align.evaluation.refusals import refuses
 from align.evaluation.suites import Subject
 from align.evaluation.suites.heldout import heldout_prompts
 from align.models.generate import Sampling
 from align.models.tiny import Tiny
 from curate.core.errors import DataError, RecipeError
 from curate.labelers.lexicon.lexicon import Lexicon
+from curate.text.refusals import refuses
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ from curate.core.policy import load_policy
 from curate.labelers.builtin.head import Head
 from curate.labelers.builtin.ngram import Ngram
 from curate.labelers.builtin.reply import Reply
-from curate.labelers.builtin.shipped import SUMS, WEIGHTS, Trained, load_trained
+from curate.labelers.builtin.shipped import SUMS, WEIGHTS, ShippedWeights, load_shipped
 from curate.labelers.builtin.tuned import Tuned
 from curate.text.encoders import BUILTIN_SHA256
 
@@ -32,9 +32,9 @@ JUDGES = ("head", "ngram", "tuned")  # judge any text; `reply` judges answers
 LEARNT = {"head": "head", "ngram": "ngram", "reply": "head", "tuned": "head"}  # the part that each learned from
 
 
-def _all() -> dict[str, Trained]:
+def _all() -> dict[str, ShippedWeights]:
     kinds = {"head": Head, "ngram": Ngram, "reply": Reply, "tuned": Tuned}
-    return {name: load_trained(name, kind.VERSION) for name, kind in kinds.items()}
+    return {name: load_shipped(name, kind.VERSION) for name, kind in kinds.items()}
 
 
 def test_all_weights_together_stay_below_four_megabytes() -> None:
@@ -79,14 +79,14 @@ def test_a_changed_byte_is_found(tmp_path: Path) -> None:
     data[-1] ^= 1
     path.write_bytes(data)
     with pytest.raises(StorageError, match=SUMS):
-        load_trained("ngram", Ngram.VERSION, tmp_path / "weights")
+        load_shipped("ngram", Ngram.VERSION, tmp_path / "weights")
 
 
 def test_weights_of_another_version_and_absent_ones_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="version"):
-        load_trained("ngram", Ngram.VERSION + 1)
+        load_shipped("ngram", Ngram.VERSION + 1)
     with pytest.raises(StorageError, match="cannot read"):
-        load_trained("ngram", Ngram.VERSION, tmp_path)
+        load_shipped("ngram", Ngram.VERSION, tmp_path)
 
 
 def test_no_training_part_shares_a_group_or_a_text_with_another(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from curate.labelers import Column, Head, Lexicon, Ngram, Reply, Tuned
 from curate.labelers.builtin.features import BUCKETS, PARTICLES, char_features, skeleton, word_features, words
 from curate.labelers.builtin.head import ENCODER
 from curate.labelers.builtin.reply import whole
-from curate.labelers.builtin.shipped import load_trained
+from curate.labelers.builtin.shipped import load_shipped
 from curate.text.encoders import encoder
 
 HARMLESS = (
@@ -119,7 +119,7 @@ def test_reply_says_what_is_usual_far_from_all_it_has_seen() -> None:
     far[0, 5] = 1.0
     kind = pl.Array(pl.Float32, 384)
     rows = pl.DataFrame({"vector": pl.Series(far, dtype=kind), "prompt_vector": pl.Series(-far, dtype=kind)})
-    usual = 1 / (1 + np.exp(-load_trained("reply", Reply.VERSION).facts["calibration"]["intercept"]))
+    usual = 1 / (1 + np.exp(-load_shipped("reply", Reply.VERSION).facts["calibration"]["intercept"]))
     assert Reply()(rows)["score_reply"][0] == pytest.approx(usual, abs=0.01)
     assert Reply()(_vectors(["You are so useless"], ["I failed my exam again"]))["score_reply"][0] > usual + 0.1
 

@@ -12,7 +12,7 @@ from curate.core.command import LazyGroup
 from curate.core.errors import DataError, StorageError
 from curate.dataset.look.audit import describe, draw, estimate, suspect_labels
 from curate.labelers import Consensus, Head, Tuned
-from curate.labelers.reliability import Labeler, Reliability, load_reliability
+from curate.labelers.reliability import LabelerReliability, Reliability, load_reliability
 from curate.labelers.study.fit import Examples, curve, folds
 from curate.labelers.study.labelled import read_labelled
 from curate.labelers.study.measures import calibration_error, errors_cut, f1, interval, pr_auc, roc_auc, wilson
@@ -96,7 +96,7 @@ def test_a_better_labeler_weighs_more_by_labels_and_by_agreement() -> None:
 
 
 def test_a_pool_adds_up_log_odds_by_weight_and_takes_who_speaks_alone_at_their_word() -> None:
-    known = Reliability({"a": Labeler(weight=1.0), "b": Labeler(weight=0.5)}, "labels", 100)
+    known = Reliability({"a": LabelerReliability(weight=1.0), "b": LabelerReliability(weight=0.5)}, "labels", 100)
     pooled = known.pool({"a": pl.Series([0.9, None, None, 0.9]), "b": pl.Series([0.5, 0.2, None, 0.9])}, 4)
     assert pooled.to_list()[2] is None
     assert [pooled[0], pooled[1], pooled[3]] == pytest.approx([0.9, 0.2, 1 / (1 + 9**-1.5)], abs=1e-4)
@@ -194,7 +194,7 @@ def test_the_consensus_says_why_and_marks_the_unmeasured() -> None:
 
 
 def test_reliabilities_survive_their_file(tmp_path: Path) -> None:
-    found = Reliability({"a": Labeler(1.5, -0.25, 1.0)}, "labels", 321)
+    found = Reliability({"a": LabelerReliability(1.5, -0.25, 1.0)}, "labels", 321)
     (tmp_path / "r.json").write_text(found.to_json(), encoding="utf-8")
     assert load_reliability(tmp_path / "r.json") == found
     assert Consensus(reliability=tmp_path / "r.json").models == (found.hash,)

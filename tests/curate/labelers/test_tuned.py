@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from curate.labelers.builtin.features import without_final
-from curate.labelers.builtin.shipped import Trained
+from curate.labelers.builtin.shipped import ShippedWeights
 from curate.labelers.builtin.tuned import PROMPT_TOKENS, tokens, tuned_logits, updated
 from curate.labelers.scoring import MARK, joined
 from curate.labelers.study.measures import roc_auc
@@ -50,10 +50,10 @@ def test_what_the_script_learns_is_what_the_labeler_scores(
         lower = script._lower(frozen, [(ids, start)])[0][None].float()
         trained_on = script._upper(frozen, learnt, lower, torch.tensor([start]))
     tensors = {name: one.numpy().astype(np.float16) for name, one in learnt.items() if name != "bias"}
-    scored = tuned_logits(Trained("", tensors, {"bias": 0.0}), both)
+    scored = tuned_logits(ShippedWeights("", tensors, {"bias": 0.0}), both)
     unbent = {name: one if name == "out.weight" else one * 0 for name, one in tensors.items()}
     assert scored[0] == pytest.approx(float(trained_on[0]), abs=0.02)
-    assert abs(scored[0] - tuned_logits(Trained("", unbent, {"bias": 0.0}), both)[0]) > 0.2
+    assert abs(scored[0] - tuned_logits(ShippedWeights("", unbent, {"bias": 0.0}), both)[0]) > 0.2
 
 
 def test_a_few_steps_tell_two_kinds_of_texts_apart(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ def test_a_few_steps_tell_two_kinds_of_texts_apart(script: ModuleType, monkeypat
     texts, toxic = [*KIND[:6], *RUDE[:6]], np.array([False] * 6 + [True] * 6)
     tensors, bias = script.fit_tuned(texts, toxic, np.ones(12), [None] * 12)
     unseen = [*KIND[6:], *RUDE[6:]]
-    logits = tuned_logits(Trained("", tensors, {"bias": bias}), unseen)
+    logits = tuned_logits(ShippedWeights("", tensors, {"bias": bias}), unseen)
     assert roc_auc(logits, np.array([False, False, True, True])) == 1.0
 
 
@@ -73,7 +73,7 @@ def test_the_same_answer_is_judged_by_what_it_answers(script: ModuleType, monkey
     texts, prompts = [*answers, *answers], [*KIND[:6], *RUDE[:6]]
     tensors, bias = script.fit_tuned(texts, np.array([False] * 6 + [True] * 6), np.ones(12), prompts)
     asked = joined(["I also think so"] * 4, [*KIND[6:], *RUDE[6:]])
-    logits = tuned_logits(Trained("", tensors, {"bias": bias}), asked)
+    logits = tuned_logits(ShippedWeights("", tensors, {"bias": bias}), asked)
     assert roc_auc(logits, np.array([False, False, True, True])) == 1.0
 
 

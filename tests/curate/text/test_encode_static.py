@@ -20,8 +20,8 @@ from curate.pipeline.build import build
 from curate.pipeline.forget import forget
 from curate.pipeline.recipe import read_recipe
 from curate.text.encoders import BUILTIN, BUILTIN_DIM, encoder
+from curate.text.encoders.corpus_model import distil_corpus, static_models
 from curate.text.encoders.distil import RIDGE, distil, fitted
-from curate.text.encoders.kept import keep_static, static_models
 from curate.text.encoders.static import WEIGHTS, means
 
 PLACES = ("Bedok", "Yishun", "Clementi", "Tampines", "Bishan")
@@ -153,7 +153,7 @@ def test_head_is_not_given_vectors_that_it_was_not_trained_on(tmp_path: Path) ->
 def test_a_model_that_a_work_folder_keeps_is_believed_only_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
     monkeypatch.setattr(
-        "curate.text.encoders.kept.distil", lambda teacher, texts, place: (made.append(teacher.name), stub(place))
+        "curate.text.encoders.corpus_model.distil", lambda teacher, texts, place: (made.append(teacher.name), stub(place))
     )
 
     def stub(place: Path) -> None:
@@ -161,14 +161,14 @@ def test_a_model_that_a_work_folder_keeps_is_believed_only_whole(tmp_path: Path,
         (place / WEIGHTS).write_bytes(b"weights")
 
     with static_models(tmp_path):
-        name = keep_static(BUILTIN, ["a", "b"])
-        assert keep_static(BUILTIN, ["b", "a", "a"]) == name and len(made) == 1
+        name = distil_corpus(BUILTIN, ["a", "b"])
+        assert distil_corpus(BUILTIN, ["b", "a", "a"]) == name and len(made) == 1
         (tmp_path / name.partition("@")[2] / WEIGHTS).write_bytes(b"changed")
-        assert keep_static(BUILTIN, ["a", "b"]) == name and len(made) == 2
-        other = keep_static(BUILTIN, ["a", "c"])
+        assert distil_corpus(BUILTIN, ["a", "b"]) == name and len(made) == 2
+        other = distil_corpus(BUILTIN, ["a", "c"])
         assert {path.stem for path in tmp_path.iterdir()} == {other.partition("@")[2]} and other != name
     with pytest.raises(RecipeError, match="a build distils it"):
-        keep_static(BUILTIN, ["a"])
+        distil_corpus(BUILTIN, ["a"])
 
 
 def test_a_build_distils_its_own_encoder_and_forgets_with_it(tmp_path: Path) -> None:

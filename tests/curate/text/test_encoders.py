@@ -22,7 +22,7 @@ from curate.stages.encode import Encode
 from curate.text import encoders
 from curate.text.encoders import BUILTIN, BUILTIN_SHA256, encoder, minilm, processor
 from curate.text.encoders import vectors as vectors_module
-from curate.text.encoders.kept import keep_static, static_models
+from curate.text.encoders.corpus_model import distil_corpus, static_models
 
 TEXTS = [
     "k",
@@ -157,7 +157,7 @@ def test_while_a_text_is_encoded_torch_has_one_thread(monkeypatch: pytest.Monkey
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        encoders.named.load_minilm().loaded().encode(TEXTS[:4], None)
+        encoders.named.load_minilm().as_model().encode(TEXTS[:4], None)
     finally:
         torch.set_num_threads(before)
     assert seen and set(seen) == {1}
@@ -213,7 +213,7 @@ def test_any_sentence_transformers_folder_may_be_distilled(tmp_path: Path) -> No
     stage = Encode(encoder="static", teacher=teacher)
     assert stage.writes["vector"] == pl.Array(pl.Float32, 16)
     with static_models(tmp_path / "static"):
-        kept = Encode(encoder=keep_static(teacher, TEXTS), teacher=teacher)
+        kept = Encode(encoder=distil_corpus(teacher, TEXTS), teacher=teacher)
         exact, rough = encoder(teacher).encode(TEXTS), kept.text_encoder.encode(TEXTS)
         assert kept.text_encoder.hash == kept.models[0] != encoder(teacher).hash
     assert rough.shape == exact.shape and (exact * rough).sum(axis=1).mean() > 0.9

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from curate.text.similarity.measures import Rows, Sets, jaccard
 from curate.text.similarity.set_index import index
 from curate.text.similarity.set_join import components, glued, likeness, pairs
-from curate.text.similarity.shingles import Listed, Source, Texts, sets
+from curate.text.similarity.shingles import Listed, SetSource, Texts, sets
 
 texts = st.lists(st.text(alphabet="ab c", max_size=24), min_size=2, max_size=25)
 Pairs = dict[tuple[int, int], float]
@@ -21,7 +21,7 @@ def of(many: list[str]) -> Texts:
     return Texts(pl.Series(many, dtype=pl.String))
 
 
-def every(source: Source, floor: float, kinds: np.ndarray) -> Pairs:
+def every(source: SetSource, floor: float, kinds: np.ndarray) -> Pairs:
     """All pairs of sets that are not empty, of one kind, at or above the floor."""
     count = len(source.lengths)
     a, b = (each.astype(np.int64) for each in np.triu_indices(count, 1))
@@ -31,7 +31,7 @@ def every(source: Source, floor: float, kinds: np.ndarray) -> Pairs:
     return dict(zip(zip(a[near].tolist(), b[near].tolist(), strict=True), score[near].tolist(), strict=True))
 
 
-def joined(source: Source, floor: float, kinds: np.ndarray, old: np.ndarray | None = None, rows: Rows | None = None) -> Pairs:
+def joined(source: SetSource, floor: float, kinds: np.ndarray, old: np.ndarray | None = None, rows: Rows | None = None) -> Pairs:
     whole = index(source, kinds, 0.4 * floor if rows is not None else floor)
     found = pairs(whole if rows is None else whole.of(rows, floor), old)
     assert found is not None

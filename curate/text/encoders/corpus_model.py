@@ -10,8 +10,8 @@ from pathlib import Path
 
 from curate.core.errors import RecipeError, StorageError
 from curate.core.schema import digest
+from curate.core.store import folder_hash
 from curate.text.encoders.distil import VERSION, distil
-from curate.text.encoders.hub import folder_hash
 from curate.text.encoders.named import Encoder, encoder
 from curate.text.encoders.static import load_static
 
@@ -31,17 +31,17 @@ def static_models(folder: Path) -> Iterator[None]:
         _home.reset(before)
 
 
-def is_kept(name: str) -> bool:
+def is_corpus_model(name: str) -> bool:
     """Whether a recipe's word for an encoder means a model of the work folder."""
     return name == STATIC or name.startswith(f"{STATIC}@")
 
 
-def kept_static(name: str, teacher: str) -> Encoder:
+def corpus_encoder(name: str, teacher: str) -> Encoder:
     """The static model of a work folder by its name; its width is known before it is there."""
     return Encoder(name, lambda: folder_hash(_folder(name)), lambda: load_static(_folder(name)), encoder(teacher).dim)
 
 
-def keep_static(teacher: str, texts: Sequence[str]) -> str:
+def distil_corpus(teacher: str, texts: Sequence[str]) -> str:
     """Distil a static model, or believe the one that the same texts gave earlier; others are deleted.
 
     Args:
