@@ -12,10 +12,10 @@ from curate.core.policy import Policy
 from curate.core.schema import digest, record_id, row_id
 from curate.raw.files.records import Record
 from curate.raw.mining.labels import Given, given
-from curate.raw.mining.occurrences import Occurrences
+from curate.raw.files.occurrences import Occurrences
 from curate.raw.mining.roles import Roles, find_roles, flat, json_string
 from curate.raw.mining.talks import Talks, Turn
-from curate.raw.mining.texts import START, Message, as_text, cut, instructed, messages, sides, turns, user
+from curate.raw.mining.messages import START, Message, as_text, cut, instructed, messages, sides, turns, user
 from curate.raw.mining.threads import Threads
 from curate.raw.sources import Source, place_of
 

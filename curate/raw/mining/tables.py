@@ -9,7 +9,7 @@ from typing import Any
 from curate.core.policy import Policy
 from curate.raw.files.records import Broken, Record
 from curate.raw.mining.miner import Miner, Row, find_roles, flat
-from curate.raw.mining.occurrences import Occurrences
+from curate.raw.files.occurrences import Occurrences
 from curate.raw.mining.parents import Other, posts
 from curate.raw.mining.roles import SAMPLE, SAMPLE_BYTES, Roles
 from curate.raw.mining.talks import Waiting, newest_first

@@ -12,7 +12,7 @@ from typing import Any
 
 from curate.raw.files.records import Record
 from curate.raw.mining.roles import Roles
-from curate.raw.mining.texts import as_text
+from curate.raw.mining.messages import as_text
 
 MOST_TALKS = 1_000  # of a file's talks, those that are remembered: exports by date have them take turns
 MOST_NAMED = 10_000  # turns that a later one may name

@@ -13,7 +13,7 @@ from typing import Any
 
 from curate.core.schema import canonical
 from curate.raw.mining.roles import Roles
-from curate.raw.mining.texts import as_text
+from curate.raw.mining.messages import as_text
 
 NOBODY = ("", "null", "none", "nan", "na", "0", "-1", "root")
 """How exports write that a post has no parent."""

@@ -11,7 +11,7 @@ from curate.core.policy import load_policy
 from curate.core.schema import ROW, canonical
 from curate.raw.formats import Record
 from curate.raw.mining.miner import Miner, Roles, Threads, find_roles, flat
-from curate.raw.mining.texts import cut, messages, sides
+from curate.raw.mining.messages import cut, messages, sides
 from curate.raw.sources import Source
 
 EVERY = Source(match="*")
