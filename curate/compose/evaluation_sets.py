@@ -18,7 +18,7 @@ from curate.core.errors import DataError, UserError
 from curate.core.schema import canonical, digest
 from curate.core.store import read_parquet, write_parquet
 from curate.raw.ingest import ingest
-from curate.raw.sources import Source, discover
+from curate.raw.sources import SourceSettings, discover
 from curate.raw.tombstones import Tombstones
 from curate.stages.cleaning import cleaned
 from curate.text.encoders import Encoder
@@ -32,7 +32,7 @@ def keep_sets(
     against: Sequence[str],
     *,
     cleaning: Sequence[RowStage],
-    sources: Sequence[Source],
+    sources: Sequence[SourceSettings],
     author_key: bytes,
     tombstones: Tombstones,
 ) -> tuple[str, ...]:
@@ -93,7 +93,9 @@ def _without(items: pl.DataFrame, tombstones: Tombstones) -> pl.DataFrame:
     return items.filter(~pl.col("item").is_in(items.filter(gone)["item"].implode()))
 
 
-def _read(work: Path, said: str, cleaning: Sequence[RowStage], sources: Sequence[Source], author_key: bytes) -> pl.DataFrame:
+def _read(
+    work: Path, said: str, cleaning: Sequence[RowStage], sources: Sequence[SourceSettings], author_key: bytes
+) -> pl.DataFrame:
     raw = work / FOLDER / "raw"
     shutil.rmtree(raw, ignore_errors=True)
     try:

@@ -221,7 +221,7 @@ def _write(
         "recipe": resolved(recipe),
         "policy": load_policy().hash,
         "versions": _versions(),
-        "records": ingested.totals(),
+        "records": ingested.totals().to_json(),
         "sources": ingested.table(),
         "left_aside": ingested.left_aside(),
         "stages": [
@@ -269,7 +269,7 @@ def _inputs(recipe: Recipe, ingested: Ingested) -> dict[str, Any]:
         "pairing": [pairer.VERSION for pairer in recipe.pairing],
         "policy": load_policy().hash,
         "versions": _versions(),
-        "records": ingested.totals(),
+        "records": ingested.totals().to_json(),
         "sources": ingested.table(),
         "parts": [stored.sha256 for stored in ingested.parts],
     }

@@ -17,7 +17,7 @@ from curate.core.schema import ROW
 from curate.generation import GENERATORS
 from curate.labelers import LABELERS
 from curate.pairing import PAIRERS
-from curate.raw.sources import Source
+from curate.raw.sources import SourceSettings
 from curate.stages.encode import Encode
 from curate.stages.table import STAGES
 
@@ -46,7 +46,7 @@ class Recipe:
 
     name: str = "dataset"
     seed: Annotated[int, Field(ge=0)] = 0
-    sources: tuple[Source, ...] = ()
+    sources: tuple[SourceSettings, ...] = ()
     stages: tuple[Any, ...]
     generate: tuple[Any, ...] = ()
     pairing: tuple[Any, ...]

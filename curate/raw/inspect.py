@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from curate.core.policy import Policy, load_policy
 from curate.core.progress import Progress
 from curate.pages.tables import table
-from curate.raw.formats import READERS, Broken, Record, Stream, recognise
+from curate.raw.files.records import Json
 from curate.raw.mining.columns import leaf
+from curate.raw.mining.kinds import MiningSettings
 from curate.raw.mining.labels import LABELS
-from curate.raw.mining.parents import files_of_parents, opened
-from curate.raw.mining.roles import Roles, flat
-from curate.raw.mining.tables import Tables
+from curate.raw.mining.parents import files_of_parents
+from curate.raw.mining.roles import Roles
 from curate.raw.mining.unused import is_used, used_columns
-from curate.raw.sources import LeftAside, Source, SourceFile, check_matches, discover, place_of, source_for
+from curate.raw.preview import NO_LABEL, NUMBER, OTHER_WORDS, FilePreview, TablePreview, preview
+from curate.raw.sources import LeftAside, SourceSettings, check_matches, discover
 
 HEADER = ("file", "container", "format", "encoding", "records", "rows", "read as", "roles", "labels", "licence", "not used")
 MOST_REASONS = 4  # of records that would give no rows, named in the table
@@ -28,37 +26,16 @@ MOST_PLACES = 3  # of broken records whose place is named
 TEXT_SHOWN = 200  # characters of a sample that --show-text prints
 LABEL_ROLES = ("label", "votes", "votes_toxic")
 
-
-@dataclass
-class _Table:
-    """What was seen of one table of a file."""
-
-    roles: Roles
-    settings: Source
-    records: int = 0
-    rows: int = 0
-    toxic: int = 0
-    non_toxic: int = 0
-    said: Counter[str] = field(default_factory=Counter)  # labels in short that said nothing -> records
-    skipped: Counter[str] = field(default_factory=Counter)
-    columns: dict[str, int] = field(default_factory=dict)  # column -> records in which it holds something
-    licences: Counter[str] = field(default_factory=Counter)
-    sample: Mapping[str, Any] | None = None
+UNPROVEN_LABELS = (
+    "labels whose side nothing in the file proves abstain; where these are right (or turned round), say so in the recipe:"
+)
+PERHAPS_PUBLIC = (
+    "columns that a public set has and any file may have: no label is read; where it is that set, say so in the recipe:"
+)
+LOST_PARENTS = "replies whose parents are not in their file; where those stand in another, say so in the recipe:"
 
 
-@dataclass
-class _File:
-    """What was seen of one file."""
-
-    file: SourceFile
-    stream: Stream
-    form: str
-    tables: dict[str, _Table]
-    broken: list[Broken]
-    whole: bool  # all of its records were seen
-
-
-def inspect(folder: Path, sources: Sequence[Source] = (), limit: int = 1_000, show_text: bool = False) -> str:
+def inspect(folder: Path, sources: Sequence[SourceSettings] = (), limit: int = 1_000, show_text: bool = False) -> str:
     """Tell how every file would be understood; nothing is written, and no text of a record is told unless asked for.
 
     Args:
@@ -73,102 +50,57 @@ def inspect(folder: Path, sources: Sequence[Source] = (), limit: int = 1_000, sh
     """
     found = discover(folder)
     check_matches(sources, [*(file.name for file in found.files), *(entry.name for entry in found.left_aside)])
-    aside, files = list(found.left_aside), []
+    settings = MiningSettings(sources, load_policy(), b"inspect")
+    aside, files = list(found.left_aside), list[FilePreview]()
     with Progress("inspect", len(found.files), "files") as progress:
         for file in found.files:
-            seen = _look(file, files_of_parents(file.name, found.files, sources), sources, limit)
-            if isinstance(seen, _File):
-                files.append(seen)
+            result = preview(file, files_of_parents(file.name, found.files, sources), settings, limit)
+            if isinstance(result, FilePreview):
+                files.append(result)
             else:
-                aside.append(LeftAside(file.name, seen))
+                aside.append(LeftAside(file.name, result))
             progress.add(1)
-    policy = load_policy()
-    lines = _columns([HEADER, *(line for seen in files for line in _lines(seen, policy))])
-    if any(not seen.whole for seen in files):
-        lines += ["", f"+ there are more: the first {limit:,} records of each file were read; --limit reads more"]
-    lines += [
-        *_aside(aside),
-        *_places(files),
-        *_unproven(files, policy),
-        *_perhaps(files, policy),
-        *_orphans(files),
-        *_unused(files, policy),
-    ]
+    return "\n".join(map(_printable, _page(files, aside, settings.policy, limit, show_text)))
+
+
+def _page(files: Sequence[FilePreview], aside: Sequence[LeftAside], policy: Policy, limit: int, show_text: bool) -> Iterator[str]:
+    """The page's lines: the table, then what deserves a second look."""
+    tables = [one for file in files for one in file.tables]
+    yield from _columns([HEADER, *(line for file in files for line in _lines(file, policy))])
+    if any(not file.whole for file in files):
+        yield from ("", f"+ there are more: the first {limit:,} records of each file were read; --limit reads more")
+    yield from _section("left aside:", table(("file", "why"), [(entry.name, entry.reason) for entry in sorted(aside)]), aside)
+    yield from _places(files)
+    for head, advice in (
+        (UNPROVEN_LABELS, [_labels_advice(one, policy) for one in tables]),
+        (PERHAPS_PUBLIC, [_known_advice(one, policy) for one in tables]),
+        (LOST_PARENTS, [_parents_advice(one, tables) for one in tables]),
+    ):
+        sources = [f"  - {line}" for line in advice if line is not None]
+        yield from _section(head, ["sources:", *sources], sources)
+    unused = [(one.place, ", ".join(names)) for one in tables if (names := _unused(one, policy))]
+    yield from _section("columns that play no role:", table(("file", "columns"), unused), unused)
     if show_text:
-        lines += _samples(files)
-    return "\n".join(map(_printable, lines))
+        yield from _section("one row of each:", [line for one in tables for line in _sample(one)])
 
 
-def _look(file: SourceFile, others: Sequence[SourceFile], sources: Sequence[Source], limit: int) -> _File | str:
-    """Read the first records of a file, or say why it is left aside."""
-    try:
-        stream = Stream(file.path, member=file.member)
-    except OSError:
-        return "unreadable"
-    form: str | None = source_for(file.name, sources).format or recognise(stream)
-    if form is None:
-        return "unknown_format"
-    policy, broken, seen = load_policy(), list[Broken](), dict[str, _Table]()
-    reader = READERS[form]
-
-    def again() -> Iterator[Record | Broken]:
-        return itertools.islice(reader(Stream(file.path, member=file.member)), limit)
-
-    entries = reader(stream)
-    with Tables(file.name, form, sources, policy, b"inspect", again, opened(others, sources, limit)) as tables:
-        for record, rows in tables.mine(itertools.islice(entries, limit), broken.append):
-            if record.table not in seen:
-                seen[record.table] = _Table(tables.roles[record.table], source_for(file.name, sources, record.table))
-            _count(seen[record.table], record, rows, policy)
-        whole = next(entries, None) is None
-        if not seen:
-            seen[""] = _Table(next(iter(tables.roles.values())), source_for(file.name, sources))
-    return _File(file, stream, form, seen, broken, whole)
+def _section(head: str, lines: Sequence[str], about: Sequence[object] = (True,)) -> list[str]:
+    """Lines under a head; nothing where there is nothing to tell about."""
+    return ["", head, *lines] if about else []
 
 
-def _count(seen: _Table, record: Record, rows: list[dict[str, Any]] | str, policy: Policy) -> None:
-    seen.records += 1
-    fields = flat(record.fields)
-    for column, value in fields.items():
-        seen.columns[column] = seen.columns.get(column, 0) + (value is not None and str(value).strip() != "")
-    if isinstance(rows, str):
-        seen.skipped[rows] += 1
-        return
-    seen.rows += len(rows)
-    seen.sample = seen.sample or rows[0]
-    seen.licences.update(row["licence"] or "none named" for row in rows)
-    shares = {row["given"] for row in rows} - {None}
-    seen.toxic += any(share > policy.share for share in shares)
-    seen.non_toxic += any(share < policy.share for share in shares)
-    label = seen.roles.column("label")
-    if not shares and label is not None:
-        seen.said[_short(fields.get(label), policy)] += 1
-
-
-def _short(value: Any, policy: Policy) -> str:  # noqa: ANN401 - any JSON value
-    """A label without what somebody may have written: an answer as it is, anything else by its kind."""
-    text = "" if value is None else str(value).strip()
-    if not text or text.casefold() in policy.words.abstain:
-        return "no label"
-    if text.casefold() in (*policy.answers.affirmative, *policy.answers.negative) or text.lstrip("-").isdecimal():
-        return text[:8]
-    return "a number" if text.replace(",", ".", 1).replace(".", "", 1).isdecimal() else "other words"
-
-
-def _lines(seen: _File, policy: Policy) -> Iterator[tuple[str, ...]]:
-    """The table's lines for one file: one for each table in it."""
-    broken = Counter(entry.reason.split(":")[0] for entry in seen.broken)
-    for at, (name, one) in enumerate(seen.tables.items()):
-        lost = Counter(one.skipped)
-        if at == 0:
-            lost.update({f"broken ({reason})": count for reason, count in broken.items()})
-        more = "" if seen.whole else "+"
+def _lines(file: FilePreview, policy: Policy) -> Iterator[tuple[str, ...]]:
+    """The table's lines for one file: one for each table in it; what is broken counts with the first."""
+    broken = Counter(f"broken ({entry.reason.split(':')[0]})" for entry in file.broken)
+    more = "" if file.whole else "+"
+    for one in file.tables:
+        lost = one.skipped + broken
         yield (
-            place_of(seen.file.name, name),
-            seen.stream.container,
-            seen.form,
-            seen.stream.encoding,
-            f"{one.records + (len(seen.broken) if at == 0 else 0):,}{more}",
+            one.place,
+            file.container,
+            file.form,
+            file.encoding,
+            f"{one.records + broken.total():,}{more}",
             f"{one.rows:,}{more}",
             one.roles.kind or "no text",
             _roles(one.roles),
@@ -176,29 +108,30 @@ def _lines(seen: _File, policy: Policy) -> Iterator[tuple[str, ...]]:
             ", ".join(sorted(one.licences)) or "-",
             ", ".join(f"{count:,} {reason}" for reason, count in lost.most_common(MOST_REASONS)) or "-",
         )
+        broken = Counter()
 
 
 def _roles(roles: Roles) -> str:
     """Role = column, or the role alone where the column is called the same."""
-    told = ((role, "+".join(columns)) for role, columns in roles.columns.items())
-    return ", ".join(role if role == columns else f"{role}={columns}" for role, columns in told) or "-"
+    pairs = ((role, "+".join(columns)) for role, columns in roles.columns.items())
+    return ", ".join(role if role == columns else f"{role}={columns}" for role, columns in pairs) or "-"
 
 
-def _labels(seen: _Table, policy: Policy) -> str:
+def _labels(one: TablePreview, policy: Policy) -> str:
     """How labels are read, and how many say what."""
-    roles = seen.roles
+    roles = one.roles
     if roles.kind == "parallel":
         return "each side's column is its label"
     if roles.known is None and not LABELS.intersection(roles.columns):
         return "-"
-    counts = f"{seen.toxic:,} toxic, {seen.non_toxic:,} not"
-    return f"{_polarity(seen, policy)}: {counts}{', ' + _abstained(seen) if seen.said else ''}"
+    unread = "".join(f", {count:,} {_quoted(label)}" for label, count in one.unread.most_common(4))
+    return f"{_polarity(one, policy)}: {one.toxic:,} toxic, {one.non_toxic:,} not{unread}"
 
 
-def _polarity(seen: _Table, policy: Policy) -> str:
+def _polarity(one: TablePreview, policy: Policy) -> str:
     """What settles which side a label is on."""
-    roles = seen.roles
-    if seen.settings.labels:
+    roles = one.roles
+    if one.settings.labels:
         return "the recipe says"
     if roles.known is not None:
         return f"read as {roles.known}"
@@ -210,19 +143,15 @@ def _polarity(seen: _Table, policy: Policy) -> str:
         return f"1 under '{leaf(column)}' is {_side(by_name)}"
     if roles.answers is not None:
         return f"1 is {_side(roles.answers)}, as words beside it prove"
-    return "words" if seen.toxic or seen.non_toxic else "abstains"
+    return "words" if one.toxic or one.non_toxic else "abstains"
 
 
 def _side(toxic: bool) -> str:
     return "toxic" if toxic else "non-toxic"
 
 
-def _abstained(seen: _Table) -> str:
-    return ", ".join(f"{count:,} {_quoted(said)}" for said, count in seen.said.most_common(4))
-
-
-def _quoted(said: str) -> str:
-    return said if said in ("no label", "other words", "a number") else f"'{said}' of unproven side"
+def _quoted(label: str) -> str:
+    return label if label in (NO_LABEL, OTHER_WORDS, NUMBER) else f"'{label}' of unproven side"
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -238,93 +167,58 @@ def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _aside(aside: Sequence[LeftAside]) -> list[str]:
-    if not aside:
-        return []
-    return ["", "left aside:", *table(("file", "why"), [(entry.name, entry.reason) for entry in sorted(aside)])]
-
-
-def _places(files: Sequence[_File]) -> list[str]:
+def _places(files: Sequence[FilePreview]) -> list[str]:
     """Where broken records are."""
-    lines = []
-    for seen in files:
-        lines += [f"{seen.file.name}: {entry.locator}: {entry.reason}" for entry in seen.broken[:MOST_PLACES]]
-    left = sum(max(0, len(seen.broken) - MOST_PLACES) for seen in files)
-    return ["", "broken records, which would be quarantined:", *lines, *([f"and {left:,} more"] if left else [])] if lines else []
+    lines = [f"{file.name}: {entry.locator}: {entry.reason}" for file in files for entry in file.broken[:MOST_PLACES]]
+    more = sum(max(0, len(file.broken) - MOST_PLACES) for file in files)
+    return _section("broken records, which would be quarantined:", lines + ([f"and {more:,} more"] if more else []), lines)
 
 
-def _unproven(files: Sequence[_File], policy: Policy) -> list[str]:
+def _labels_advice(one: TablePreview, policy: Policy) -> str | None:
     """For labels whose side nothing proves: what to add to the recipe."""
-    asked = []
-    for seen in files:
-        for name, one in seen.tables.items():
-            answers = [said for said in one.said if said in (*policy.answers.affirmative, *policy.answers.negative)]
-            if not answers or one.settings.labels:
-                continue
-            match = place_of(seen.file.name, name)
-            toxic = {said: said.casefold() in policy.answers.affirmative for said in sorted(answers, reverse=True)}
-            asked.append(f"  - {{match: {json.dumps(match)}, labels: {json.dumps(toxic)}}}")
-    if not asked:
-        return []
-    head = "labels whose side nothing in the file proves abstain; where these are right (or turned round), say so in the recipe:"
-    return ["", head, "sources:", *asked]
+    answers = [label for label in one.unread if label in (*policy.answers.affirmative, *policy.answers.negative)]
+    if not answers or one.settings.labels:
+        return None
+    return _advice(
+        one, "labels", {label: label.casefold() in policy.answers.affirmative for label in sorted(answers, reverse=True)}
+    )
 
 
-def _perhaps(files: Sequence[_File], policy: Policy) -> list[str]:
-    """Headers that a public set has, and other files too: what to add to the recipe where it is that set."""
-    asked = []
-    for seen in files:
-        for name, one in seen.tables.items():
-            set_name = policy.recognise(one.columns)
-            if one.roles.known is None and set_name is not None and not one.settings.labels:
-                match = place_of(seen.file.name, name)
-                asked.append(f"  - {{match: {json.dumps(match)}, known: {set_name}}}")
-    head = "columns that a public set has and any file may have: no label is read; where it is that set, say so in the recipe:"
-    return ["", head, "sources:", *asked] if asked else []
+def _known_advice(one: TablePreview, policy: Policy) -> str | None:
+    """A header that a public set has, and other files too: what to add to the recipe where it is that set."""
+    set_name = policy.recognise(one.columns)
+    if one.roles.known is not None or set_name is None or one.settings.labels:
+        return None
+    return f"{{match: {json.dumps(one.place)}, known: {set_name}}}"
 
 
-def _orphans(files: Sequence[_File]) -> list[str]:
+def _parents_advice(one: TablePreview, tables: Sequence[TablePreview]) -> str | None:
     """Replies whose parents are not in their file: what to add to the recipe where they stand in another."""
-    threads = [
-        (seen.file.name, name)
-        for seen in files
-        for name, one in seen.tables.items()
-        if one.roles.kind == "thread" and one.roles.column("id") is not None
+    threads: list[Json] = [
+        other.place
+        for other in tables
+        if other is not one and other.roles.kind == "thread" and other.roles.column("id") is not None
     ]
-    asked = []
-    for seen in files:
-        for name, one in seen.tables.items():
-            there = [place_of(file, table) for file, table in threads if (file, table) != (seen.file.name, name)]
-            if one.skipped["parent_missing"] and there and not one.settings.parents:
-                match = place_of(seen.file.name, name)
-                asked.append(f"  - {{match: {json.dumps(match)}, parents: {json.dumps(there)}}}")
-    head = "replies whose parents are not in their file; where those stand in another, say so in the recipe:"
-    return ["", head, "sources:", *asked] if asked else []
+    if not one.skipped["parent_missing"] or not threads or one.settings.parents:
+        return None
+    return _advice(one, "parents", threads)
 
 
-def _unused(files: Sequence[_File], policy: Policy) -> list[str]:
+def _advice(one: TablePreview, key: str, value: Json) -> str:
+    return f"{{match: {json.dumps(one.place)}, {key}: {json.dumps(value)}}}"
+
+
+def _unused(one: TablePreview, policy: Policy) -> list[str]:
     """Columns that play no role; `curate build` keeps what they say in the work folder."""
-    rows = []
-    for seen in files:
-        for name, one in seen.tables.items():
-            used = used_columns(one.roles, policy)
-            left = [column for column in one.columns if not is_used(column, used)]
-            if left:
-                rows.append((place_of(seen.file.name, name), ", ".join(column[:40] for column in left)))
-    return ["", "columns that play no role:", *table(("file", "columns"), rows)] if rows else []
+    used = used_columns(one.roles, policy)
+    return [column[:40] for column in one.columns if not is_used(column, used)]
 
 
-def _samples(files: Sequence[_File]) -> list[str]:
-    lines = ["", "one row of each:"]
-    for seen in files:
-        for name, one in seen.tables.items():
-            if one.sample is None:
-                continue
-            prompt = " | ".join(message["content"] for message in one.sample["prompt"])
-            lines.append(place_of(seen.file.name, name))
-            lines.append(f"  prompt: {_cut(prompt) or '-'}")
-            lines.append(f"  completion: {_cut(one.sample['completion'])}")
-    return lines
+def _sample(one: TablePreview) -> list[str]:
+    if one.sample is None:
+        return []
+    prompt = " | ".join(message["content"] for message in one.sample["prompt"])
+    return [one.place, f"  prompt: {_cut(prompt) or '-'}", f"  completion: {_cut(one.sample['completion'])}"]
 
 
 def _cut(text: str) -> str:

@@ -1,14 +1,14 @@
-"""What reading one file came to, and the receipt by which a later build believes it without reading the file again."""
+"""What reading one file came to, and the receipt by which a later build trusts it without reading the file again."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from curate.core.schema import canonical, digest
 from curate.core.store import Stored, committed, write_json
+from curate.raw.files.records import Json
 from curate.raw.tombstones import Tombstones
 
 ROOMS = ("parts", "quarantine", "unused")
@@ -24,15 +24,15 @@ class FileReport:
         key: names its parts: see the module.
         sha256: of its bytes.
         format: the reader; None for a file that was left aside.
-        container: "plain", "gz", "zst", "bz2", "xz", "zip" or one inside another: see `readers.container.Stream`.
-        encoding: as found; see `readers.container.Stream`.
-        records: found in it, up to the limit.
+        container: "plain", "gz", "zst", "bz2", "xz", "zip" or one inside another: see `files.container.Stream`.
+        encoding: "utf-8", "utf-16-le" or "utf-16-be": see `files.container.Stream`.
+        records: in it, up to the limit.
         mined: records that gave rows.
         rows: that they gave.
         labelled: rows with a label of their own.
         skipped: reason -> records that gave none.
         quarantined: reason -> broken records.
-        roles: how the file was understood, see `mining.Tables.plain`.
+        roles: how the file was understood, see `mining.tables.Tables.to_json`.
         licences: licence -> rows; "" where none is named.
         parts: sha256 of each part.
         quarantine: sha256 of each quarantine file.
@@ -51,21 +51,27 @@ class FileReport:
     labelled: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     quarantined: dict[str, int] = field(default_factory=dict)
-    roles: dict[str, Any] = field(default_factory=dict)
+    roles: dict[str, Json] = field(default_factory=dict)
     licences: dict[str, int] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
     quarantine: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
 
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables of a file that holds several, as "dump.sql/posts"."""
+        tables = self.roles.get("tables")
+        return tuple(f"{self.source}/{table}" for table in tables) if isinstance(tables, dict) else ()
+
 
 def read_receipt(path: Path) -> tuple[FileReport, str | None] | None:
     """What a receipt says, and the hash of the tombstones that its parts were held against; None when it is not whole."""
     try:
-        said = json.loads(path.read_bytes())
-        if digest(canonical(said["report"])) != said["digest"]:
+        receipt = json.loads(path.read_bytes())
+        if digest(canonical(receipt["report"])) != receipt["digest"]:
             return None
-        report = FileReport(**said["report"] | {room: tuple(said["report"][room]) for room in ROOMS})
-        return report, said.get("tombstones")
+        report = FileReport(**receipt["report"] | {room: tuple(receipt["report"][room]) for room in ROOMS})
+        return report, receipt.get("tombstones")
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -76,10 +82,10 @@ def believed(work: Path, key: str, tombstones: Tombstones) -> tuple[FileReport, 
     if receipt is None or receipt[1] != tombstones.hash:
         return None
     report = receipt[0]
-    found = {room: files_of(work, report, room) for room in ROOMS}
-    if any(tuple(one.sha256 if one is not None else "" for one in found[room]) != hashes_of(report, room) for room in ROOMS):
+    files = {room: files_of(work, report, room) for room in ROOMS}
+    if any(tuple(one.sha256 if one is not None else "" for one in files[room]) != hashes_of(report, room) for room in ROOMS):
         return None
-    return report, [part for part in found["parts"] if part is not None]
+    return report, [part for part in files["parts"] if part is not None]
 
 
 def hashes_of(report: FileReport, room: str) -> tuple[str, ...]:
@@ -99,6 +105,6 @@ def files_of(work: Path, report: FileReport, room: str) -> list[Stored | None]:
 
 def write_receipt(work: Path, report: FileReport, tombstones: Tombstones) -> None:
     """Say that a file was read to its end, and under which tombstones."""
-    said = asdict(report)
+    fields = asdict(report)
     stamp = {"tombstones": tombstones.hash} if tombstones else {}
-    write_json(work / "parts" / f"{report.key}.json", {"report": said, "digest": digest(canonical(said)), **stamp})
+    write_json(work / "parts" / f"{report.key}.json", {"report": fields, "digest": digest(canonical(fields)), **stamp})

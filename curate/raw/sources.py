@@ -30,7 +30,7 @@ Format = Literal["jsonl", "json", "csv", "parquet", "hf", "xlsx", "xml", "html",
 
 
 @config
-class Source:
+class SourceSettings:
     """What a recipe says of the files whose name matches; what it does not say is found out.
 
     Args:
@@ -123,14 +123,14 @@ def place_of(name: str, table: str) -> str:
     return f"{name}/{table}" if table else name
 
 
-def source_for(name: str, sources: Sequence[Source], table: str = "") -> Source:
+def source_for(name: str, sources: Sequence[SourceSettings], table: str = "") -> SourceSettings:
     """The first of the recipe's sources that matches a file name, or the table's within it; or one that says nothing."""
     names = dict.fromkeys((place_of(name, table), name))
     fits = (source for source in sources if any(fnmatch.fnmatchcase(one, source.match) for one in names))
-    return next(fits, Source(match=place_of(name, table)))
+    return next(fits, SourceSettings(match=place_of(name, table)))
 
 
-def check_matches(sources: Sequence[Source], names: Iterable[str], partly: bool = True) -> None:
+def check_matches(sources: Sequence[SourceSettings], names: Iterable[str], partly: bool = True) -> None:
     """Refuse a recipe's source that speaks of no file: whatever it says, labels turned round above all, would not be heeded.
 
     Args:

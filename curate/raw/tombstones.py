@@ -20,6 +20,7 @@ from typing import Any
 from curate.core.errors import StorageError
 from curate.core.schema import canonical, digest
 from curate.core.store import write_json
+from curate.raw.files.records import Json
 from curate.text.normalise import normalise
 from curate.text.personal.pseudonyms import pseudonymised
 from curate.text.repair import repaired
@@ -73,7 +74,7 @@ class Tombstones:
         """Whether a text is a forgotten one."""
         return not self.texts.isdisjoint(self.text_marks(text))
 
-    def within(self, value: Any) -> bool:  # noqa: ANN401 - any JSON value
+    def within(self, value: Json) -> bool:
         """Whether one of the texts in a JSON value is a forgotten one."""
         if isinstance(value, str):
             return bool(self) and self.knows(value)
@@ -92,8 +93,8 @@ class Tombstones:
 
     def write(self, work: Path) -> None:
         """Keep them in the work folder."""
-        said = {kind: sorted(getattr(self, kind)) for kind in _KINDS}
-        write_json(work / FILE, said | {"key": _fingerprint(self.key), "digest": digest(canonical(said))})
+        marks = {kind: sorted(getattr(self, kind)) for kind in _KINDS}
+        write_json(work / FILE, marks | {"key": _fingerprint(self.key), "digest": digest(canonical(marks))})
 
 
 def load_tombstones(work: Path, key: bytes) -> Tombstones:
@@ -104,21 +105,21 @@ def load_tombstones(work: Path, key: bytes) -> Tombstones:
     """
     path = work / FILE
     try:
-        found = json.loads(path.read_bytes())
-        said = {kind: found[kind] for kind in _KINDS}
-        whole = found["digest"] == digest(canonical(said))
-        same_key = found["key"] == _fingerprint(key)
+        content = json.loads(path.read_bytes())
+        marks = {kind: content[kind] for kind in _KINDS}
+        whole = content["digest"] == digest(canonical(marks))
+        same_key = content["key"] == _fingerprint(key)
     except FileNotFoundError:
         return Tombstones(key)
     except (OSError, ValueError, KeyError, TypeError):
-        whole, same_key, said = False, True, {}
+        whole, same_key, marks = False, True, {}
     if not whole:
         raise StorageError(f"{path}: is not as `curate forget` wrote it", hint="restore it, or what was forgotten comes back")
     if not same_key:
         raise StorageError(
             f"{path}: was made under another author.key", hint="restore that key, or what was forgotten comes back"
         )
-    return Tombstones(key, *(frozenset(said[kind]) for kind in _KINDS))
+    return Tombstones(key, *(frozenset(marks[kind]) for kind in _KINDS))
 
 
 def texts_of(row: Mapping[str, Any]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import IO
 STARTS = (b"PK\x03\x04", b"PK\x05\x06")  # an archive with members, and one without any
 MAX_DIRECTORY = 32 << 20  # bytes of an archive's table of contents, which is held in memory: about 400,000 members
 BOMB_BYTES = 1 << 28  # below this, any ratio is harmless
-BOMB_RATIO = 300  # text shrinks 3 to 30 times; deflate's own limit is 1,032
+BOMB_RATIO = 300  # text shrinks 3 to 30 times; deflate's own limit, which is also gzip's, is 1,032
 
 _TAIL = (1 << 16) + 22 + 20  # the end record, the longest comment behind it, the zip64 locator before it
 _DOCUMENT = ("[Content_Types].xml", "META-INF/MANIFEST.MF", "mimetype")
@@ -53,17 +53,17 @@ def members(path: Path) -> list[Member] | None:
         zipfile.BadZipFile: damaged, or with a table of contents of more than `MAX_DIRECTORY` bytes.
         OSError: it cannot be read.
     """
-    archive = _opened(path, path.stat().st_mtime_ns)
+    archive = _archive(path, path.stat().st_mtime_ns)
     infos = [info for info in archive.infolist() if not info.is_dir()]
     if any(info.filename in _DOCUMENT for info in infos):
         return None
     last = {info.filename: info for info in infos}  # of two with one name, the one that the name opens
     bomb = _expands(sum(info.file_size for info in infos), path.stat().st_size)
-    found = []
+    contents = []
     for info in infos:
         reason = "duplicate_name" if last[info.filename] is not info else "bomb" if bomb else _reason(info)
-        found.append(Member(info.filename, info.filename.replace("\\", "/"), info.file_size, reason))
-    return found
+        contents.append(Member(info.filename, info.filename.replace("\\", "/"), info.file_size, reason))
+    return contents
 
 
 def open_member(path: Path, name: str) -> IO[bytes]:
@@ -74,7 +74,7 @@ def open_member(path: Path, name: str) -> IO[bytes]:
         OSError: the archive cannot be read.
     """
     try:
-        return _opened(path, path.stat().st_mtime_ns).open(name)
+        return _archive(path, path.stat().st_mtime_ns).open(name)
     except KeyError:
         raise zipfile.BadZipFile("no such member") from None
 
@@ -101,8 +101,13 @@ def _expands(size: int, packed: int) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _opened(path: Path, changed: int) -> zipfile.ZipFile:
-    """An archive, kept open while its members are read one after the other: its table of contents is parsed once."""
+def _archive(path: Path, modified_ns: int) -> zipfile.ZipFile:
+    """An archive, kept open while its members are read one after the other: its table of contents is parsed once.
+
+    Args:
+        path: where it lies.
+        modified_ns: when it was last changed; only there so that one that has changed is opened anew.
+    """
     if _directory_bytes(path) > MAX_DIRECTORY:
         raise zipfile.BadZipFile("table of contents too long")
     return zipfile.ZipFile(path)
@@ -115,7 +120,7 @@ def _directory_bytes(path: Path) -> int:
         tail = file.read()
     sizes = [0]
     for mark, at, width in ((b"PK\x05\x06", 12, 4), (b"PK\x06\x06", 40, 8)):
-        for found in re.finditer(re.escape(mark), tail):
-            said = int.from_bytes(tail[found.start() + at : found.start() + at + width], "little")
-            sizes.append(0 if width == 4 and said == 0xFFFFFFFF else said)
+        for record in re.finditer(re.escape(mark), tail):
+            size = int.from_bytes(tail[record.start() + at : record.start() + at + width], "little")
+            sizes.append(0 if width == 4 and size == 0xFFFFFFFF else size)
     return min(max(sizes), path.stat().st_size)

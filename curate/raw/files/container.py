@@ -18,12 +18,10 @@ from typing import IO, Any
 
 import zstandard
 
-from curate.raw.files.archive import open_member
+from curate.raw.files.archive import BOMB_BYTES, BOMB_RATIO, open_member
 
 CHUNK = 1 << 16  # bytes of the file read at a time, and at most about so many given out for gz, bz2, xz
 ZSTD_CHUNK = 1 << 9  # its decompressor has no limit on output: 512 bytes of a bomb give at most 16 MiB
-BOMB_BYTES = 1 << 28  # below this, any ratio is harmless
-BOMB_RATIO = 300  # text shrinks 3 to 30 times; gzip's own limit is 1,032
 
 MAGIC = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
 BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
@@ -138,20 +136,20 @@ class Stream:
         """Decompressed bytes."""
         self.trouble = None
         try:
-            opened = self.path.open("rb", buffering=CHUNK) if self._member is None else open_member(self.path, self._member)
+            source = self.path.open("rb", buffering=CHUNK) if self._member is None else open_member(self.path, self._member)
         except ZIP_ERRORS:
             self.trouble = "zip is damaged here"
             return
-        with opened as file:
+        with source as file:
             data = self._pieces(file)
             if self._packing == "plain":
                 yield from data
                 return
-            given = 0
+            size = 0
             try:
                 for piece in _inflated(data, self._packing):
-                    given += len(piece)
-                    if given > BOMB_BYTES and given > BOMB_RATIO * file.tell():
+                    size += len(piece)
+                    if size > BOMB_BYTES and size > BOMB_RATIO * file.tell():
                         self.trouble = f"{self._packing} expands more than {BOMB_RATIO} times"
                         return
                     yield piece

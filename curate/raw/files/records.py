@@ -1,13 +1,20 @@
-"""What a reader finds: a record, or bytes that are none and why."""
+"""What a reader gives: a record, or bytes that are none and why."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 from curate.raw.files.container import Undecodable
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+"""Any JSON value."""
+
+Fields: TypeAlias = Mapping[str, Json]
+"""A record's columns by name."""
 
 MAX_DEPTH = 64  # of nested JSON; data that people annotate is nested three or four deep
 _SUSPECT = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
@@ -24,7 +31,7 @@ class Record:
         table: which table of a file that holds several, each with columns of its own; "" where there is but one.
     """
 
-    fields: dict[str, Any]
+    fields: Fields
     raw: bytes
     locator: str
     table: str = ""
@@ -39,14 +46,14 @@ class Broken:
     reason: str
 
 
-def parse_json(text: str, raw: bytes) -> Any:  # noqa: ANN401 - any JSON value
+def parse_json(text: str, raw: bytes) -> Json:
     """One JSON value that can be stored as Unicode.
 
     Raises:
         Undecodable: not JSON, nested too deep, or holding NUL or half of a surrogate pair.
     """
     try:
-        value = json.loads(text)
+        value: Json = json.loads(text)
     except RecursionError:
         raise Undecodable(f"JSON nested deeper than {MAX_DEPTH}") from None
     except json.JSONDecodeError as error:
@@ -56,17 +63,17 @@ def parse_json(text: str, raw: bytes) -> Any:  # noqa: ANN401 - any JSON value
     if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         raise Undecodable(f"JSON nested deeper than {MAX_DEPTH}")
     if _SUSPECT.search(raw):
-        written = json.dumps(value, ensure_ascii=False)
-        if "\\u0000" in written:
+        encoded = json.dumps(value, ensure_ascii=False)
+        if "\\u0000" in encoded:
             raise Undecodable("holds NUL")
         try:
-            written.encode("utf-8")
+            encoded.encode("utf-8")
         except UnicodeEncodeError:
             raise Undecodable("holds half of a surrogate pair") from None
     return value
 
 
-def record_of(value: Any, raw: bytes, locator: str) -> Record | Broken:  # noqa: ANN401 - any JSON value
+def record_of(value: Json, raw: bytes, locator: str) -> Record | Broken:
     """A JSON value as a record: an object, or a text by itself."""
     if isinstance(value, dict):
         return Record(value, raw, locator)
@@ -76,7 +83,7 @@ def record_of(value: Any, raw: bytes, locator: str) -> Record | Broken:  # noqa:
     return Broken(raw, locator, f"expected an object or a text, found {kind}")
 
 
-def _depth(value: Any) -> int:  # noqa: ANN401 - any JSON value
+def _depth(value: Json) -> int:
     deepest, stack = 0, [(value, 1)]
     while stack:
         node, depth = stack.pop()

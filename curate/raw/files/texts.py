@@ -22,8 +22,8 @@ def declared(head: bytes) -> str | None:
 
     A page whose beginning reads as UTF-8 is believed to be that, whatever it says: many say wrong.
     """
-    found = _CHARSET.search(head[:4096])
-    if found is None or not _KNOWN.fullmatch(name := found[1].decode("ascii").casefold()):
+    declaration = _CHARSET.search(head[:4096])
+    if declaration is None or not _KNOWN.fullmatch(name := declaration[1].decode("ascii").casefold()):
         return None
     if not head.isascii():
         try:

@@ -17,9 +17,15 @@ from curate.raw.files.lines import KEPT, MAX_RECORD, Line, lines
 from curate.raw.files.records import Broken, Record
 
 MAX_LINES = 1_000  # lines of one record: where an open quote runs on for longer, it is a stray one
+DELIMITERS = (",", "\t", ";", "|")
+SAMPLE = 300  # records that the sniffer looks at
+AGREE = 0.8  # share of records of one width from which a delimiter is believed
+AGREE_UNNAMED = 0.95  # the same, when nothing looks like a header
+
+_NAME = re.compile(r"[^\W\d][\w .:/()\-]{0,40}", re.UNICODE)
 
 
-class _Fault(Exception):  # noqa: N818 - a signal between the line feed and the loop below
+class _StrayLine(Exception):  # noqa: N818 - a signal between the line feed and the loop below
     """The line under the reader cannot belong to a record."""
 
 
@@ -40,7 +46,7 @@ class _Feed:
         self.used.append(line)
         self._size += len(line.raw)
         if line.fault is not None or len(self.used) > MAX_LINES or self._size > MAX_RECORD:
-            raise _Fault
+            raise _StrayLine
         return self._stream.decode(line.raw) + "\n"
 
     def take(self) -> list[Line]:
@@ -70,12 +76,13 @@ def read(stream: Stream) -> Iterator[Record | Broken]:
             cells = next(reader)
         except StopIteration:
             return
-        except (csv.Error, _Fault, Undecodable) as error:
-            found = _alone(stream, feed.retake(), delimiter, len(header) if header else 0, error)
-            if isinstance(found, Broken):
-                yield found
+        except (csv.Error, _StrayLine, Undecodable) as error:
+            line = feed.retake()
+            single = _alone(stream, line, delimiter, len(header) if header else 0, error)
+            if isinstance(single, Broken):
+                yield single
                 continue
-            cells, used = found
+            cells, used = single, [line]
         else:
             used = feed.take()
             if all(not line.raw.strip() for line in used):
@@ -104,11 +111,11 @@ def _escaped(head: bytes) -> bool:
 
 
 def _unescaped(cell: str) -> str:
-    return re.sub(r"\\([ntr\\])", lambda found: {"n": "\n", "t": "\t", "r": "\r"}.get(found[1], "\\"), cell)
+    return re.sub(r"\\([ntr\\])", lambda escape: {"n": "\n", "t": "\t", "r": "\r"}.get(escape[1], "\\"), cell)
 
 
-def _alone(stream: Stream, line: Line, delimiter: str, width: int, error: Exception) -> Broken | tuple[list[str], list[Line]]:
-    """A line whose quotes lead nowhere, read by itself with its quotes as plain characters, if it then has the right width."""
+def _alone(stream: Stream, line: Line, delimiter: str, width: int, error: Exception) -> Broken | list[str]:
+    """The cells of a line whose quotes lead nowhere, its quotes as plain characters, if it then has the right width."""
     locator = f"line {line.number}"
     if line.fault is not None:
         return Broken(line.raw[:KEPT], locator, line.fault)
@@ -117,24 +124,9 @@ def _alone(stream: Stream, line: Line, delimiter: str, width: int, error: Except
     except Undecodable as fault:
         return Broken(line.raw[:KEPT], locator, str(fault))
     if len(cells) == width:
-        return cells, [line]
-    reason = "an open quote" if isinstance(error, _Fault) else str(error)
+        return cells
+    reason = "an open quote" if isinstance(error, _StrayLine) else str(error)
     return Broken(line.raw[:KEPT], locator, f"quotes do not match: {reason}")
-
-
-DELIMITERS = (",", "\t", ";", "|")
-
-
-SAMPLE = 300  # records that the sniffer looks at
-
-
-AGREE = 0.8  # share of records of one width from which a delimiter is believed
-
-
-AGREE_UNNAMED = 0.95  # the same, when nothing looks like a header
-
-
-_NAME = re.compile(r"[^\W\d][\w .:/()\-]{0,40}", re.UNICODE)
 
 
 @dataclass(frozen=True)
@@ -144,12 +136,10 @@ class Dialect:
     Attributes:
         delimiter: one of `DELIMITERS`.
         quoted: whether quotes enclose fields; otherwise they are characters like any other.
-        width: columns.
     """
 
     delimiter: str
     quoted: bool
-    width: int
 
 
 def sniff(head: bytes, name: str) -> Dialect | None:
@@ -161,7 +151,7 @@ def sniff(head: bytes, name: str) -> Dialect | None:
     """
     text = head.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
     whole = text[: text.rfind("\n") + 1] or text  # the last line may be cut
-    best: tuple[bool, float, int, bool, Dialect] | None = None
+    best: tuple[tuple[bool, float, int, bool], Dialect] | None = None
     for delimiter in DELIMITERS:
         for quoted in (True, False):
             records = _records(whole, delimiter, quoted)
@@ -174,12 +164,12 @@ def sniff(head: bytes, name: str) -> Dialect | None:
                 continue
             if not named and (len(records) < 3 or not (delimiter == "\t" or _says_table(name))):
                 continue
-            found = (named, round(share, 2), width, quoted, Dialect(delimiter, quoted, width))
-            if best is None or found[:4] > best[:4]:
-                best = found
+            rank = (named, round(share, 2), width, quoted)
+            if best is None or rank > best[0]:
+                best = rank, Dialect(delimiter, quoted)
     if best is not None:
-        return best[4]
-    return Dialect(",", True, 1) if _says_table(name) else None
+        return best[1]
+    return Dialect(",", True) if _says_table(name) else None
 
 
 def header_of(cells: list[str], name: str) -> list[str] | None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import pyarrow as pa
 
 from curate.core.schema import canonical
 from curate.raw.files.container import Stream
 from curate.raw.files.lines import KEPT, MAX_RECORD
-from curate.raw.files.records import Broken, Record
+from curate.raw.files.records import Broken, Json, Record
 
 BATCH = 256  # rows turned into Python at a time; the file itself is mapped, not read
 ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, UnicodeDecodeError, RecursionError, OverflowError)
@@ -37,7 +36,7 @@ def read(stream: Stream) -> Iterator[Record | Broken]:
         yield Broken(b"", f"row {count + 1}", f"the file cannot be read from here on ({type(error).__name__})")
 
 
-def row(fields: dict[str, Any], names: Mapping[str, Sequence[str]], number: int) -> Record | Broken:
+def row(fields: dict[str, Json], names: Mapping[str, Sequence[str]], number: int) -> Record | Broken:
     """A row of a typed table as a record.
 
     Args:
@@ -58,19 +57,19 @@ def class_names(schema: pa.Schema) -> dict[str, list[str]]:
     """Columns that hold numbers of classes, and what the classes are called, where `datasets` wrote it into the schema."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        said = {column: feature for column, feature in features.items() if column in schema.names}
+        of_columns = {column: feature for column, feature in features.items() if column in schema.names}
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
-    found = {}
-    for column, feature in said.items():
+    names = {}
+    for column, feature in of_columns.items():
         while isinstance(feature, dict) and feature.get("_type") in ("Sequence", "List", "LargeList"):
             feature = feature.get("feature")
         if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and isinstance(feature.get("names"), list):
-            found[column] = [str(name) for name in feature["names"]]
-    return found
+            names[column] = [str(name) for name in feature["names"]]
+    return names
 
 
-def _name(value: Any, names: Sequence[str]) -> Any:  # noqa: ANN401 - a cell
+def _name(value: Json, names: Sequence[str]) -> Json:
     """The name of a class; -1 is how `datasets` writes that there is none."""
     if isinstance(value, list):
         return [_name(one, names) for one in value]

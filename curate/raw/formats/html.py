@@ -10,13 +10,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from typing import Any
 
 from curate.core.schema import canonical
 from curate.raw.files.container import Stream
 from curate.raw.files.lines import KEPT, MAX_RECORD
 from curate.raw.files.records import Broken, Record
 from curate.raw.files.texts import NO_TEXT, pieces
+from curate.raw.formats.html_words import BLOCK, FENCE, IMPLIED, LEFT_OUT, PARAGRAPH, PART_OF, POST, REPLY_TO, SILENT, VOID
 
 STEP = 1 << 14  # characters that the parser is fed at a time
 MOST_LEFT = 1 << 14  # characters of unfinished markup at the end of a page
@@ -72,7 +72,7 @@ class _Post:
     line: int
     token: str
     depth: int  # of open elements when it began
-    fields: dict[str, Any]
+    fields: dict[str, str]
     parent: str | None = None
     parts: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in PARTS})
     numbered: bool = False  # its id is ours
@@ -172,8 +172,8 @@ class _Page(HTMLParser):
     def _add(self, text: str) -> None:
         part = self._open[-1].part if self._open else "loose"
         if part == "title":
-            told = self._title if self._open[-1].tag == "title" else self._heading
-            told += [text[:500]] if len(told) < 20 else []
+            title = self._title if self._open[-1].tag == "title" else self._heading
+            title += [text[:500]] if len(title) < 20 else []
         if not self._posts or part not in PARTS:
             return
         post = self._posts[-1]
@@ -218,37 +218,37 @@ class _Page(HTMLParser):
             return ""
         kind = given.get("itemtype", "").rsplit("/", 1)[-1]
         typed = tag == "article" or kind in ("Comment", "UserComments")
-        found = sorted(words & POST) or (["article"] if typed else [])
-        if not found:
+        tokens = sorted(words & POST) or (["article"] if typed else [])
+        if not tokens:
             return ""
         around = [post.token for post in self._posts if post.token != "paragraph"]
-        if around and PART_OF.get(found[0]) == "body" and found[0] not in around:
+        if around and PART_OF.get(tokens[0]) == "body" and tokens[0] not in around:
             return ""  # `<div class="message">` within a post is its body
         if self._open and self._open[-1].part in ("quote", "author"):
             return ""
         if words & {"service"} and tag == "div":
             return ""  # how one messenger marks dates between its messages
-        return found[0]
+        return tokens[0]
 
     def _begin(self, token: str, given: dict[str, str]) -> str:
-        told: dict[str, Any] = {}
+        fields: dict[str, str] = {}
         if token != "paragraph":
             self._threaded = True
             self._paragraphs.clear()
             while self._posts and self._posts[-1].token == "paragraph":
                 self._posts.pop()
             name = given.get("id") or given.get("data-id") or given.get("data-post-id") or given.get("data-comment-id")
-            told = {"id": name} if name else {}
+            fields = {"id": name} if name else {}
             for key, value in given.items():
                 if key.startswith("data-") and key[5:] not in ("id", "post-id", "comment-id"):
-                    told[key[5:].replace("-", "_")] = value
+                    fields[key[5:].replace("-", "_")] = value
         around = self._posts[-1] if self._posts else None
-        post = _Post(self.getpos()[0], token, len(self._open), told)
+        post = _Post(self.getpos()[0], token, len(self._open), fields)
         if token != "paragraph" and around is not None:
             if "id" not in around.fields:
                 self._names += 1
                 around.fields["id"], around.numbered = f"#{self._names}", True  # so that this one can say what it answers
-            post.parent = str(around.fields["id"])
+            post.parent = around.fields["id"]
         self._posts.append(post)
         return "loose"
 
@@ -270,7 +270,7 @@ class _Page(HTMLParser):
 
     def _close(self, post: _Post) -> None:
         if post.token == "paragraph":
-            if not self._threaded and _said(post.parts["loose"]):
+            if not self._threaded and _joined(post.parts["loose"]):
                 self._paragraphs.append(post)
                 self._paragraph_bytes += post.size
                 if self._paragraph_bytes > MAX_RECORD:
@@ -285,25 +285,25 @@ class _Page(HTMLParser):
         self._paragraphs, self._paragraph_bytes = [], 0
 
     def _record(self, post: _Post) -> Record | Broken:
-        said = {part: _said(texts) for part, texts in post.parts.items()}
-        told = dict(post.fields)
+        texts = {part: _joined(texts_of_part) for part, texts_of_part in post.parts.items()}
+        fields = dict(post.fields)
         for name in ("author", "time", "quote"):
-            if said[name]:
-                told.setdefault(name, _WROTE.sub("", said[name]) if name == "quote" else said[name])
-        told["text"] = said["body"] or said["loose"]
-        own = {name: value for name, value in told.items() if name != "id" or not post.numbered}
+            if texts[name]:
+                fields.setdefault(name, _WROTE.sub("", texts[name]) if name == "quote" else texts[name])
+        fields["text"] = texts["body"] or texts["loose"]
+        own = {name: value for name, value in fields.items() if name != "id" or not post.numbered}
         raw = canonical(own).encode("utf-8", "backslashreplace")
         if post.parent is not None:
-            told.setdefault("parent_id", post.parent)
-        title = _said(self._title) or _said(self._heading)
+            fields.setdefault("parent_id", post.parent)
+        title = _joined(self._title) or _joined(self._heading)
         if title and post.token != "paragraph":
-            told["title"] = title
+            fields["title"] = title
         locator = f"line {post.line}"
         if post.size > MAX_RECORD:
             return Broken(raw[:KEPT], locator, f"longer than {MAX_RECORD >> 20} MiB")
-        if any(NO_TEXT in str(value) for value in told.values()):
+        if any(NO_TEXT in value for value in fields.values()):
             return Broken(raw[:KEPT], locator, "holds NUL, or bytes of another encoding")
-        return Record(told, raw, locator)
+        return Record(fields, raw, locator)
 
 
 def _part_of(tag: str, given: dict[str, str], words: set[str]) -> str | None:
@@ -323,66 +323,10 @@ def text_of(markup: str) -> tuple[str, str]:
     page.feed(markup)
     if len(page.rawdata) <= MOST_LEFT:
         page.close()
-    return _said(post.parts["loose"] + post.parts["body"]), _said(post.parts["quote"])
+    return _joined(post.parts["loose"] + post.parts["body"]), _joined(post.parts["quote"])
 
 
-def _said(parts: list[str]) -> str:
-    text = _WRAPPED.sub(" ", "".join(parts))
+def _joined(pieces: list[str]) -> str:
+    """A part's text, its source's indentation undone and its empty lines thinned to one."""
+    text = _WRAPPED.sub(" ", "".join(pieces))
     return re.sub(r"[ \t]*\n(?:[ \t]*\n)+", "\n\n", text).strip()
-
-
-def _names(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
-
-POST = _names("post comment reply message msg tweet forum-post forum-comment postcontainer topic-post status")
-"""Classes of an element that is a post."""
-
-
-_PARTS = {
-    "quote": "quote quoted bbcode_quote bbcodeblock quotecontent quote-container gmail_quote",
-    "author": "user author username user-name user_name nick nickname poster by byline from_name from sender post-author "
-    "post_author comment-author comment_author commentauthor message-name message-author h-card fn",
-    "time": "date time datetime timestamp posted post-date post_date comment-date postdate created",
-    "body": "body content text message msg md postbody post-body post_body post-content post_content post-text post-message "
-    "postcontent comment-body comment-content comment-text comment_text comment__text commentcontent commentContent message-body "
-    "message-content message-text messagetext messagecontent bbwrapper usertext-body entry-content reply-content reply-body "
-    "tweet-text articleBody commentText",
-}
-
-
-PART_OF: dict[str, str] = {word: part for part, words in _PARTS.items() for word in words.split()}
-"""Class, or `itemprop`, of an element within a post -> what it is of the post."""
-
-
-REPLY_TO = _names("reply_to reply-to in-reply-to replyto in_reply_to parent")
-"""Classes of a line that says which post is answered."""
-
-
-LEFT_OUT = _names(
-    "sig signature post-signature nav navigation breadcrumb breadcrumbs footer actions controls buttons toolbar share pagination "
-    "menu sidebar advert ad comment-actions reply-link post-actions edit-link"
-)
-"""Classes of what belongs to the page, not to the post."""
-
-
-SILENT = _names("script style noscript template svg select textarea iframe object button")
-
-
-VOID = _names("area base br col embed hr img input link meta param source track wbr")
-
-
-BLOCK = _names(
-    "p div li ul ol blockquote pre table tr section article header footer h1 h2 h3 h4 h5 h6 dd dt dl figure details summary"
-)
-
-
-PARAGRAPH = _names("p li blockquote dd dt td pre h1 h2 h3 h4 h5 h6")
-
-
-IMPLIED = _names("p li dt dd td th tr option")
-"""Elements of which a second one ends the first."""
-
-
-FENCE = _names("ul ol dl table blockquote div section article tbody")
-"""Elements out of which `IMPLIED` does not reach."""

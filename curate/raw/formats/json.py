@@ -29,7 +29,7 @@ def _array(stream: Stream) -> Iterator[Record | Broken]:
 
     So one malformed element costs only itself, as long as its brackets and quotes are balanced.
     """
-    held = bytearray()  # the element that is being read_lines
+    held = bytearray()  # the element that is being read
     scanned = depth = count = dropped = 0
     inside = False  # a text that began in an earlier chunk
     chunks = stream.chunks()
@@ -51,13 +51,13 @@ def _array(stream: Stream) -> Iterator[Record | Broken]:
             elif mark in b"]}":
                 depth -= 1
                 if depth <= 0:
-                    count, found = _element(stream, held[start : token.start()], count, dropped)
-                    yield from found
+                    count, element = _element(stream, held[start : token.start()], count, dropped)
+                    yield from element
                     yield from _rest(stream, held[token.end() :], chunks, count)
                     return
             elif mark == b"," and depth == 1:
-                count, found = _element(stream, held[start : token.start()], count, dropped)
-                yield from found
+                count, element = _element(stream, held[start : token.start()], count, dropped)
+                yield from element
                 start, dropped = position, 0
         position = position if inside else len(held)
         del held[:start]
@@ -70,8 +70,8 @@ def _array(stream: Stream) -> Iterator[Record | Broken]:
 
 
 def _match_end(pattern: re.Pattern[bytes], data: bytearray, position: int) -> int:
-    found = pattern.match(data, position)
-    return position if found is None else found.end()
+    match = pattern.match(data, position)
+    return position if match is None else match.end()
 
 
 def _element(stream: Stream, raw: bytearray, count: int, dropped: int) -> tuple[int, list[Record | Broken]]:
@@ -88,12 +88,12 @@ def _element(stream: Stream, raw: bytearray, count: int, dropped: int) -> tuple[
 
 
 def _rest(stream: Stream, after: bytearray, chunks: Iterator[bytes], count: int) -> Iterator[Broken]:
-    """Anything but blanks after the array's end, also what a damaged container hides, is said."""
-    kept = bytes(after.strip().removeprefix(b";")[:KEPT])
+    """Anything but blanks after the array's end, also what a damaged container hides, is broken."""
+    rest = bytes(after.strip().removeprefix(b";")[:KEPT])
     for chunk in chunks:
-        kept = kept or chunk.strip()[:KEPT]
-    if kept:
-        yield Broken(kept, f"after item {count}", "more data after the array's end")
+        rest = rest or chunk.strip()[:KEPT]
+    if rest:
+        yield Broken(rest, f"after item {count}", "more data after the array's end")
     elif stream.trouble is not None:
         yield Broken(b"", f"after item {count}", stream.trouble)
 

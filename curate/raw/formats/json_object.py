@@ -17,7 +17,7 @@ from typing import Any
 from curate.core.schema import canonical
 from curate.raw.files.container import Stream, Undecodable
 from curate.raw.files.lines import KEPT, MAX_RECORD
-from curate.raw.files.records import MAX_DEPTH, Broken, Record, parse_json, record_of
+from curate.raw.files.records import MAX_DEPTH, Broken, Json, Record, parse_json, record_of
 
 WRAPPERS = ("data", "records", "rows", "items", "results", "posts", "comments", "messages", "children", "entries", "docs", "hits")
 DEEPEST = 3  # levels of objects around a list
@@ -32,15 +32,15 @@ def read_object(stream: Stream) -> Iterator[Record | Broken]:
     """Every element as a record; or the object itself, where it holds no such list."""
     import ijson
 
-    first = _Source(stream)
-    wanted = _list_of_records(first)
-    if wanted is None:
+    first = _ByteFile(stream)
+    path = _list_of_records(first)
+    if path is None:
         yield from _one(stream)
         return
     count = 0
     try:
-        for count, (item, chat) in enumerate(_elements(_Source(stream, first.surrogates), wanted), 1):
-            place = wanted.removesuffix(".item")
+        for count, (item, chat) in enumerate(_elements(_ByteFile(stream, first.surrogates), path), 1):
+            place = path.removesuffix(".item")
             yield _record(item if chat is None else {**item, CHAT: chat}, f"{place} item {count}")
     except _TooLongError:
         yield Broken(b"", f"after item {count}", f"longer than {MAX_RECORD >> 20} MiB, or deeper than {MAX_DEPTH}")
@@ -61,7 +61,7 @@ _HALF = re.compile(
 """Half of a pair, or what may be one where a chunk ends: asking the slow parser in vain costs time only."""
 
 
-class _Source:
+class _ByteFile:
     """The stream's bytes as a file.
 
     Attributes:
@@ -80,11 +80,11 @@ class _Source:
                 return b""
             self._left = chunk
             self.surrogates = self.surrogates or _HALF.search(chunk) is not None
-        given, self._left = self._left[:size], self._left[size:]
-        self.held += len(given)
+        data, self._left = self._left[:size], self._left[size:]
+        self.held += len(data)
         if self.held > MAX_RECORD:
             raise _TooLongError
-        return given
+        return data
 
 
 def _utf8(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -110,10 +110,10 @@ CP1252 = "margins.cp1252"
 codecs.register_error(CP1252, _as_cp1252)
 
 
-def _list_of_records(source: _Source) -> str | None:
+def _list_of_records(source: _ByteFile) -> str | None:
     """Where the records are, as `ijson` writes a path; None when no list, or more than one, may be meant."""
     lists: dict[str, bool] = {}  # top-level lists -> whether all of their elements are objects
-    chats, said = False, set[tuple[str, str]]()  # lists with the keys of their elements
+    chats, keys = False, set[tuple[str, str]]()  # whether it is an export of all chats; lists with the keys of their elements
     for path, event, value in _until_broken(_events(source)):
         source.held = 0
         chats = chats or (path == f"{CHATS}.messages.item" and event == "start_map")
@@ -126,13 +126,13 @@ def _list_of_records(source: _Source) -> str | None:
         ):
             lists[name] = lists.get(name, True) and event == "start_map"
         elif name != path and event == "map_key" and value in SPOKEN:
-            said.add((name, value))
+            keys.add((name, value))
     if chats:
         return f"{CHATS}.messages.item"
-    talks = {name for one, other in TURN for name in lists if {(name, one), (name, other)} <= said}
-    found = [name for name, objects in lists.items() if objects and name not in talks]
-    outer = [name for name in found if "." not in name]
-    inner = [name for name in found if "." in name]  # whatever else stands there may be about a record: its name must tell
+    talks = {name for one, other in TURN for name in lists if {(name, one), (name, other)} <= keys}
+    candidates = [name for name, objects in lists.items() if objects and name not in talks]
+    outer = [name for name in candidates if "." not in name]
+    inner = [name for name in candidates if "." in name]  # whatever else stands there may be about a record: its name must tell
     for names in (outer, *([name for name in some if name.split(".")[-1] in WRAPPERS] for some in (outer, inner))):
         if len(names) == 1:
             return f"{names[0]}.item"
@@ -147,7 +147,7 @@ def _until_broken(events: Iterator[tuple[str, str, Any]]) -> Iterator[tuple[str,
         yield from events
 
 
-def _events(source: _Source) -> Iterator[tuple[str, str, Any]]:
+def _events(source: _ByteFile) -> Iterator[tuple[str, str, Any]]:
     """What `ijson` finds: path, event and value; a path grows with depth, so deep nesting ends it."""
     import ijson
 
@@ -160,29 +160,29 @@ def _events(source: _Source) -> Iterator[tuple[str, str, Any]]:
         yield path, event, value
 
 
-def _elements(source: _Source, wanted: str) -> Iterator[tuple[dict[str, Any], str | None]]:
+def _elements(source: _ByteFile, path_of_records: str) -> Iterator[tuple[dict[str, Json], str | None]]:
     """The elements of a list, each with the chat that it is of, where there are several lists."""
     import ijson
 
     builder, chat, number = None, None, 0
     for path, event, value in _events(source):
-        if path == CHATS and event == "start_map" and wanted.startswith(CHATS):
+        if path == CHATS and event == "start_map" and path_of_records.startswith(CHATS):
             number += 1
             chat = str(number)
         elif path == f"{CHATS}.id" and chat is not None:
             chat = str(value)
         if builder is None:
             source.held = 0
-            if path == wanted and event == "start_map":
+            if path == path_of_records and event == "start_map":
                 builder = ijson.ObjectBuilder()
         if builder is not None:
             builder.event(event, value)
-            if path == wanted and event == "end_map":
+            if path == path_of_records and event == "end_map":
                 yield builder.value, chat
                 builder = None
 
 
-def _record(item: dict[str, Any], locator: str) -> Record | Broken:
+def _record(item: dict[str, Json], locator: str) -> Record | Broken:
     try:
         raw = canonical(item).encode("utf-8")
         return record_of(parse_json(raw.decode("utf-8"), raw), raw, locator)

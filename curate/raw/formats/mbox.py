@@ -7,7 +7,6 @@ import email.policy
 import re
 from collections.abc import Iterator
 from email.message import EmailMessage, MIMEPart
-from typing import Any
 
 from curate.raw.files.container import Stream
 from curate.raw.files.lines import KEPT, MAX_RECORD, Line, lines
@@ -73,22 +72,22 @@ def _surrogate(text: str) -> bool:
     return any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-def _fields(data: bytes) -> dict[str, Any]:
+def _fields(data: bytes) -> dict[str, str]:
     mail = email.message_from_bytes(data, policy=email.policy.default)
     assert isinstance(mail, EmailMessage)
-    told = {name: str(mail[header]) for header, name in _HEADERS.items() if mail[header] is not None}
+    fields = {name: str(mail[header]) for header, name in _HEADERS.items() if mail[header] is not None}
     own = _ID.findall(str(mail["Message-ID"] or ""))
     before = _ID.findall(str(mail["In-Reply-To"] or "")) or _ID.findall(str(mail["References"] or ""))[-1:]
     if own:
-        told["id"] = own[0]
-    told["in_reply_to"] = before[0] if before else ""
+        fields["id"] = own[0]
+    fields["in_reply_to"] = before[0] if before else ""
     part = mail.get_body(("plain", "html"))
     content = _content(part) if part is not None else ""
     if part is not None and part.get_content_subtype() == "html":
         text, quote = text_of(content)
     else:
         text, quote = _without_quotes(re.sub(r"(?m)^>(>*From )", r"\1", content))
-    return told | {"text": text} | ({"quote": quote} if quote else {})
+    return fields | {"text": text} | ({"quote": quote} if quote else {})
 
 
 def _content(part: MIMEPart) -> str:

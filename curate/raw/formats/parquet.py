@@ -42,6 +42,7 @@ def _renamed(file: pq.ParquetFile) -> bool:
     twice = (file.metadata.metadata or {}).get(b"ARROW:schema")
     if twice is None:
         return False
-    said = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(twice)))
-    texts = [field.name for field in said if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
-    return said.names != file.schema_arrow.names or any(pa.types.is_binary(file.schema_arrow.field(name).type) for name in texts)
+    schema = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(twice)))
+    texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
+    present = file.schema_arrow
+    return schema.names != present.names or any(pa.types.is_binary(present.field(name).type) for name in texts)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from curate.raw.files.container import Stream
 from curate.raw.files.lines import KEPT, MAX_RECORD
-from curate.raw.files.records import Broken, Record
-from curate.raw.files.texts import NO_TEXT, pieces
+from curate.raw.files.records import Broken, Json, Record
+from curate.raw.files.texts import NO_TEXT
+from curate.raw.files.window import Window
 
 _NAME = r"(?:`(?:[^`]|``)+`|\"(?:[^\"]|\"\")+\"|\[[^\]]+\]|[\w$]+)"
 _TABLE = rf"{_NAME}(?:\s*\.\s*{_NAME}){{0,2}}"
@@ -39,111 +39,17 @@ _BARE = r"[^\s,()'\"`;]+"
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "Z": "\x1a", "b": "\b"}
 _NEXT_ROW = re.compile(r"\)\s*,\s*(?=\()|;[ \t]*(?:\n|\Z)|\n(?=\s*(?:\(|INSERT\s|REPLACE\s|CREATE\s|COPY\s))", re.IGNORECASE)
 _NEXT_STATEMENT = re.compile(r";|'|\"|`|--|#|/\*|\$\w{0,60}\$")
-OVERLAP = 256  # characters looked at again where what is sought may lie across two pieces
 _NUMBER = re.compile(r"[+-]?\d{1,15}")
 
 
-class _Ends(Exception):  # noqa: N818 - a signal
-    """The text ends here."""
-
-
-class _Fault(Exception):  # noqa: N818 - a signal; its argument is the reason
-    """What stands here cannot be read."""
-
-
-class _Text:
-    """The text from where reading is, on; more is fetched as it is wanted, what is done with is let go."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._pieces = pieces(stream)
-        self.held = ""
-        self.at = 0
-        self.line = 1
-        self.whole = False  # all of the rest is held
-        self.open = False  # the text ended within a comment or the body of a function
-
-    def more(self) -> bool:
-        """Fetch; false at the end."""
-        piece = next(self._pieces, None)
-        if piece is None:
-            self.whole = True
-            return False
-        self.held += piece
-        return True
-
-    def match(self, pattern: re.Pattern[str], opening: str = "") -> re.Match[str] | None:
-        """Match here. One that reaches the end of what is held might go on, so more is fetched first.
-
-        Args:
-            pattern: what should stand here.
-            opening: characters that open something of any length, which has to be fetched whole before it can match.
-        """
-        while True:
-            found = pattern.match(self.held, self.at)
-            whole = found is not None and found.end() < len(self.held)
-            if whole or self.whole or len(self.held) - self.at > MAX_RECORD:
-                return found
-            if found is None and len(self.held) - self.at > 4096 and self.held[self.at] not in opening:
-                return None
-            self.more()
-
-    def search(self, pattern: re.Pattern[str], start: int) -> re.Match[str] | None:
-        """Search from a place on; within one record's length."""
-        while True:
-            found = pattern.search(self.held, start)
-            if (found is not None and found.end() < len(self.held)) or self.whole or len(self.held) - start > MAX_RECORD:
-                return found
-            self.more()
-
-    def peek(self, size: int = 1) -> str:
-        """The next characters; fewer at the end."""
-        while len(self.held) - self.at < size and self.more():
-            pass
-        return self.held[self.at : self.at + size]
-
-    def skip(self) -> None:
-        """Go past blanks and comments."""
-        while True:
-            if (found := self.match(_SKIP, "-#")) is not None:
-                self.at = found.end()
-            elif self.peek(2) == "/*":
-                self.open = not self.seek(_COMMENT_END, 2)
-            else:
-                return
-
-    def seek(self, pattern: re.Pattern[str], ahead: int) -> bool:
-        """Go behind the next place that matches, however far, holding little of what lies between; false at the end.
-
-        Args:
-            pattern: what to look for; at most `OVERLAP` characters.
-            ahead: characters from here that are no part of it.
-        """
-        start = self.at + ahead
-        while (found := self.search(pattern, start)) is None:
-            if self.whole:
-                self.at = len(self.held)
-                return False
-            self.at = len(self.held) - OVERLAP
-            self.let_go()
-            start = self.at
-        self.at = found.end()
-        return True
-
-    def let_go(self) -> None:
-        """Forget what lies behind, a good deal at a time."""
-        if self.at > 1 << 16:
-            self.line += self.held.count("\n", 0, self.at)
-            self.held, self.at = self.held[self.at :], 0
-
-    def line_at(self, at: int) -> int:
-        """Line number of a place."""
-        return self.line + self.held.count("\n", 0, at)
+class _BadRow(Exception):  # noqa: N818 - a signal; its argument is the reason
+    """What stands here is no row."""
 
 
 def read(stream: Stream) -> Iterator[Record | Broken]:
     """Every row, as a record of its table; numbers and words that are no texts stay as written, NULL is null."""
     head = stream.head.decode("utf-8", "replace")
-    dump = _Dump(_Text(stream), _backslash(head), stream)
+    dump = _Dump(Window(stream), _backslash(head), stream)
     yield from dump.read()
 
 
@@ -155,9 +61,10 @@ def _backslash(head: str) -> bool:
 class _Dump:
     """Reads statement by statement."""
 
-    def __init__(self, text: _Text, backslash: bool, stream: Stream) -> None:
+    def __init__(self, text: Window, backslash: bool, stream: Stream) -> None:
         self._text, self._backslash, self._stream = text, backslash, stream
         self._columns: dict[str, list[str]] = {}
+        self._open = False  # the text ended within a comment or the body of a function
         string = _STRINGS[backslash]
         self._value = re.compile(
             rf"(?:(?P<null>NULL\b)|(?P<escaped>[Ee](?P<inside>{_STRINGS[True]}))|(?:_\w+\s*|N)?(?P<text>{string})"
@@ -169,7 +76,7 @@ class _Dump:
     def read(self) -> Iterator[Record | Broken]:
         text = self._text
         while True:
-            text.skip()
+            self._skip()
             text.let_go()
             if not text.peek():
                 break
@@ -186,35 +93,46 @@ class _Dump:
                 yield from self._copied(copy)
             else:
                 self._pass_statement()
-        if text.open:
+        if self._open:
             yield self._broken(text.at, "a comment or function that does not end: what it holds is not read")
         if self._stream.trouble is not None:
             yield Broken(b"", f"line {text.line_at(text.at)}", self._stream.trouble)
+
+    def _skip(self) -> None:
+        """Go past blanks and comments."""
+        text = self._text
+        while True:
+            if (blank := text.match(_SKIP, "-#")) is not None:
+                text.at = blank.end()
+            elif text.peek(2) == "/*":
+                self._open = not text.seek(_COMMENT_END, 2)
+            else:
+                return
 
     def _pass_statement(self) -> None:
         """Go behind the next semicolon that stands outside quotes and comments."""
         text = self._text
         string = re.compile(_STRINGS[self._backslash], re.DOTALL)
         while True:
-            found = text.search(_NEXT_STATEMENT, text.at)
-            if found is None:
+            mark = text.search(_NEXT_STATEMENT, text.at)
+            if mark is None:
                 text.at = len(text.held)
                 if text.whole:
                     return
                 text.let_go()
                 continue
-            text.at = found.start()
-            if found.group() == ";":
+            text.at = mark.start()
+            if mark.group() == ";":
                 text.at += 1
                 return
-            if found.group() == "'" and (quoted := text.match(string, "'")) is not None:
+            if mark.group() == "'" and (quoted := text.match(string, "'")) is not None:
                 text.at = quoted.end()
-            elif found.group() in ("--", "#", "/*"):
-                text.skip()
-            elif found.group().startswith("$"):
-                text.open = not text.seek(re.compile(re.escape(found.group())), len(found.group()))  # the body of a function
+            elif mark.group() in ("--", "#", "/*"):
+                self._skip()
+            elif mark.group().startswith("$"):
+                self._open = not text.seek(re.compile(re.escape(mark.group())), len(mark.group()))  # the body of a function
             else:
-                text.at = found.end()
+                text.at = mark.end()
             text.let_go()
 
     def _create(self, table: str) -> Iterator[Broken]:
@@ -225,7 +143,7 @@ class _Dump:
         string = _STRINGS[self._backslash]
         part = re.compile(rf"(?:{string}|\((?:{string}|\([^()]*\)|[^()'])*\)|[^(),'])*+", re.DOTALL)
         while True:
-            text.skip()
+            self._skip()
             column = text.match(re.compile(_NAME))
             if column is not None and text.match(_NOT_COLUMNS) is None:
                 names.append(_bare(column.group()))
@@ -255,7 +173,7 @@ class _Dump:
         columns = [_bare(name) for name in listed] if listed else self._columns.get(table)
         text, resumed = self._text, False
         while True:
-            text.skip()
+            self._skip()
             text.let_go()
             mark = text.peek()
             if mark != "(":
@@ -268,53 +186,53 @@ class _Dump:
             start, resumed = text.at, False
             try:
                 values = self._values()
-            except _Fault as fault:
+            except _BadRow as fault:
                 yield from self._resume(start, str(fault))
                 resumed = True
                 continue
             yield self._record(table, columns, values, start)
-            text.skip()
+            self._skip()
             if text.peek() == ",":
                 text.at += 1
 
     def _resume(self, start: int, reason: str) -> Iterator[Broken]:
         """Say what cannot be read, and go on where the next row or statement seems to begin."""
         text = self._text
-        found = text.search(_NEXT_ROW, start + 1)
-        text.at = found.end() if found is not None else len(text.held)
+        following = text.search(_NEXT_ROW, start + 1)
+        text.at = following.end() if following is not None else len(text.held)
         yield self._broken(start, reason)
-        if found is None:
+        if following is None:
             text.seek(_NEXT_ROW, 0)
 
-    def _values(self) -> list[Any]:
+    def _values(self) -> list[Json]:
         """The values of one row, from its opening to behind its closing bracket.
 
         Raises:
-            _Fault: what stands there is no row.
+            _BadRow: what stands there is no row.
         """
         text = self._text
         start = text.at
-        values: list[Any] = []
+        values: list[Json] = []
         text.at += 1
         while True:
-            text.skip()
-            found = text.match(self._value, "'\"NnEeXxBb_")
-            if found is None:
+            self._skip()
+            value = text.match(self._value, "'\"NnEeXxBb_")
+            if value is None:
                 reason = "a text that does not end" if text.peek() == "'" else "a value that cannot be read"
-                raise _Fault(reason if text.peek() else "the row does not end")
-            text.at = found.end()
-            values.append(self._plain(found))
-            text.skip()
+                raise _BadRow(reason if text.peek() else "the row does not end")
+            text.at = value.end()
+            values.append(self._plain(value))
+            self._skip()
             mark = text.peek()
             if mark not in (",", ")"):
-                raise _Fault("a value that goes on behind its end" if mark else "the row does not end")
+                raise _BadRow("a value that goes on behind its end" if mark else "the row does not end")
             if text.at - start > MAX_RECORD:
-                raise _Fault(f"longer than {MAX_RECORD >> 20} MiB")
+                raise _BadRow(f"longer than {MAX_RECORD >> 20} MiB")
             text.at += 1
             if mark == ")":
                 return values
 
-    def _plain(self, value: re.Match[str]) -> Any:  # noqa: ANN401 - text, number or nothing
+    def _plain(self, value: re.Match[str]) -> Json:
         if value["null"]:
             return None
         if value["escaped"]:
@@ -334,10 +252,10 @@ class _Dump:
         while text.peek():
             text.let_go()
             start = text.at
-            found = text.match(line_end)
-            assert found is not None
-            text.at = found.end()
-            line = found.group().rstrip("\r\n")
+            to_end = text.match(line_end)
+            assert to_end is not None
+            text.at = to_end.end()
+            line = to_end.group().rstrip("\r\n")
             if len(line) > MAX_RECORD:
                 yield self._broken(start, f"longer than {MAX_RECORD >> 20} MiB")
             elif line == "\\.":
@@ -346,21 +264,21 @@ class _Dump:
                 yield self._record(table, columns, [None if cell == "\\N" else _copied(cell) for cell in line.split("\t")], start)
         yield self._broken(text.at, "the rows do not end")
 
-    def _record(self, table: str, columns: list[str] | None, values: list[Any], start: int) -> Record | Broken:
+    def _record(self, table: str, columns: list[str] | None, values: list[Json], start: int) -> Record | Broken:
         text = self._text
-        written = text.held[start : text.at].strip()
-        raw, locator = written.encode("utf-8", "backslashreplace"), f"line {text.line_at(start)}"
+        source = text.held[start : text.at].strip()
+        raw, locator = source.encode("utf-8", "backslashreplace"), f"line {text.line_at(start)}"
         if columns is not None and len(columns) != len(values):
             return Broken(raw[:KEPT], locator, f"expected {len(columns)} values, found {len(values)}")
-        if NO_TEXT in written or any(isinstance(value, str) and NO_TEXT in value for value in values):
+        if NO_TEXT in source or any(isinstance(value, str) and NO_TEXT in value for value in values):
             return Broken(raw[:KEPT], locator, "holds NUL, or bytes that are neither UTF-8 nor cp1252")
         names = columns if columns is not None else [f"column_{at + 1}" for at in range(len(values))]
         return Record(dict(zip(names, values, strict=True)), raw, locator, table)
 
     def _broken(self, start: int, reason: str) -> Broken:
         text = self._text
-        written = text.held[start : max(text.at, start + 1)][:KEPT]
-        return Broken(written.encode("utf-8", "backslashreplace")[:KEPT], f"line {text.line_at(start)}", reason)
+        source = text.held[start : max(text.at, start + 1)][:KEPT]
+        return Broken(source.encode("utf-8", "backslashreplace")[:KEPT], f"line {text.line_at(start)}", reason)
 
 
 def _last(name: str) -> str:
@@ -379,8 +297,8 @@ def _unescaped(quoted: str) -> str:
     inside = quoted[1:-1].replace("''", "'")
     if "\\" not in inside:
         return inside
-    return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), inside, flags=re.DOTALL)
+    return re.sub(r"\\(.)", lambda escape: _ESCAPES.get(escape[1], escape[1]), inside, flags=re.DOTALL)
 
 
 def _copied(cell: str) -> str:
-    return re.sub(r"\\(.)", lambda found: {"n": "\n", "t": "\t", "r": "\r", "b": "\b"}.get(found[1], found[1]), cell)
+    return re.sub(r"\\(.)", lambda escape: {"n": "\n", "t": "\t", "r": "\r", "b": "\b"}.get(escape[1], escape[1]), cell)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 from xml.parsers import expat
 
 from curate.core.schema import canonical
 from curate.raw.files.container import Stream
 from curate.raw.files.lines import KEPT, MAX_RECORD
-from curate.raw.files.records import Broken, Record
+from curate.raw.files.records import Broken, Json, Record
 from curate.raw.formats.csv import is_name
 
 START = b"PK\x03\x04"
@@ -25,7 +26,8 @@ MAX_PROLOG = 1 << 16  # bytes before an XML part's first element; a declaration 
 CHUNK = 1 << 12
 MAX_COLUMNS = 16_384  # of a sheet, as the format has it
 
-Cells = tuple[Any, ...]
+Cell: TypeAlias = "None | bool | int | float | str | datetime.date | datetime.time | datetime.timedelta"
+Cells: TypeAlias = tuple[Cell, ...]
 
 
 def is_workbook(stream: Stream) -> bool:
@@ -109,14 +111,12 @@ def _rows(sheet: Any) -> Iterator[tuple[int, Cells]]:  # noqa: ANN401 - openpyxl
 
 
 def _sheet(rows: Iterator[tuple[int, Cells]], place: str, table: str) -> Iterator[Record | Broken]:
-    top = [row for _, row in zip(range(TOP), rows, strict=False)]
+    top = list(itertools.islice(rows, TOP))
     at = _header(top)
     header = _named(top[at][1]) if at is not None else None
-    for _, (number, cells) in zip(range(at or 0), top, strict=False):
+    for number, cells in top[: at or 0]:
         yield Broken(_raw(cells), f"{place} row {number}", "above the header")
-    for number, cells in (*top[0 if at is None else at + 1 :], *()):
-        yield _record(header, cells, f"{place} row {number}", table)
-    for number, cells in rows:
+    for number, cells in itertools.chain(top[0 if at is None else at + 1 :], rows):
         yield _record(header, cells, f"{place} row {number}", table)
 
 
@@ -154,7 +154,7 @@ def _raw(cells: Cells) -> bytes:
     return canonical([_plain(cell) for cell in cells]).encode("utf-8", "backslashreplace")[:KEPT]
 
 
-def _plain(cell: Any) -> Any:  # noqa: ANN401 - text, number, date or nothing
+def _plain(cell: Cell) -> Json:
     if isinstance(cell, (datetime.date, datetime.time)):
         return cell.isoformat()
     if isinstance(cell, datetime.timedelta):

@@ -10,12 +10,11 @@ import html
 import re
 from collections.abc import Iterator, Mapping
 from html.entities import html5
-from typing import Any
 from xml.parsers import expat
 
 from curate.raw.files.container import Stream, Undecodable
 from curate.raw.files.lines import KEPT, MAX_RECORD
-from curate.raw.files.records import MAX_DEPTH, Broken, Record
+from curate.raw.files.records import MAX_DEPTH, Broken, Json, Record
 from curate.raw.files.texts import declared
 
 WRAPPERS = (b"channel", b"records", b"items", b"posts", b"comments", b"messages", b"rows", b"data", b"body")
@@ -67,10 +66,10 @@ class _Cutter:
                 self._at = stop
             if at < 0:
                 break
-            found = self._markup(self._at)
-            if found is None:
+            entries = self._markup(self._at)
+            if entries is None:
                 break
-            yield from found
+            yield from entries
         if self._inner and len(self._held) - self._start > MAX_RECORD:
             yield self._broken(self._start, len(self._held), f"longer than {MAX_RECORD >> 20} MiB")
             self._drop(len(self._held))
@@ -116,19 +115,19 @@ class _Cutter:
         if self._inner:
             self._fault, self._at = "not XML: a tag that does not end", following
             return []
-        found: list[Record | Broken] = [self._broken(at, following, "not XML: a tag that does not end")]
+        entries: list[Record | Broken] = [self._broken(at, following, "not XML: a tag that does not end")]
         self._drop(following)
-        return found
+        return entries
 
     def _declaration(self, at: int) -> list[Record | Broken] | None:
         """A document type: one that declares something is refused, as entities are declared there."""
-        found = re.compile(rb"[>\[]").search(self._held, at)
-        if found is None:
+        end = re.compile(rb"[>\[]").search(self._held, at)
+        if end is None:
             return None
-        if found.group() == b"[" or self._inner:
+        if end.group() == b"[" or self._inner:
             self.refused = True
             return [self._broken(at, len(self._held), "declares a document type of its own: refused, as entities may expand")]
-        self._pass(found.end())
+        self._pass(end.end())
         return []
 
     def _tag(self, tag: re.Match[bytes]) -> Iterator[Record | Broken]:
@@ -239,7 +238,7 @@ def _checked(raw: bytes, charset: str) -> str:
     return text
 
 
-def _fields(text: str) -> dict[str, Any]:
+def _fields(text: str) -> dict[str, Json]:
     """An element as an object: its attributes and children by name, those of one name as a list, its own text as "text".
 
     A text message also gets `author` and `thread` out of `address` and `type` (2: sent), and one of several parts a `body`.
@@ -266,9 +265,9 @@ class _Builder:
     """Makes objects of what the parser reports."""
 
     def __init__(self) -> None:
-        self.root: dict[str, Any] = {}
+        self.root: dict[str, Json] = {}
         self.name = ""
-        self._open: list[tuple[str, dict[str, Any], list[str]]] = []
+        self._open: list[tuple[str, dict[str, Json], list[str]]] = []
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
         self._open.append((name, dict(attributes), []))
@@ -286,21 +285,22 @@ class _Builder:
             return
         if fields and text.strip():
             fields["text" if "text" not in fields else "content"] = text
-        value: Any = fields or text
+        value: Json = fields or text
         siblings = self._open[-1][1]
+        before = siblings.get(name)
         if name not in siblings:
             siblings[name] = value
-        elif isinstance(siblings[name], list):
-            siblings[name].append(value)
+        elif isinstance(before, list):
+            before.append(value)
         else:
-            siblings[name] = [siblings[name], value]
+            siblings[name] = [before, value]
 
 
-def _message(fields: dict[str, Any]) -> dict[str, Any]:
+def _message(fields: dict[str, Json]) -> dict[str, Json]:
     """A text message with who wrote it, and with whom the talk is."""
     address = str(fields["address"])
     sent = str(fields.get("type", fields.get("msg_box"))) == "2"
-    told = fields | {"author": "(me)" if sent else address, "thread": address}
+    message = fields | {"author": "(me)" if sent else address, "thread": address}
     parts = fields.get("parts")
     if "body" not in fields and isinstance(parts, dict):
         each = parts.get("part")
@@ -309,8 +309,8 @@ def _message(fields: dict[str, Any]) -> dict[str, Any]:
             for part in (each if isinstance(each, list) else [each])
             if isinstance(part, dict) and str(part.get("ct", "")) in _PLAIN_TEXT
         ]
-        told["body"] = "\n".join(text for text in texts if text.strip().casefold() not in _NOBODY)
-    return told
+        message["body"] = "\n".join(text for text in texts if text.strip().casefold() not in _NOBODY)
+    return message
 
 
 def _paired(text: str) -> str:
@@ -318,16 +318,16 @@ def _paired(text: str) -> str:
     return re.sub(r"&#(5[5-6]\d{3});&#(5[67]\d{3});", _pair, text)
 
 
-def _pair(found: re.Match[str]) -> str:
-    high, low = int(found[1]), int(found[2])
+def _pair(references: re.Match[str]) -> str:
+    high, low = int(references[1]), int(references[2])
     if 0xD800 <= high < 0xDC00 <= low < 0xE000:
         return chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
-    return found[0]
+    return references[0]
 
 
-def _reference(found: re.Match[str]) -> str:
+def _reference(reference: re.Match[str]) -> str:
     """HTML's names become characters; XML's own five, and numbers, are the parser's business."""
-    name = found[2]
+    name = reference[2]
     if name is None or name in _OWN or f"{name};" not in html5:
-        return found[0]
+        return reference[0]
     return html.escape(html5[f"{name};"])

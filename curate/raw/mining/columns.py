@@ -1,24 +1,101 @@
-"""Which column plays which role: by its name, and by simple evidence in its values."""
+"""Which column plays which role: by its name, and by simple evidence in its values.
+
+`RULES` is the whole of it, from first to last. A rule sees what those before it bound, and what it says wins.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from curate.core.policy import Policy
+from curate.raw.files.records import Fields, Json
 from curate.raw.mining.names import ANNOTATOR, MACHINE, NAMES, NEUTRAL, NUMBERED
+from curate.raw.sources import SourceSettings
 
 LABELS_FIT = 0.9  # share of a column's values that the policy must know for it to be labels without being named so
+WORDY = 1.5  # mean words of a column from which it holds texts, not labels or names
+DEEP = 4  # how far nested objects are opened into dotted columns
 
-Values = Mapping[str, list[Any]]
-Found = dict[str, tuple[str, ...]]
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+@dataclass(frozen=True)
+class TableSample:
+    """The first records of a table, column by column, and what else is known of it.
+
+    Attributes:
+        place: the file, or the table within it, for errors.
+        form: the reader's format; a chat log is a chat whatever its columns.
+        settings: what the recipe says of it.
+        policy: which words and column names can be labels.
+        records: how many were looked at.
+        values: column -> what they hold in it.
+    """
+
+    place: str
+    form: str
+    settings: SourceSettings
+    policy: Policy
+    records: int
+    values: Mapping[str, Sequence[Json]]
+
+    @property
+    def labels_pinned(self) -> bool:
+        """Whether the recipe itself says where labels are, or what they mean."""
+        columns = self.settings.columns if self.records else {}
+        return bool(self.settings.labels) or any(role in columns for role in ("label", "votes", "votes_toxic"))
+
+
+Bindings: TypeAlias = dict[str, tuple[str, ...]]
+"""Role -> the columns that play it."""
+
+Rule: TypeAlias = Callable[[TableSample, Bindings], Bindings]
+"""What a rule binds; no columns unbind a role."""
+
+
+def bind(sample: TableSample, rules: Iterable[Rule]) -> Bindings:
+    """Columns by role, as the rules say, one after the other."""
+    bindings: Bindings = {}
+    for rule in rules:
+        bindings |= rule(sample, bindings)
+        bindings = {role: columns for role, columns in bindings.items() if columns}
+    return bindings
+
+
+def flat(fields: Fields) -> dict[str, Json]:
+    """Fields with nested objects opened: {"data": {"body": "x"}} becomes {"data.body": "x"}; lists stay."""
+    if not any(isinstance(value, dict) for value in fields.values()):
+        return dict(fields)
+    columns: dict[str, Json] = {}
+    stack: list[tuple[str, Fields, int]] = [("", fields, 1)]
+    while stack:
+        prefix, level, depth = stack.pop()
+        for name, value in level.items():
+            if isinstance(value, dict) and depth < DEEP:
+                stack.append((f"{prefix}{name}.", value, depth + 1))
+            else:
+                columns[f"{prefix}{name}"] = value
+    return columns
 
 
 def leaf(column: str) -> str:
     """The last part of a dotted column."""
     return column.rsplit(".", 1)[-1]
+
+
+def plain_name(name: str) -> str:
+    """A column's name as names are compared: lower case, words joined by '_', as in "isToxic" and "is toxic": is_toxic."""
+    return _joined(_HUMP.sub("_", name))
+
+
+def words_of(values: Sequence[Json]) -> float:
+    """Mean number of words of a column's values that are texts."""
+    counts = [len(value.split()) for value in values if isinstance(value, str) and value.strip()]
+    return sum(counts) / len(counts) if counts else 0.0
 
 
 def by_name(role: str, columns: Iterable[str]) -> str | None:
@@ -31,106 +108,127 @@ def by_name(role: str, columns: Iterable[str]) -> str | None:
     return next((names[name] for name in NAMES[role] if name in names), None)
 
 
-def by_content(values: Values, found: Found, policy: Policy) -> Found:
-    """What names alone leave open."""
-    told: Found = {}
-    neutral = tuple(
-        column for column in values if NEUTRAL.fullmatch(plain_name(leaf(column))) and words_of(values[column]) >= 1.5
-    )
-    if neutral:
-        told["neutral"] = neutral
-    annotators = tuple(column for column in values if ANNOTATOR.fullmatch(plain_name(leaf(column))))
-    each = {column.rpartition(".")[0] for column in values if plain_name(leaf(column.rpartition(".")[0])) in NAMES["votes"]}
-    if each:
-        told["votes"] = tuple(f"{parent}.*" for parent in sorted(each)[:1])
-    elif len(annotators) > 1:
-        told["votes"] = annotators
-    elif len(several := _numbered(values, policy)) > 1:
-        told["votes"] = several
-    elif "votes" in found and not any(_is_list(value) for value in values[found["votes"][0]]):
-        told["votes"] = ()  # a number of up-votes says nothing about toxicity
-    told |= _label(values, policy)
-    if "response_a" in found and found["response_a"] == found.get("response_b"):
-        others = [column for column in values if column != found["response_a"][0]]
-        other = by_name("response_b", others)
-        told["response_b"] = (other,) if other else ()
-    told |= _text(values, found)
-    return told
+def named(sample: TableSample, _: Bindings) -> Bindings:
+    """Every role whose name a column has."""
+    return {role: (column,) for role in NAMES if (column := by_name(role, sample.values)) is not None}
 
 
-def _numbered(values: Values, policy: Policy) -> tuple[str, ...]:
-    """Columns that share a label's name and have a number each, all of them filled with labels."""
-    groups: dict[str, list[str]] = {}
-    for column in values:
-        if (found := NUMBERED.fullmatch(plain_name(leaf(column)))) and policy.label(found[1], 1).toxic is not None:
-            groups.setdefault(found[1], []).append(column)
-    largest = sorted(groups.values(), key=lambda group: -len(group))
-    return tuple(largest[0]) if largest else ()
+def neutral_texts(sample: TableSample, _: Bindings) -> Bindings:
+    """Rewrites stand in columns of such names that hold texts; there may be several."""
+    values = sample.values
+    return {"neutral": tuple(name for name in values if _is_neutral(name) and words_of(values[name]) >= WORDY)}
 
 
-def _label(values: Values, policy: Policy) -> Found:
-    """The label's column: of those so named, or whose name proves a polarity, the first that the policy can read."""
-    named = {plain_name(leaf(column)): column for column in reversed(list(values))}
-    candidates = [named[name] for name in NAMES["label"] if name in named]
-    candidates += [column for column in values if column not in candidates and policy.label(leaf(column), 1).toxic is not None]
-    candidates += [column for column in values if column not in candidates and _says_toxic(column, values[column], policy)]
-    candidates = [column for column in candidates if words_of(values[column]) < 3]
-    for column in candidates:
+def votes(sample: TableSample, bindings: Bindings) -> Bindings:
+    """Votes stand in an object, a column for each annotator, or numbered columns of a label's name; a bare number is none."""
+    objects = {parent for column in sample.values if plain_name(leaf(parent := column.rpartition(".")[0])) in NAMES["votes"]}
+    if objects:
+        return {"votes": (f"{min(objects)}.*",)}
+    for columns in (_annotators(sample), _numbered(sample)):
+        if len(columns) > 1:
+            return {"votes": columns}
+    if "votes" in bindings and not any(_is_list(value) for value in sample.values[bindings["votes"][0]]):
+        return {"votes": ()}  # a number of up-votes says nothing about toxicity
+    return {}
+
+
+def label(sample: TableSample, _: Bindings) -> Bindings:
+    """The label's column: of those so named, or whose name or words prove a polarity, the first that the policy can read."""
+    values, policy = sample.values, sample.policy
+    names = {plain_name(leaf(column)): column for column in reversed(list(values))}
+    candidates = dict.fromkeys(names[name] for name in NAMES["label"] if name in names)
+    candidates |= dict.fromkeys(column for column in values if policy.label(leaf(column), 1).toxic is not None)
+    candidates |= dict.fromkeys(column for column in values if column not in candidates and _holds_labels(column, sample))
+    short = [column for column in candidates if words_of(values[column]) < 3]
+    for column in short:
         if any(policy.label(leaf(column), value).toxic is not None for value in values[column]):
             return {"label": (column,)}
-    return {"label": tuple(candidates[:1])}
+    return {"label": tuple(short[:1])}
 
 
-def _says_toxic(column: str, cells: Sequence[Any], policy: Policy) -> bool:
+def second_response(sample: TableSample, bindings: Bindings) -> Bindings:
+    """A column plays one of two responses, not both."""
+    first = bindings.get("response_a")
+    if first is None or first != bindings.get("response_b"):
+        return {}
+    other = by_name("response_b", [column for column in sample.values if column != first[0]])
+    return {"response_b": (other,) if other else ()}
+
+
+def prompt_or_author(sample: TableSample, bindings: Bindings) -> Bindings:
+    """`user` is who speaks where it holds single words, else what is said."""
+    prompt = bindings.get("prompt")
+    if prompt is None or prompt != bindings.get("author"):
+        return {}
+    return {"prompt" if len(sample.values) > 1 and words_of(sample.values[prompt[0]]) < 2 else "author": ()}
+
+
+def prompt_once(_: TableSample, bindings: Bindings) -> Bindings:
+    """A column that is the prompt is not also its input or its history."""
+    prompt = bindings.get("prompt")
+    return {role: () for role in ("input", "history") if prompt is not None and prompt == bindings.get(role)}
+
+
+def lone_text(sample: TableSample, bindings: Bindings) -> Bindings:
+    """A completion needs a prompt and a prompt a completion; alone, either is a plain text, and so is the one wordy column."""
+    prompt, completion, text = (bindings.get(role) for role in ("prompt", "completion", "text"))
+    if completion and not prompt and text:
+        return {"prompt": text}
+    if text or (completion and prompt):
+        return {}
+    wordy = sorted(((words_of(values), column) for column, values in sample.values.items()), reverse=True)
+    headless = tuple(column for _, column in wordy[:1] if re.fullmatch(r"column_\d+", column))
+    alone = tuple(column for words, column in wordy if words >= 4)
+    return {"text": completion or prompt or headless or (alone if len(alone) == 1 else ())}
+
+
+RULES: tuple[Rule, ...] = (
+    named,
+    neutral_texts,
+    votes,
+    label,
+    second_response,
+    prompt_or_author,
+    prompt_once,
+    lone_text,
+)
+"""How columns are bound to roles where the recipe does not say it, from first to last."""
+
+
+def _is_neutral(column: str) -> bool:
+    return NEUTRAL.fullmatch(plain_name(leaf(column))) is not None
+
+
+def _annotators(sample: TableSample) -> tuple[str, ...]:
+    return tuple(column for column in sample.values if ANNOTATOR.fullmatch(plain_name(leaf(column))))
+
+
+def _numbered(sample: TableSample) -> tuple[str, ...]:
+    """The most columns that share a label's name and have a number each."""
+    groups: dict[str, list[str]] = {}
+    for column in sample.values:
+        name = NUMBERED.fullmatch(plain_name(leaf(column)))
+        if name is not None and sample.policy.label(name[1], 1).toxic is not None:
+            groups.setdefault(name[1], []).append(column)
+    largest: list[str] = max(groups.values(), key=len, default=[])
+    return tuple(largest)
+
+
+def _holds_labels(column: str, sample: TableSample) -> bool:
     """Whether a column holds labels whatever its name: hardly anything but words of the policy, of both sides."""
     if MACHINE.search(plain_name(leaf(column))):
         return False
+    policy = sample.policy
     known = ("", *policy.words.abstain, *policy.answers.affirmative, *policy.answers.negative)
-    said = Counter(str(cell).strip().casefold() for cell in cells if isinstance(cell, (str, int, bool)))
-    sides = {word: policy.label("", word).toxic for word in said}
-    fit = sum(count for word, count in said.items() if sides[word] is not None or word in known)
-    return {True, False} <= set(sides.values()) and fit >= LABELS_FIT * said.total() > 0
+    words = Counter(str(cell).strip().casefold() for cell in sample.values[column] if isinstance(cell, (str, int, bool)))
+    sides = {word: policy.label("", word).toxic for word in words}
+    fit = sum(count for word, count in words.items() if sides[word] is not None or word in known)
+    return {True, False} <= set(sides.values()) and fit >= LABELS_FIT * words.total() > 0
 
 
-def _text(values: Mapping[str, list[Any]], found: Found) -> Found:
-    """A completion needs a prompt and a prompt a completion; alone, either is a plain text, and so is the one wordy column."""
-    told: Found = {}
-    prompt, completion, text = found.get("prompt"), found.get("completion"), found.get("text")
-    if prompt is not None and prompt == found.get("author") and len(values) > 1 and words_of(values[prompt[0]]) < 2:
-        prompt = told["prompt"] = ()  # `user` is who speaks, not what is said
-    elif prompt is not None and prompt == found.get("author"):
-        told["author"] = ()
-    if prompt and prompt == found.get("input"):
-        told["input"] = ()
-    if prompt and prompt == found.get("history"):
-        told["history"] = ()
-    if completion and not prompt and text:
-        told["prompt"] = text
-    elif not text and not (completion and prompt):
-        wordy = sorted(((words_of(rows), column) for column, rows in values.items()), reverse=True)
-        alone = [column for words, column in wordy if words >= 4]
-        headless = [column for _, column in wordy[:1] if re.fullmatch(r"column_\d+", column)]
-        told["text"] = completion or prompt or tuple(headless or (alone if len(alone) == 1 else ()))
-    return {role: columns for role, columns in told.items() if columns or role in found}
-
-
-def words_of(values: Sequence[Any]) -> float:
-    """Mean number of words of a column's values that are texts."""
-    counts = [len(value.split()) for value in values if isinstance(value, str) and value.strip()]
-    return sum(counts) / len(counts) if counts else 0.0
-
-
-def _is_list(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+def _is_list(value: Json) -> bool:
     return isinstance(value, list) or (isinstance(value, str) and re.search(r"^\s*\[|[;|,]", value) is not None)
-
-
-def plain_name(name: str) -> str:
-    """A column's name as names are compared: lower case, words joined by '_', as in "isToxic" and "is toxic": is_toxic."""
-    return _joined(_HUMP.sub("_", name))
 
 
 def _joined(name: str) -> str:
     return re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
-
-
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")

@@ -85,3 +85,15 @@ USES: dict[str, tuple[str, ...]] = {
     "text": ("text",),
 }
 """Kind -> the roles it makes rows of, beside those that every kind uses."""
+
+NEEDED: dict[str, tuple[str, ...]] = {
+    "preference": ("chosen", "rejected"),
+    "ballot": ("response_a", "response_b", "preferred"),
+    "parallel": ("toxic_text", "neutral"),
+    "messages": ("messages",),
+    "completion": ("prompt", "completion"),
+    "chat": ("text",),
+    "thread": ("text",),
+    "text": ("text",),
+}
+"""Kind -> the roles without which a recipe cannot ask for it."""

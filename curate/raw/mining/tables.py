@@ -3,57 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import TypeAlias
 
-from curate.core.policy import Policy
-from curate.raw.files.records import Broken, Record
-from curate.raw.mining.miner import Miner, Row, find_roles, flat
-from curate.raw.mining.occurrences import Occurrences
-from curate.raw.mining.parents import Other, posts
-from curate.raw.mining.roles import SAMPLE, SAMPLE_BYTES, Roles
-from curate.raw.mining.talks import Waiting, newest_first
+from curate.raw.files.occurrences import Occurrences
+from curate.raw.files.records import Broken, Json, Record
+from curate.raw.mining.columns import flat
+from curate.raw.mining.kinds import MiningSettings, TableContext
+from curate.raw.mining.miner import Miner
+from curate.raw.mining.parents import ReadableFile, parent_posts
+from curate.raw.mining.roles import SAMPLE, SAMPLE_BYTES, Roles, find_roles
+from curate.raw.mining.talks import WaitingTurns, newest_first
 from curate.raw.mining.threads import Threads
 from curate.raw.mining.unused import unused, used_columns
-from curate.raw.sources import Source, place_of, source_for
+from curate.raw.row_writer import Row
+from curate.raw.sources import place_of
 
 MOST_TABLES = 1_000  # of one file; more are no tables
+
+Mined: TypeAlias = tuple[Record, list[Row] | str]
+"""A record with its rows, or with the reason why it gives none."""
+
+
+@dataclass
+class _OpenTable:
+    """A table that is understood, while its records come.
+
+    Attributes:
+        miner: makes its rows.
+        used: its columns that play a role.
+        turns: of a chat that begins with the newest turn, those that wait for an older one.
+        records: that came.
+    """
+
+    miner: Miner
+    used: frozenset[str]
+    turns: WaitingTurns | None
+    records: int = 0
+
+    def mine(self, record: Record) -> Iterator[Mined]:
+        """The record, or those that waited for it."""
+        self.records += 1
+        spoken = self.miner.spoken(record) if self.turns is not None else None
+        if self.turns is None or spoken is None:
+            yield record, self.miner(record)
+        else:
+            yield from ((settled, self.miner(settled, answered)) for settled, answered in self.turns.settled(*spoken, record))
+
+    def rest(self) -> Iterator[Mined]:
+        """The turns that still wait: they answer nothing."""
+        if self.turns is not None:
+            yield from ((record, self.miner(record, answered)) for record, answered in self.turns.rest())
 
 
 class Tables:
     """Mines a file's records, table by table; most files are one table.
 
     Args:
-        name: the file.
-        form: its format.
-        sources: what the recipe says.
-        policy: reads labels.
-        author_key: keys the pseudonyms of authors.
-        again: reads the file once more, for tables whose records answer each other.
+        file: the file, which is read once more for tables whose records answer each other.
+        settings: how records become rows.
         others: files in which parents of this file's replies may stand.
+
+    Attributes:
+        roles: table -> how it is understood; "" for a file that is one table.
     """
 
-    def __init__(
-        self,
-        name: str,
-        form: str,
-        sources: Sequence[Source],
-        policy: Policy,
-        author_key: bytes,
-        again: Callable[[], Iterator[Record | Broken]],
-        others: Sequence[Other] = (),
-    ) -> None:
+    def __init__(self, file: ReadableFile, settings: MiningSettings, others: Sequence[ReadableFile] = ()) -> None:
         """Nothing is read yet."""
-        self._name, self._form, self._sources = name, form, sources
-        self._policy, self._key, self._again, self._others = policy, author_key, again, others
+        self._file, self._settings, self._others = file, settings, others
         self._waiting: dict[str, list[Record]] = {}
-        self._bytes = 0
-        self._miners: dict[str, Miner] = {}
+        self._waiting_bytes = 0
+        self._open: dict[str, _OpenTable] = {}
         self._threads: list[Threads] = []
-        self._turns: dict[str, Waiting] = {}
         self._occurrences = Occurrences()
-        self._used: dict[str, frozenset[str]] = {}
-        self._counts: dict[str, int] = {}
         self.roles: dict[str, Roles] = {}
 
     def __enter__(self) -> Tables:
@@ -64,90 +87,80 @@ class Tables:
             threads.close()
         self._occurrences.close()
 
-    def mine(
-        self, entries: Iterable[Record | Broken], broken: Callable[[Broken], object]
-    ) -> Iterator[tuple[Record, list[Row] | str]]:
+    def mine(self, entries: Iterable[Record | Broken], broken: Callable[[Broken], object]) -> Iterator[Mined]:
         """Every record with its rows, or with the reason why it gives none.
 
         Within a table in the file's order, but for turns that wait for an older one.
 
         Args:
-            entries: what the reader finds.
-            broken: is told of every entry that is no record.
+            entries: what the reader gives.
+            broken: is given every entry that is no record.
         """
         for entry in entries:
             if isinstance(entry, Broken):
                 broken(entry)
-                continue
-            miner = self._miners.get(entry.table)
-            if miner is not None:
-                self._counts[entry.table] += 1
-                yield from self._mined(entry, miner)
-            elif len(self._miners) + len(self._waiting) >= MOST_TABLES and entry.table not in self._waiting:
+            elif entry.table in self._open:
+                yield from self._open[entry.table].mine(entry)
+            elif len(self._open) + len(self._waiting) >= MOST_TABLES and entry.table not in self._waiting:
                 broken(Broken(entry.raw, entry.locator, f"more than {MOST_TABLES:,} tables in one file"))
             else:
-                waiting = self._waiting.setdefault(entry.table, [])
-                waiting.append(entry)
-                self._bytes += len(entry.raw)
-                if len(waiting) >= SAMPLE:
-                    yield from self._start(entry.table)
-                elif self._bytes > SAMPLE_BYTES:
-                    yield from self._rest()
-        yield from self._rest()
-        for table, turns in self._turns.items():
-            yield from ((record, self._miners[table](record, answered)) for record, answered in turns.rest())
+                yield from self._wait(entry)
+        yield from self._start_all()
+        for table in self._open.values():
+            yield from table.rest()
         if not self.roles:
             self.roles[""] = self._understand("", ())
 
-    def unused(self, record: Record) -> dict[str, Any]:
+    def unused(self, record: Record) -> dict[str, Json]:
         """What a mined record says in columns that play no role."""
-        return unused(flat(record.fields), self._used[record.table])
+        return unused(flat(record.fields), self._open[record.table].used)
 
-    def plain(self) -> dict[str, Any]:
-        """How the file was understood, as JSON: of its largest table, and of each where there are several."""
-        main = max(self.roles, key=lambda table: self._counts.get(table, 0))
-        told = self.roles[main].plain()
+    def to_json(self) -> dict[str, Json]:
+        """How the file was understood: of its largest table, and of each where there are several."""
+        largest = max(self.roles, key=lambda table: self._open[table].records if table in self._open else 0)
+        roles = self.roles[largest].to_json()
         if any(self.roles):
-            told["tables"] = {table: roles.plain() for table, roles in sorted(self.roles.items())}
-        return told
+            roles["tables"] = {table: roles_of_table.to_json() for table, roles_of_table in sorted(self.roles.items())}
+        return roles
 
-    def _rest(self) -> Iterator[tuple[Record, list[Row] | str]]:
+    def _wait(self, record: Record) -> Iterator[Mined]:
+        """Hold a record until there are enough to understand its table."""
+        waiting = self._waiting.setdefault(record.table, [])
+        waiting.append(record)
+        self._waiting_bytes += len(record.raw)
+        if len(waiting) >= SAMPLE:
+            yield from self._start(record.table)
+        elif self._waiting_bytes > SAMPLE_BYTES:
+            yield from self._start_all()
+
+    def _start_all(self) -> Iterator[Mined]:
         for table in list(self._waiting):
             yield from self._start(table)
 
-    def _start(self, table: str) -> Iterator[tuple[Record, list[Row] | str]]:
+    def _start(self, table: str) -> Iterator[Mined]:
         """Understand a table by the records that wait, and mine them."""
         records = self._waiting.pop(table)
-        self._bytes -= sum(len(record.raw) for record in records)
+        self._waiting_bytes -= sum(len(record.raw) for record in records)
         roles = self.roles[table] = self._understand(table, records)
-        settings = source_for(self._name, self._sources, table)
-        threads = None
-        if roles.kind == "thread":
-            own = (flat(entry.fields) for entry in self._again() if isinstance(entry, Record) and entry.table == table)
-            elsewhere = posts(self._others, settings.parents, place_of(self._name, table), self._sources, self._policy)
-            threads = Threads(own, roles, self._name, elsewhere)
-            self._threads.append(threads)
+        settings, file = self._settings, self._file.name
+        context = TableContext(file, roles, settings.of(file, table), settings.policy, settings.author_key, table)
+        threads = self._threads_of(context) if roles.kind == "thread" else None
         backwards = newest_first([flat(record.fields) for record in records], roles)
-        if backwards:
-            self._turns[table] = Waiting()
-        miner = self._miners[table] = Miner(
-            self._name, roles, settings, self._policy, self._key, threads, table, self._occurrences, backwards
-        )
-        self._used[table] = used_columns(roles, self._policy)
-        self._counts[table] = len(records)
+        miner = Miner(context, threads, self._occurrences, backwards)
+        open_table = _OpenTable(miner, used_columns(roles, settings.policy), WaitingTurns() if backwards else None)
+        self._open[table] = open_table
         for record in records:
-            yield from self._mined(record, miner)
+            yield from open_table.mine(record)
 
-    def _mined(self, record: Record, miner: Miner) -> Iterator[tuple[Record, list[Row] | str]]:
-        """The record, or those that waited for it."""
-        turns = self._turns.get(record.table)
-        spoken = miner.spoken(record) if turns is not None else None
-        if turns is None or spoken is None:
-            yield record, miner(record)
-        else:
-            yield from ((settled, miner(settled, answered)) for settled, answered in turns.told(*spoken, record))
+    def _threads_of(self, table: TableContext) -> Threads:
+        """A table's posts by id, with those of other files that it may answer."""
+        own = (flat(entry.fields) for entry in self._file.read() if isinstance(entry, Record) and entry.table == table.table)
+        elsewhere = parent_posts(self._others, table.settings.parents, table.place, self._settings)
+        threads = Threads(own, table.roles, table.file, elsewhere)
+        self._threads.append(threads)
+        return threads
 
     def _understand(self, table: str, records: Sequence[Record]) -> Roles:
-        name = place_of(self._name, table)
-        settings = source_for(self._name, self._sources, table)
-        return find_roles([flat(record.fields) for record in records], self._form, settings, self._policy, name)
+        file, settings = self._file, self._settings
+        fields = [flat(record.fields) for record in records]
+        return find_roles(fields, file.form, settings.of(file.name, table), settings.policy, place_of(file.name, table))

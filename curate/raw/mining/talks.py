@@ -6,13 +6,12 @@ Some exports (Messenger, Instagram) begin with the newest turn. There a turn wai
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from curate.raw.files.records import Record
+from curate.raw.files.records import Fields, Record
+from curate.raw.mining.messages import as_text
 from curate.raw.mining.roles import Roles
-from curate.raw.mining.texts import as_text
 
 MOST_TALKS = 1_000  # of a file's talks, those that are remembered: exports by date have them take turns
 MOST_NAMED = 10_000  # turns that a later one may name
@@ -40,9 +39,9 @@ class Talks:
 
     def answered(self, talk: str, author: str, named: str = "") -> Turn | None:
         """The turn that a new one by `author` answers: the one it names, if somebody else's, else the latest by somebody else."""
-        told = self._named.get((talk, named)) if named else None
-        if told is not None and told.author != author:
-            return told
+        turn = self._named.get((talk, named)) if named else None
+        if turn is not None and turn.author != author:
+            return turn
         last, before = self._latest.get(talk, (None, None))
         return last if last is not None and last.author != author else before
 
@@ -58,14 +57,14 @@ class Talks:
                 self._named.pop(next(iter(self._named)))
 
 
-class Waiting:
+class WaitingTurns:
     """Turns that were read before what they answer."""
 
     def __init__(self) -> None:
         """Nobody waits."""
         self._turns: dict[str, tuple[str, list[Record]]] = {}  # talk -> who spoke, and what waits
 
-    def told(self, talk: str, turn: Turn, record: Record) -> Iterator[tuple[Record, Turn | None]]:
+    def settled(self, talk: str, turn: Turn, record: Record) -> Iterator[tuple[Record, Turn | None]]:
         """Add a turn; those that it settles, newest first, each with the turn that it answers."""
         author, records = self._turns.pop(talk, (turn.author, []))
         if author != turn.author:
@@ -85,16 +84,16 @@ class Waiting:
         self._turns = {}
 
 
-def newest_first(fields: Sequence[Mapping[str, Any]], roles: Roles) -> bool:
+def newest_first(fields: Sequence[Fields], roles: Roles) -> bool:
     """Whether a chat's first records, flat, fall in time; times that are neither numbers nor ISO 8601 prove nothing."""
     column = roles.column("time")
     if roles.kind != "chat" or column is None:
         return False
-    said = [as_text(one.get(column)).strip() for one in fields]
-    if all(_NUMBER.fullmatch(time) for time in said):
-        times: list[Any] = [float(time) for time in said]
-    elif all(_ISO.match(time) for time in said):
-        times = said
+    cells = [as_text(one.get(column)).strip() for one in fields]
+    if all(_NUMBER.fullmatch(cell) for cell in cells):
+        times = [(float(cell), "") for cell in cells]
+    elif all(_ISO.match(cell) for cell in cells):
+        times = [(0.0, cell) for cell in cells]
     else:
         return False
     falls = [before > after for before, after in zip(times, times[1:], strict=False) if before != after]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
 from curate.core.policy import Policy
 from curate.core.schema import canonical
+from curate.raw.files.records import Fields, Json
 from curate.raw.mining.roles import Roles
 
 
@@ -27,11 +27,11 @@ def is_used(column: str, used: Collection[str]) -> bool:
     return column in used or f"{column.rpartition('.')[0]}.*" in used
 
 
-def unused(fields: Mapping[str, Any], used: Collection[str]) -> dict[str, Any]:
+def unused(fields: Fields, used: Collection[str]) -> dict[str, Json]:
     """What a record says in the other columns; what says nothing is left out."""
     return {column: value for column, value in fields.items() if value not in (None, "") and not is_used(column, used)}
 
 
-def written(fields: Mapping[str, Any]) -> str:
+def as_json(fields: Fields) -> str:
     """Fields as JSON that any file takes: half of a surrogate pair as its escape."""
     return canonical(fields).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -91,13 +91,13 @@ def test_adding_a_file_reads_only_that_file_and_moves_no_row_out_of_its_split(
     import curate.raw.ingest
 
     read: list[str] = []
-    real = curate.raw.ingest._ingest_file
+    real = curate.raw.ingest.ingest_file
 
-    def watched(file: Any, *arguments: Any) -> Any:
-        read.append(file.name)
-        return real(file, *arguments)
+    def watched(task: Any, *arguments: Any) -> Any:
+        read.append(task.file.name)
+        return real(task, *arguments)
 
-    monkeypatch.setattr(curate.raw.ingest, "_ingest_file", watched)
+    monkeypatch.setattr(curate.raw.ingest, "ingest_file", watched)
     run(place)
     assert read == ["three.jsonl"]
     after = corpus(place).select("id", "split")

@@ -98,16 +98,16 @@ def test_every_scalar_survives_or_is_quarantined(tmp_path: Path, name: str) -> N
     texts = texts_with(scalars())
     found = read(tmp_path, name, FORMATS[name](texts))
     totals = found.totals()
-    assert totals["read"] == len(texts) == totals["mined"] + totals["quarantined"]
-    assert totals["quarantined"] <= 2  # NUL, and, in a table, what strict quoting refuses
+    assert totals.read == len(texts) == totals.mined + totals.quarantined
+    assert totals.quarantined <= 2  # NUL, and, in a table, what strict quoting refuses
     came = texts_of(found)
     lost = sorted(set(texts) - set(came))
     changed = sorted(set(came) - set(texts))
-    assert len(lost) == totals["quarantined"], ascii(lost[:3])
+    assert len(lost) == totals.quarantined, ascii(lost[:3])
     assert changed == [], ascii(changed[:3])
     if TORTURE:
         sys.__stdout__.write(
-            f"{name}: {4 * len(came):,} of {len(scalars()):,} scalars exact, {totals['quarantined']} records quarantined\n"
+            f"{name}: {4 * len(came):,} of {len(scalars()):,} scalars exact, {totals.quarantined} records quarantined\n"
         )
 
 
@@ -117,7 +117,7 @@ def test_every_letter_of_a_western_code_page_survives(tmp_path: Path, encoding: 
     texts = [f"w{one}w {index} caf\u00e9" for index, one in enumerate(letters) if one and one not in '"\\']
     data = "".join(f'{{"prompt": "p", "completion": "{text}"}}\n' for text in texts).encode(encoding)
     found = read(tmp_path, "old.jsonl", data)
-    assert texts_of(found) == texts and found.totals()["quarantined"] == 0
+    assert texts_of(found) == texts and found.totals().quarantined == 0
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_every_letter_of_a_western_code_page_survives(tmp_path: Path, encoding: 
 def test_what_is_no_text_is_quarantined_with_its_bytes(tmp_path: Path, record: bytes) -> None:
     good = as_jsonl(["one ordinary reply", "another ordinary reply"])
     found = read(tmp_path, "odd.jsonl", good + record + b"\n")
-    assert found.totals()["quarantined"] == 1 and texts_of(found) == ["one ordinary reply", "another ordinary reply"]
+    assert found.totals().quarantined == 1 and texts_of(found) == ["one ordinary reply", "another ordinary reply"]
     (path,) = (tmp_path / "work" / "quarantine").rglob("*.parquet")
     assert pl.read_parquet(path)["raw"].to_list() == [record]
 

@@ -18,7 +18,7 @@ from curate.core.errors import DataError, RecipeError
 from curate.core.schema import ROW
 from curate.core.store import sha256
 from curate.raw.ingest import Ingested, ingest
-from curate.raw.sources import Source, discover
+from curate.raw.sources import SourceSettings, discover
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 
@@ -54,14 +54,14 @@ def check_law(found: Ingested) -> None:
     for file in found.files:
         assert file.records == file.mined + sum(file.skipped.values()) + sum(file.quarantined.values())
     totals = found.totals()
-    assert totals["read"] == totals["mined"] + sum(totals["skipped"].values()) + totals["quarantined"]
-    assert totals["rows"] == sum(part.rows for part in found.parts)
+    assert totals.read == totals.mined + sum(totals.skipped.values()) + totals.quarantined
+    assert totals.rows == sum(part.rows for part in found.parts)
 
 
 def test_every_record_is_accounted_for(source: Path, tmp_path: Path) -> None:
     found = read(source, tmp_path / "work")
     check_law(found)
-    assert found.totals() == {"read": 124, "mined": 122, "skipped": {"first_turn": 1}, "quarantined": 1, "rows": 122}
+    assert found.totals().to_json() == {"read": 124, "mined": 122, "skipped": {"first_turn": 1}, "quarantined": 1, "rows": 122}
     assert found.left_aside() == [{"name": "page.pdf", "reason": "unknown_format"}]
     assert [file.source for file in found.files] == ["chat.txt", "forum/a.jsonl.gz", "table.csv"]
     rows = rows_of(found)
@@ -123,7 +123,7 @@ def test_whatever_changes_a_files_rows_reads_it_again(source: Path, tmp_path: Pa
     if change == "file":
         (source / "table.csv").write_text("text,is_toxic\nsomething else now,1\n")
     elif change == "settings":
-        sources = (Source(match="table.csv", licence="MIT"),)
+        sources = (SourceSettings(match="table.csv", licence="MIT"),)
     elif change == "part":
         part = next(part.path for part in first.parts if part.path.parent.name == first.files[2].key)
         part.write_bytes(part.read_bytes()[:-9] + b"damaged!!")
@@ -138,7 +138,7 @@ def test_whatever_changes_a_files_rows_reads_it_again(source: Path, tmp_path: Pa
 
 
 def test_an_interrupted_reading_ends_in_the_same_bytes(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(curate.raw.ingest, "PARQUET_ROWS", 7)
+    monkeypatch.setattr(curate.raw.row_writer, "PARQUET_ROWS", 7)
     whole = read(source, tmp_path / "whole")
     real, left = curate.raw.row_writer.commit, 0
 
@@ -179,18 +179,18 @@ def test_too_many_broken_records_refuse_the_input(tmp_path: Path) -> None:
     (source / "bad.jsonl").write_text('{"text": "fine"}\n' + "{oops}\n" * 9)
     with pytest.raises(DataError, match=r"bad.jsonl: 9 of 10 records .*quarantine_limit 0.5"):
         read(source, tmp_path / "work")
-    assert read(source, tmp_path / "work", quarantine_limit=0.95).totals()["quarantined"] == 9
+    assert read(source, tmp_path / "work", quarantine_limit=0.95).totals().quarantined == 9
 
 
 def test_a_column_that_a_recipe_names_wrongly_stops_the_build(source: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"table.csv has no column 'txt'; did you mean 'text'"):
-        read(source, tmp_path / "work", sources=(Source(match="table*", columns={"text": "txt"}),))
+        read(source, tmp_path / "work", sources=(SourceSettings(match="table*", columns={"text": "txt"}),))
 
 
 @pytest.mark.parametrize("match", ["tabel.csv", "forum/*.csv", "table.csv/posts"])
 def test_a_source_of_the_recipe_that_fits_no_file_is_refused_by_its_pattern(source: Path, tmp_path: Path, match: str) -> None:
     with pytest.raises(RecipeError, match=rf"sources: match: no file fits '{re.escape(match)}'"):
-        read(source, tmp_path / "work", sources=[Source(match=match, labels={"1": False, "0": True})])
+        read(source, tmp_path / "work", sources=[SourceSettings(match=match, labels={"1": False, "0": True})])
 
 
 def test_a_file_that_may_not_be_read_is_left_aside(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +208,7 @@ def test_a_file_that_may_not_be_read_is_left_aside(source: Path, tmp_path: Path,
 
 
 def test_a_recipe_can_say_the_format(source: Path, tmp_path: Path) -> None:
-    found = read(source, tmp_path / "work", sources=(Source(match="table.csv", format="txt"),))
+    found = read(source, tmp_path / "work", sources=(SourceSettings(match="table.csv", format="txt"),))
     assert [(file.format, file.records) for file in found.files][-1] == ("txt", 31)
 
 
@@ -250,5 +250,5 @@ def test_real_folders_give_what_their_pages_say(
 ) -> None:
     found = read(DATA / folder, tmp_path / "work")
     check_law(found)
-    assert (found.totals()["read"], found.totals()["rows"]) == (records, rows)
+    assert (found.totals().read, found.totals().rows) == (records, rows)
     assert labelled is None or sum(file.labelled for file in found.files) == labelled

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from curate.raw.inspect import inspect
-from curate.raw.sources import Source
+from curate.raw.sources import SourceSettings
 
 Command = Callable[..., Any]
 SECRET = "quite a private sentence"
@@ -56,7 +56,7 @@ def test_a_label_of_unproven_side_abstains_and_inspect_says_what_would_settle_it
     told = inspect(raw)
     assert "abstains: 0 toxic, 0 not, 15 '0' of unproven side, 15 '1' of unproven side" in line_of(told, "a.jsonl")
     assert '  - {match: "a.jsonl", labels: {"1": true, "0": false}}' in told.splitlines()
-    settled = inspect(raw, sources=(Source(match="a.jsonl", labels={"1": True, "0": False}),))
+    settled = inspect(raw, sources=(SourceSettings(match="a.jsonl", labels={"1": True, "0": False}),))
     assert "the recipe says: 15 toxic, 15 not" in line_of(settled, "a.jsonl") and "sources:" not in settled
 
 

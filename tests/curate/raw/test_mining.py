@@ -10,21 +10,27 @@ from curate.core.errors import RecipeError
 from curate.core.policy import load_policy
 from curate.core.schema import ROW, canonical
 from curate.raw.formats import Record
-from curate.raw.mining.miner import Miner, Roles, Threads, find_roles, flat
-from curate.raw.mining.texts import cut, messages, sides
-from curate.raw.sources import Source
+from curate.raw.mining.columns import flat
+from curate.raw.mining.kinds import TableContext
+from curate.raw.mining.messages import cut, messages, sides
+from curate.raw.mining.miner import Miner
+from curate.raw.mining.roles import Roles, find_roles
+from curate.raw.mining.threads import Threads
+from curate.raw.sources import SourceSettings
 
-EVERY = Source(match="*")
+EVERY = SourceSettings(match="*")
 
 
-def mine(records: Sequence[dict[str, Any]], settings: Source = EVERY, form: str = "jsonl") -> list[list[dict[str, Any]] | str]:
+def mine(
+    records: Sequence[dict[str, Any]], settings: SourceSettings = EVERY, form: str = "jsonl"
+) -> list[list[dict[str, Any]] | str]:
     roles = roles_of(records, settings, form)
     threads = Threads(map(flat, records), roles) if roles.kind == "thread" else None
-    miner = Miner("a.jsonl", roles, settings, load_policy(), b"key", threads)
+    miner = Miner(TableContext("a.jsonl", roles, settings, load_policy(), b"key"), threads)
     return [miner(Record(fields, canonical(fields).encode(), f"line {at + 1}")) for at, fields in enumerate(records)]
 
 
-def roles_of(records: Sequence[dict[str, Any]], settings: Source = EVERY, form: str = "jsonl") -> Roles:
+def roles_of(records: Sequence[dict[str, Any]], settings: SourceSettings = EVERY, form: str = "jsonl") -> Roles:
     return find_roles([flat(fields) for fields in records], form, settings, load_policy(), "a.jsonl")
 
 
@@ -112,7 +118,7 @@ def test_a_column_of_labels_is_known_by_what_it_holds() -> None:
 
 def test_labels_of_unproven_polarity_can_be_pinned_by_the_recipe() -> None:
     records = [{"text": "one", "class": at} for at in (0, 1, 2)]
-    pinned = Source(match="*", labels={"0": True, "1": True, "2": False})
+    pinned = SourceSettings(match="*", labels={"0": True, "1": True, "2": False})
     assert [row["given"] for row in rows(mine(records))] == [None, None, None]
     assert [row["given"] for row in rows(mine(records, pinned))] == [1.0, 1.0, 0.0]
 
@@ -290,12 +296,12 @@ def test_a_plain_text_continues_itself_unless_a_label_speaks_of_all_of_it() -> N
 
 def test_a_plain_text_answers_the_recipes_instruction_whole_or_from_its_middle() -> None:
     text = "Wah the queue so long, tomorrow then come back lah"
-    asked = Source(match="a.jsonl", instruction="Say something about queues.")
+    asked = SourceSettings(match="a.jsonl", instruction="Say something about queues.")
     row = rows(mine([{"text": text}], settings=asked))[0]
     assert (row["prompt"], row["completion"]) == ([{"role": "user", "content": "Say something about queues."}], text)
     labelled = rows(mine([{"text": text, "label": "ok"}], settings=asked))[0]
     assert (labelled["prompt"], labelled["completion"], labelled["given"]) == (row["prompt"], text, 0.0)
-    halved = Source(match="a.jsonl", instruction="Go on: {start}")
+    halved = SourceSettings(match="a.jsonl", instruction="Go on: {start}")
     row = rows(mine([{"text": text}], settings=halved))[0]
     assert row["prompt"][0]["content"] == "Go on: Wah the queue so long," and row["completion"] == "tomorrow then come back lah"
     assert rows(mine([{"text": "too short"}], settings=halved))[0]["prompt"] == []
@@ -308,12 +314,12 @@ def test_a_plain_text_answers_the_recipes_instruction_whole_or_from_its_middle()
 def test_a_header_that_any_file_may_have_labels_nothing_unless_the_path_or_the_recipe_says_which_set_it_is() -> None:
     said = [{"spans": "[3, 4]", "text": "a text of six words here"}]
     assert rows(mine(said))[0]["given"] is None
-    assert rows(mine(said, settings=Source(match="a.jsonl", known="toxic_spans")))[0]["given"] == 1.0
-    assert find_roles(said, "csv", Source(match="x"), load_policy(), "raw/tsd_train.csv").known == "toxic_spans"
+    assert rows(mine(said, settings=SourceSettings(match="a.jsonl", known="toxic_spans")))[0]["given"] == 1.0
+    assert find_roles(said, "csv", SourceSettings(match="x"), load_policy(), "raw/tsd_train.csv").known == "toxic_spans"
     with pytest.raises(RecipeError, match="known: no public set 'toxic_span'; did you mean 'toxic_spans'"):
-        mine(said, settings=Source(match="a.jsonl", known="toxic_span"))
+        mine(said, settings=SourceSettings(match="a.jsonl", known="toxic_span"))
     with pytest.raises(RecipeError, match="has no column 'spans'"):
-        mine([{"text": "words"}], settings=Source(match="a.jsonl", known="toxic_spans"))
+        mine([{"text": "words"}], settings=SourceSettings(match="a.jsonl", known="toxic_spans"))
 
 
 def test_a_cut_loses_nothing_and_is_never_within_a_word() -> None:
@@ -337,17 +343,17 @@ def test_a_file_without_text_is_reported_not_refused() -> None:
 
 def test_a_pinned_column_wins_and_an_unknown_one_is_an_error() -> None:
     records = [{"body": "not this one here", "note": "this one here", "flag": "ok"}]
-    pinned = Source(match="*", columns={"text": "note"}, licence="MIT")
+    pinned = SourceSettings(match="*", columns={"text": "note"}, licence="MIT")
     (row,) = rows(mine(records, pinned))
     assert (row["completion"], row["licence"]) == ("this one here", "MIT")
     with pytest.raises(RecipeError, match="has no column 'bod'; did you mean 'body'"):
-        mine(records, Source(match="*", columns={"text": "bod"}))
+        mine(records, SourceSettings(match="*", columns={"text": "bod"}))
     with pytest.raises(RecipeError, match="no role 'txt'; did you mean 'text'"):
-        mine(records, Source(match="*", columns={"txt": "body"}))
+        mine(records, SourceSettings(match="*", columns={"txt": "body"}))
     with pytest.raises(RecipeError, match="no column for rejected"):
-        mine(records, Source(match="*", mine="preference", columns={"chosen": "body"}))
+        mine(records, SourceSettings(match="*", mine="preference", columns={"chosen": "body"}))
     with pytest.raises(RecipeError, match="no column for label"):
-        mine([{"text": "a"}], Source(match="*", labels={"0": True}))
+        mine([{"text": "a"}], SourceSettings(match="*", labels={"0": True}))
 
 
 def test_transcripts_are_told_from_texts_that_mention_a_speaker() -> None:

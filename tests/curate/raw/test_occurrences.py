@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from curate.raw.mining.occurrences import Occurrences
+from curate.raw.files.occurrences import Occurrences
 
 
 @pytest.mark.parametrize("most_held", [3, 1 << 16])

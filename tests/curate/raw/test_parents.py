@@ -12,7 +12,7 @@ import pytest
 from curate.core.errors import RecipeError
 from curate.raw.ingest import Ingested, ingest
 from curate.raw.inspect import inspect
-from curate.raw.sources import Source, discover
+from curate.raw.sources import SourceSettings, discover
 
 POSTS = [
     {"id": "p1", "title": "Lunch near the office", "selftext": "any place that is not so crowded?", "author": "ann"},
@@ -24,7 +24,7 @@ COMMENTS = [
     {"id": "c3", "link_id": "t3_p2", "parent_id": "t3_p2", "body": "half day only", "author": "dan"},
     {"id": "c4", "link_id": "t3_p9", "parent_id": "t3_p9", "body": "nobody knows what this answers", "author": "dan"},
 ]
-APART = (Source(match="comments.jsonl", parents=("posts.jsonl",)),)
+APART = (SourceSettings(match="comments.jsonl", parents=("posts.jsonl",)),)
 
 
 def write(path: Path, records: list[dict[str, Any]]) -> None:
@@ -39,7 +39,7 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "raw"
 
 
-def read(source: Path, sources: tuple[Source, ...] = APART) -> Ingested:
+def read(source: Path, sources: tuple[SourceSettings, ...] = APART) -> Ingested:
     return ingest(discover(source), work=source.parent / "work", author_key=b"key", sources=sources)
 
 
@@ -81,7 +81,7 @@ def test_comments_are_read_again_when_the_posts_change_and_only_then(source: Pat
 
 
 def test_files_that_hold_no_parents_are_not_asked(source: Path) -> None:
-    wide = (Source(match="*comments*", parents=("*posts*",)),)
+    wide = (SourceSettings(match="*comments*", parents=("*posts*",)),)
     write(source / "else/chat.jsonl", [{"prompt": "can or not", "completion": "can lah can lah"}])
     read(source, wide)
     write(source / "else/chat.jsonl", [{"prompt": "can or not", "completion": "cannot lah"}])
@@ -95,7 +95,7 @@ def test_a_table_of_topics_in_the_same_dump_is_another_place(tmp_path: Path) -> 
     )
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/forum.sql").write_text(f"{replies}\n{topics}\n")
-    found = read(tmp_path / "raw", (Source(match="forum.sql/replies", parents=("forum.sql/topics",)),))
+    found = read(tmp_path / "raw", (SourceSettings(match="forum.sql/replies", parents=("forum.sql/topics",)),))
     said = asked_and_said(found, "forum.sql")
     assert said["fish soup at stall 2 lah"] == "what to eat on floor 2 today"
 
@@ -108,7 +108,7 @@ def test_posts_without_ids_are_named(source: Path) -> None:
 
 def test_a_pattern_that_fits_no_file_is_refused(source: Path) -> None:
     with pytest.raises(RecipeError, match=r"comments\.jsonl: parents: no file fits 'post\.jsonl'; did you mean 'posts\.jsonl'"):
-        read(source, (Source(match="comments.jsonl", parents=("post.jsonl",)),))
+        read(source, (SourceSettings(match="comments.jsonl", parents=("post.jsonl",)),))
 
 
 def test_inspect_says_what_to_add_to_the_recipe(source: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from curate.core.config import build
 from curate.core.errors import DataError, RecipeError
-from curate.raw.sources import Source, discover, source_for
+from curate.raw.sources import SourceSettings, discover, source_for
 
 
 def test_files_are_listed_in_one_order_with_names_relative_to_the_folder(tmp_path: Path) -> None:
@@ -71,14 +71,14 @@ def test_a_folder_link_as_the_source_itself_is_followed(tmp_path: Path) -> None:
 
 
 def test_the_first_source_that_matches_counts() -> None:
-    sources = (Source(match="forum/*", licence="CC0-1.0"), Source(match="*", licence="MIT"))
+    sources = (SourceSettings(match="forum/*", licence="CC0-1.0"), SourceSettings(match="*", licence="MIT"))
     assert source_for("forum/2021/a.jsonl", sources).licence == "CC0-1.0"
     assert source_for("chat.txt", sources).licence == "MIT"
-    assert source_for("chat.txt", ()) == Source(match="chat.txt")
+    assert source_for("chat.txt", ()) == SourceSettings(match="chat.txt")
 
 
 def test_a_source_with_a_misspelt_key_or_kind_is_refused() -> None:
     with pytest.raises(RecipeError, match="did you mean 'columns'"):
-        build(Source, {"match": "*", "column": {}}, "recipe: sources[0]")
+        build(SourceSettings, {"match": "*", "column": {}}, "recipe: sources[0]")
     with pytest.raises(RecipeError, match="mine"):
-        build(Source, {"match": "*", "mine": "poetry"}, "recipe: sources[0]")
+        build(SourceSettings, {"match": "*", "mine": "poetry"}, "recipe: sources[0]")

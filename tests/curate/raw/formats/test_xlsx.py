@@ -11,7 +11,7 @@ from openpyxl import Workbook
 
 from curate.raw.formats import READERS, Broken, Record, Stream, recognise
 from curate.raw.ingest import ingest
-from curate.raw.sources import Source, discover
+from curate.raw.sources import SourceSettings, discover
 
 
 def book(sheets: dict[str, list[list[Any]]]) -> bytes:
@@ -125,5 +125,5 @@ def test_sheets_are_understood_one_by_one_and_pinned_one_by_one(tmp_path: Path) 
     assert (file.records, file.mined, file.labelled) == (24, 24, 12)
     assert file.roles["tables"]["one"]["columns"]["text"] == ["Comment"]
     assert file.roles["tables"]["two"]["columns"]["text"] == ["body"]
-    told = (Source(match="s.xlsx/two", labels={"1": True, "0": False}),)
+    told = (SourceSettings(match="s.xlsx/two", labels={"1": True, "0": False}),)
     assert ingest(discover(source), work=tmp_path / "w", author_key=b"k", sources=told).files[0].labelled == 24

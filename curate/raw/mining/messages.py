@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Any
+
+from curate.raw.files.records import Json
 
 Message = dict[str, str]
 
@@ -28,7 +30,7 @@ _CLAUSE = re.compile(r"[.!?…;:,—]+[\"')\]]*\s+|[。！？；，]+")
 _SPACE = re.compile(r"\s+")
 
 
-def as_text(value: Any) -> str:  # noqa: ANN401 - any JSON value
+def as_text(value: Json) -> str:
     """A cell as text; nothing, lists and objects are no text, but for formatted text as Telegram exports it in pieces."""
     if isinstance(value, str):
         return value
@@ -38,7 +40,18 @@ def as_text(value: Any) -> str:  # noqa: ANN401 - any JSON value
     return "" if value is None or isinstance(value, (list, dict, bool)) else str(value)
 
 
-def _piece(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
+def json_string(text: str) -> str | None:
+    """What a text says that is written as a JSON string; None when it is not."""
+    if len(text) < 2 or text[0] != '"' or text[-1] != '"':
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, str) else None
+
+
+def _piece(value: Json) -> str | None:
     """A formatted piece {"type": "bold", "text": ...}; None for anything else."""
     text = value.get("text") if isinstance(value, dict) and "type" in value else None
     return text if isinstance(text, str) else None
@@ -49,7 +62,7 @@ def user(text: str) -> list[Message]:
     return [{"role": "user", "content": text}] if text.strip() else []
 
 
-def messages(value: Any) -> list[Message]:  # noqa: ANN401 - any JSON value
+def messages(value: Json) -> list[Message]:
     r"""A prompt or a conversation as messages: a list of {role, content} or {from, value}, a transcript, or a plain text.
 
     >>> messages("\n\nHuman: Hi\n\nAssistant: Hello")
@@ -61,16 +74,21 @@ def messages(value: Any) -> list[Message]:  # noqa: ANN401 - any JSON value
     return _transcript(text) or user(text)
 
 
-def turns(value: Any) -> list[Message]:  # noqa: ANN401 - any JSON value
-    """Earlier turns before a user's prompt: plain texts alternate, the last one being the assistant's."""
-    if isinstance(value, list) and all(isinstance(turn, str) for turn in value):
-        speakers = ("assistant", "user")
-        told = [{"role": speakers[back % 2], "content": turn} for back, turn in enumerate(reversed(value))]
-        return [message for message in reversed(told) if message["content"].strip()]
-    return messages(value)
+def turns(value: Json) -> list[Message]:
+    """Earlier turns before a user's prompt: plain texts alternate, the last one being the assistant's.
+
+    >>> turns(["Hi", "Hello"])
+    [{'role': 'user', 'content': 'Hi'}, {'role': 'assistant', 'content': 'Hello'}]
+    """
+    texts = [turn for turn in value if isinstance(turn, str)] if isinstance(value, list) else []
+    if not isinstance(value, list) or len(texts) < len(value):
+        return messages(value)
+    speakers = ("assistant", "user")
+    backwards = [{"role": speakers[back % 2], "content": text} for back, text in enumerate(reversed(texts))]
+    return [message for message in reversed(backwards) if message["content"].strip()]
 
 
-def sides(chosen: Any, rejected: Any) -> tuple[list[Message], str, str] | None:  # noqa: ANN401 - any JSON values
+def sides(chosen: Json, rejected: Json) -> tuple[list[Message], str, str] | None:
     """Two conversations as the prompt they share and the reply in which they differ; None where they differ elsewhere too."""
     first, second = messages(chosen), messages(rejected)
     shared = 0
@@ -94,8 +112,8 @@ def cut(text: str) -> tuple[str, str]:
     if len(_SPACE.findall(text)) + 1 < MIN_WORDS:
         return "", text
     middle, quarter = len(text) / 2, len(text) / 4
-    clauses = [found.end() for found in _CLAUSE.finditer(text) if abs(found.end() - middle) <= quarter]
-    places = clauses or [found.end() for found in _SPACE.finditer(text)]
+    clauses = [clause.end() for clause in _CLAUSE.finditer(text) if abs(clause.end() - middle) <= quarter]
+    places = clauses or [space.end() for space in _SPACE.finditer(text)]
     at = min(places, key=lambda place: (abs(place - middle), place))
     return text[:at].rstrip(), text[at:]
 
@@ -112,7 +130,7 @@ def instructed(instruction: str, text: str) -> tuple[str, str]:
     return (instruction.replace(START, first) if first else ""), second
 
 
-def _message(value: Any) -> Message:  # noqa: ANN401 - any JSON value
+def _message(value: Json) -> Message:
     if not isinstance(value, dict):
         return {"role": "user", "content": as_text(value)}
     speaker = as_text(value.get("role") or value.get("from") or value.get("speaker"))

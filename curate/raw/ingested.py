@@ -1,0 +1,92 @@
+"""What a source folder gave: parts on disk, a report for each file, and the sums of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+
+from curate.core.store import Stored
+from curate.raw.files.records import Json
+from curate.raw.receipts import ROOMS, FileReport
+from curate.raw.sources import LeftAside
+
+MAIN_REASONS = 3  # for records without rows, that an error names
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Records of all files, and what became of them. read = mined + skipped + quarantined.
+
+    Attributes:
+        read: records.
+        mined: records that gave rows.
+        skipped: reason -> records that gave none.
+        quarantined: broken records.
+        rows: that the mined ones gave.
+    """
+
+    read: int
+    mined: int
+    skipped: dict[str, int]
+    quarantined: int
+    rows: int
+
+    def to_json(self) -> dict[str, Json]:
+        """As the manifest has it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What a source folder gave.
+
+    Attributes:
+        parts: the rows, in the order of source name, then number.
+        files: a report for each file that was read.
+        aside: the others.
+        reread: sources that were read now, not trusted from an earlier build.
+    """
+
+    parts: tuple[Stored, ...]
+    files: tuple[FileReport, ...]
+    aside: tuple[LeftAside, ...]
+    reread: tuple[str, ...] = ()
+
+    def totals(self) -> Totals:
+        """Sums over all files."""
+        skipped: Counter[str] = Counter()
+        for file in self.files:
+            skipped.update(file.skipped)
+        return Totals(
+            read=sum(file.records for file in self.files),
+            mined=sum(file.mined for file in self.files),
+            skipped=dict(sorted(skipped.items())),
+            quarantined=sum(sum(file.quarantined.values()) for file in self.files),
+            rows=sum(file.rows for file in self.files),
+        )
+
+    def table(self) -> list[dict[str, Json]]:
+        """One line per file: counts and names, no text."""
+        internal = ("key", "licences", *ROOMS)
+        return [{name: value for name, value in asdict(file).items() if name not in internal} for file in self.files]
+
+    def left_aside(self) -> list[dict[str, str]]:
+        """Files that were not read, and why."""
+        return [asdict(entry) for entry in self.aside]
+
+    def licences(self) -> dict[str, int]:
+        """Licence -> rows; "" counts rows whose licence nothing names."""
+        total: Counter[str] = Counter()
+        for file in self.files:
+            total.update(file.licences)
+        return dict(sorted(total.items()))
+
+    def describe(self) -> str:
+        """One line for errors: how many records gave how many rows, and the main reasons."""
+        totals = self.totals()
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in Counter(totals.skipped).most_common(MAIN_REASONS))
+        return (
+            f"{len(self.files)} files: {totals.read:,} records gave {totals.rows:,} rows"
+            f" ({totals.quarantined:,} quarantined{', skipped: ' + reasons if reasons else ''};"
+            f" {len(self.aside)} files left aside)"
+        )
