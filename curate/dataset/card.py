@@ -16,6 +16,7 @@ from curate.core.manifest import Cell, DatasetCounts, Json, Manifest, Records, S
 from curate.core.policy import load_policy
 from curate.core.schema import MESSAGE
 from curate.dataset.formats import OUTPUTS, data_files
+from curate.pages.tables import markdown
 
 HUB_LICENCES = frozenset(
     "apache-2.0 mit cc0-1.0 cc-by-2.0 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-4.0 cc-by-nc-sa-4.0 cc-by-nd-4.0 "
@@ -182,10 +183,9 @@ def _reasons(reasons: Tally) -> str:
 def _table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     if not rows:
         return "None."
-    lines = [header, ["---" if at == 0 or isinstance(rows[0][at], str) else "---:" for at in range(len(header))], *rows]
-    return "\n".join(
-        "| " + " | ".join(_plain(cell) if isinstance(cell, str) else _number(cell) for cell in line) + " |" for line in lines
-    )
+    words = [at for at, cell in enumerate(rows[0]) if at == 0 or isinstance(cell, str)]
+    cells = [[_quoted(cell) if isinstance(cell, str) else _number(cell) for cell in row] for row in rows]
+    return markdown(header, cells, left=words)
 
 
 def _number(value: float | None) -> str:
@@ -194,7 +194,12 @@ def _number(value: float | None) -> str:
 
 def _plain(text: str) -> str:
     """Text from a recipe or a file name as it may stand in Markdown: on one line, no markup of its own."""
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").replace("`", "'").replace("[", "\\[").split())
+    return _quoted(text).replace("|", "\\|")
+
+
+def _quoted(text: str) -> str:
+    """The same for a cell of a table, where bars are taken care of."""
+    return " ".join(text.replace("<", "&lt;").replace("`", "'").replace("[", "\\[").split())
 
 
 def _template() -> str:

@@ -17,8 +17,8 @@ from curate.core.policy import load_policy
 from curate.core.store import read_parquet, write_text
 from curate.dataset.formats import read_output
 from curate.dataset.thresholds import GRID, entered, used_threshold, would_drop
-from curate.pages.charts import curve, histogram, scatter, standalone
-from curate.pages.html import Html, bars
+from curate.pages.charts import bars, curve, histogram, scatter, standalone
+from curate.pages.html import Html
 
 BINS = 20  # of a score
 WORDS = (0, 2, 4, 6, 8, 10, 15, 20, 30, 40, 60, 80, 120, 200, 1_000_000)  # bounds of the length columns; the last is "more"

@@ -9,7 +9,8 @@ import yaml
 from curate.compose.splits import SPLITS
 from curate.core.manifest import DatasetCounts, Manifest
 from curate.dataset.figures import Figure
-from curate.pages.html import Html, bars, page, section, table, tag
+from curate.pages.charts import bars
+from curate.pages.html import Html, page, section, table, tag
 
 MOST_SOURCES = 200  # lines of the table of sources; the others are summed, so that the page stays small
 

@@ -37,7 +37,7 @@ from curate.core.store import Stored, commit, committed, locked, read_parquet, r
 from curate.dataset.formats import OUTPUTS, read_output
 from curate.generation.answers import forget_answers
 from curate.labelers.scoring import joined
-from curate.pages.tables import table
+from curate.pages.tables import table_lines
 from curate.pipeline.build import rebuild
 from curate.pipeline.recipe import resolve
 from curate.pipeline.work import CACHE, keys_of
@@ -127,7 +127,7 @@ def describe(removal: Removal, folder: Path, asked: int) -> str:
     lines = [
         f"{folder}: {removal.rows.height:,} rows forgotten for {asked:,} asked: these, their copies, and rows that answer them"
     ]
-    lines += ["", *table(("output", "before", "after", "removed", ""), [_line(name, removal) for name in removal.before]), ""]
+    lines += ["", *table_lines(("output", "before", "after", "removed"), [_line(name, removal) for name in removal.before]), ""]
     lines += [f"{name}  {source}: {locator}" for name, source, locator in removal.rows.iter_rows()]
     if not removal.after:
         lines.append("no row is left: the dataset folder is removed")
@@ -325,4 +325,4 @@ def _texts(out: Path, manifest: Manifest | None) -> Iterator[str]:
 
 def _line(name: str, removal: Removal) -> tuple[str, ...]:
     before, after = removal.before[name], removal.after.get(name, 0)
-    return name, f"{before:,}", f"{after:,}", f"{before - after:,}", ""
+    return name, f"{before:,}", f"{after:,}", f"{before - after:,}"

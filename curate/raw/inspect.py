@@ -12,7 +12,7 @@ from typing import Any
 
 from curate.core.policy import Policy, load_policy
 from curate.core.progress import Progress
-from curate.pages.tables import table
+from curate.pages.tables import table_lines
 from curate.raw.formats import READERS, Broken, Record, Stream, recognise
 from curate.raw.mining.columns import leaf
 from curate.raw.mining.labels import LABELS
@@ -241,7 +241,11 @@ def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
 def _aside(aside: Sequence[LeftAside]) -> list[str]:
     if not aside:
         return []
-    return ["", "left aside:", *table(("file", "why"), [(entry.name, entry.reason) for entry in sorted(aside)])]
+    return [
+        "",
+        "left aside:",
+        *table_lines(("file", "why"), [(entry.name, entry.reason) for entry in sorted(aside)], left=(0, 1)),
+    ]
 
 
 def _places(files: Sequence[_File]) -> list[str]:
@@ -311,7 +315,7 @@ def _unused(files: Sequence[_File], policy: Policy) -> list[str]:
             left = [column for column in one.columns if not is_used(column, used)]
             if left:
                 rows.append((place_of(seen.file.name, name), ", ".join(column[:40] for column in left)))
-    return ["", "columns that play no role:", *table(("file", "columns"), rows)] if rows else []
+    return ["", "columns that play no role:", *table_lines(("file", "columns"), rows, left=(0, 1))] if rows else []
 
 
 def _samples(files: Sequence[_File]) -> list[str]:

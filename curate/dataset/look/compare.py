@@ -11,9 +11,8 @@ import polars as pl
 from curate.compose.splits import SPLITS
 from curate.core.manifest import Manifest, Tally, read_manifest
 from curate.dataset.formats import read_output
-from curate.pages.html import Html, page, section, tag
-from curate.pages.html import table as html_table
-from curate.pages.tables import table
+from curate.pages.html import Html, page, section, table, tag
+from curate.pages.tables import table_lines
 
 MOST_CHANGES = 20  # lines of the table of changed fates; the others are summed
 MOST_OPTIONS = 40  # recipe options that are listed
@@ -56,13 +55,13 @@ def compare(one: Path, other: Path) -> list[Comparison]:
 
 def as_text(tables: Sequence[Comparison]) -> str:
     """The comparison for a terminal."""
-    blocks = ["\n".join([one.heading, *table(one.header, one.lines)]) for one in tables if one.lines]
+    blocks = ["\n".join([one.heading, *table_lines(one.header, one.lines, left=(0, -1))]) for one in tables if one.lines]
     return "\n\n".join(blocks)
 
 
 def as_page(tables: Sequence[Comparison], one: Path, other: Path) -> str:
     """The comparison as a self-contained page."""
-    sections: list[Html] = [section(part.heading, html_table(part.header, part.lines)) for part in tables if part.lines]
+    sections: list[Html] = [section(part.heading, table(part.header, part.lines)) for part in tables if part.lines]
     lead = tag(
         "p", "A: ", tag("code", one.name), ", B: ", tag("code", other.name), "; no text of any row is shown.", class_="quiet"
     )

@@ -13,7 +13,7 @@ from curate.core.manifest import Manifest, read_manifest
 from curate.core.store import read_parquet
 from curate.dataset.formats import read_output
 from curate.dataset.thresholds import GRID, entered, used_threshold, would_drop
-from curate.pages.tables import table
+from curate.pages.tables import table_lines
 from curate.stages.outliers import Outliers
 
 CAPS = (1, 2, 5, 10, 20, 50, 100)  # rows of one completion, for repeated_completions
@@ -63,7 +63,10 @@ def _all_stages(manifest: Manifest) -> list[str]:
     for one in manifest.steps:
         reasons = ", ".join(f"{reason} {size:,}" for reason, size in one.dropped.items()) or "-"
         body.append((one.stage, f"{one.rows_in:,}", f"{one.kept:,}", reasons))
-    lines = [f"{manifest.name} ({manifest.fingerprint})", *table(("stage", "rows in", "kept", "dropped"), body)]
+    lines = [
+        f"{manifest.name} ({manifest.fingerprint})",
+        *table_lines(("stage", "rows in", "kept", "dropped"), body, left=(0, -1)),
+    ]
     for stage, pairs in manifest.dataset.suspect.items():
         lines.append(f"suspect: {pairs:,} pairs of kept near copies with opposite labels; --stage {stage} names some")
     return lines
@@ -77,7 +80,7 @@ def _caps(manifest: Manifest, edges: pl.DataFrame, rows: pl.DataFrame) -> list[s
         (f"{most:,}{' *' if most == used else ''}", f"{int((sizes - most).clip(0).sum()):,}") for most in sorted({*CAPS, used})
     ]
     head = f"repeated_completions: {rows.height:,} rows in, {len(sizes):,} completions under several prompts"
-    return [head, *table(("most", "rows dropped"), body), "* what this build used"]
+    return [head, *table_lines(("most", "rows dropped"), body, left=(0, 1)), "* what this build used"]
 
 
 def _outliers(manifest: Manifest, edges: pl.DataFrame, rows: pl.DataFrame, threshold: float | None) -> list[str]:
@@ -93,7 +96,11 @@ def _outliers(manifest: Manifest, edges: pl.DataFrame, rows: pl.DataFrame, thres
         nearest = ", ".join(f"{name[:SHORT]} {score:.3f}" for name, score in gone.tail(SAMPLES).iter_rows())
         body.append((f"{at:g}{' *' if at == used.threshold else ''}", f"{gone.height:,}", nearest or "-"))
     head = f"outliers: {rows.height:,} rows in, {means.height:,} with enough rows of their label to compare with"
-    return [head, *table(("threshold", "rows dropped", "the nearest of them, mean cosine"), body), "* what this build used"]
+    return [
+        head,
+        *table_lines(("threshold", "rows dropped", "the nearest of them, mean cosine"), body, left=(0, -1)),
+        "* what this build used",
+    ]
 
 
 def _templates(folder: Path, manifest: Manifest, rows: pl.DataFrame, show_text: bool) -> list[str]:
@@ -112,7 +119,7 @@ def _templates(folder: Path, manifest: Manifest, rows: pl.DataFrame, show_text: 
         (name[:SHORT], f"{size:,}", f"{held:,}", f"{toxic:,}", text if show_text else "")
         for name, size, held, toxic, text in grouped.head(MOST_TEMPLATES).iter_rows()
     ]
-    return [head, *table(("first row", "rows", "held out", "toxic", ""), body)]
+    return [head, *table_lines(("first row", "rows", "held out", "toxic", ""), body, left=(0, -1))]
 
 
 def _suspects(folder: Path, manifest: Manifest, stage: str, edges: pl.DataFrame) -> list[str]:
@@ -153,7 +160,8 @@ def _thresholds(
         pairs = ", ".join(f"{name[:SHORT]} ~ {twin[:SHORT]} {score:.3f}" for name, twin, score in samples.iter_rows())
         body.append((f"{at:g}{mark}", f"{bound}{dropped[at].height:,}", pairs or "-"))
     lines = [f"{stage}: {rows.height:,} rows in, {edges.height:,} compared pairs stored, the least alike at {floor:.3f}"]
-    lines += table(("threshold", "rows dropped", "rows that only this threshold and lower ones drop ~ twin, similarity"), body)
+    header = ("threshold", "rows dropped", "rows that only this threshold and lower ones drop ~ twin, similarity")
+    lines += table_lines(header, body, left=(0, -1))
     dropped_then = sum(next(one.dropped for one in manifest.stages if one.stage == stage).values())
     if used in dropped and dropped[used].height != dropped_then:
         lines.append(

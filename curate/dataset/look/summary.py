@@ -7,7 +7,7 @@ from pathlib import Path
 
 from curate.compose.splits import SPLITS
 from curate.core.manifest import DatasetCounts, Manifest
-from curate.pages.tables import table
+from curate.pages.tables import table_lines
 
 USUAL = Path("pairs")  # the folder that align's recipes name
 
@@ -33,7 +33,7 @@ def summary(manifest: Manifest, out: Path, *, unchanged: bool = False) -> str:
         f"records  {records.read:,} read = {records.mined:,} mined + {sum(records.skipped.values()):,} skipped"
         f"{f' ({reasons})' if reasons else ''} + {records.quarantined:,} quarantined",
         "",
-        *table(("stage", "rows in", "kept", "dropped"), stages),
+        *table_lines(("stage", "rows in", "kept", "dropped"), stages, left=(0, -1)),
         "",
         *_outputs(manifest.dataset),
         "",
@@ -46,8 +46,8 @@ def summary(manifest: Manifest, out: Path, *, unchanged: bool = False) -> str:
 
 
 def _outputs(counts: DatasetCounts) -> list[str]:
-    rows = [(name, *(f"{sizes.get(split, 0):,}" for split in SPLITS), "") for name, sizes in counts.sizes().items()]
-    return table(("output", *SPLITS, ""), rows)
+    rows = [(name, *(f"{sizes.get(split, 0):,}" for split in SPLITS)) for name, sizes in counts.sizes().items()]
+    return table_lines(("output", *SPLITS), rows)
 
 
 def _overlaps(manifest: Manifest) -> list[str]:
@@ -56,12 +56,12 @@ def _overlaps(manifest: Manifest) -> list[str]:
     reasons = {f"{split}: {why}": size for split, rows in purged.by_split().items() for why, size in rows.items()}
     lead = f"purged from the {purged.held_out:,} held-out rows, because training shows them: {_reasons(reasons) or 'none'}"
     rows = [
-        (name, *(f"{size:,}" for size in (one.items, one.rows, one.grams, one.near, one.semantic)), "")
+        (name, *(f"{size:,}" for size in (one.items, one.rows, one.grams, one.near, one.semantic)))
         for name, one in manifest.dataset.contamination.items()
     ]
-    header = ("evaluation set", "items", "training rows that overlap", "8-grams", "near", "semantic", "")
+    header = ("evaluation set", "items", "training rows that overlap", "8-grams", "near", "semantic")
     fate = "removed from training" if manifest.dataset_options["contamination"]["remove"] else "reported only"
-    return [lead, *table(header, rows), f"rows that overlap were {fate}"]
+    return [lead, *table_lines(header, rows), f"rows that overlap were {fate}"]
 
 
 def _reasons(reasons: Mapping[str, int]) -> str:

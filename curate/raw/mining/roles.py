@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from curate.core.config import nearest
 from curate.core.errors import RecipeError
 from curate.core.policy import Policy
 from curate.raw.mining.columns import Found, Values, by_content, by_name, leaf, words_of
@@ -189,13 +189,13 @@ def _pinned(settings: Source, values: Values, name: str) -> Found:
     for role, said in settings.columns.items():
         where = f"sources: {settings.match}: columns"
         if role not in PINNABLE:
-            raise RecipeError(f"{where}: no role {role!r}", hint=f"{_nearest(role, PINNABLE)}")
+            raise RecipeError(f"{where}: no role {role!r}", hint=nearest(role, PINNABLE))
         columns = (said,) if isinstance(said, str) else tuple(said)
         if len(columns) != 1 and role not in SEVERAL:
             raise RecipeError(f"{where}: {role}: found {len(columns)} columns, expected one")
         for column in columns:
             if column not in values:
-                raise RecipeError(f"{where}: {role}: {name} has no column {column!r}", hint=f"{_nearest(column, values)}")
+                raise RecipeError(f"{where}: {role}: {name} has no column {column!r}", hint=nearest(column, values))
         told[role] = columns
     return told
 
@@ -206,7 +206,7 @@ def _known(settings: Source, values: Values, policy: Policy, name: str) -> str |
         return None
     where = f"sources: {settings.match}: known"
     if settings.known not in policy.sources:
-        raise RecipeError(f"{where}: no public set {settings.known!r}", hint=f"{_nearest(settings.known, policy.sources)}")
+        raise RecipeError(f"{where}: no public set {settings.known!r}", hint=nearest(settings.known, policy.sources))
     missing = [column for column in policy.sources[settings.known].columns if column not in values]
     if missing and values:
         raise RecipeError(f"{where}: {name} has no column {missing[0]!r}, which {settings.known} has", hint="take this line out")
@@ -236,9 +236,3 @@ def json_string(text: str) -> str | None:
     except ValueError:
         return None
     return said if isinstance(said, str) else None
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    names = list(known)
-    close = difflib.get_close_matches(word, names, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names[:20])}"

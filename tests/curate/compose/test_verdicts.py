@@ -16,12 +16,12 @@ from curate.compose.splits import Splits
 from curate.compose.verdicts import read_verdicts
 from curate.core.errors import DataError
 from curate.core.manifest import VerdictCounts
-from curate.pairing.given import Given
-from curate.pairing.same_prompt import SamePrompt
+from curate.pairing.given import GivenPairer
+from curate.pairing.same_prompt import SamePromptPairer
 from curate.pipeline.forget import forget
 
 ONE = DatasetOptions(splits=Splits(validation=0, test=0))
-PAIRERS = [Given(), SamePrompt()]
+PAIRERS = [GivenPairer(), SamePromptPairer()]
 
 
 def test_a_person_outranks_machines_and_the_data_s_own_labels(rows: Any) -> None:

@@ -17,8 +17,8 @@ from curate.compose.compose import DatasetOptions, compose
 from curate.compose.splits import Splits
 from curate.dataset.exports import FORMULA, GUARD, guarded, write_csv
 from curate.dataset.formats import write_dataset
-from curate.pairing.given import Given
-from curate.pairing.same_prompt import SamePrompt
+from curate.pairing.given import GivenPairer
+from curate.pairing.same_prompt import SamePromptPairer
 
 NASTY = [
     "=1+1",
@@ -48,7 +48,9 @@ def test_a_guarded_cell_is_no_formula_and_comes_back(text: str) -> None:
 def made(rows: Any, **options: Any) -> Any:
     lines = [{"prompt": f"q {at}", "text": text, "toxicity": 0.1} for at, text in enumerate(NASTY)]
     lines += [{"prompt": f"q {at}", "text": f"{text} you fool {at}", "toxicity": 0.9} for at, text in enumerate(NASTY)]
-    return compose(rows(*lines), DatasetOptions(splits=Splits(validation=0, test=0), **options), [Given(), SamePrompt()], 0)
+    return compose(
+        rows(*lines), DatasetOptions(splits=Splits(validation=0, test=0), **options), [GivenPairer(), SamePromptPairer()], 0
+    )
 
 
 @pytest.mark.parametrize("form", ["conversational", "standard"])

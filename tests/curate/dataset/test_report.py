@@ -9,7 +9,8 @@ from typing import Any
 
 from curate.core.manifest import from_json
 from curate.dataset.report import report
-from curate.pages.html import bars, tag
+from curate.pages.charts import bars
+from curate.pages.html import tag
 
 
 class Page(HTMLParser):
