@@ -19,8 +19,8 @@ import numpy as np
 from duplicates_corpus import copy, corpus
 from numpy.typing import NDArray
 
-from curate.core import batches
 from curate.stages.duplicates.semantic_duplicates import _alike
+from curate.text import batches
 from curate.text.encoders import BUILTIN, encoder
 from curate.text.similarity import overlap
 

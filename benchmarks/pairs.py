@@ -15,11 +15,11 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from curate.core.config import bundled
+from curate.core.config import bundled, plain
+from curate.core.manifest import Manifest
 from curate.core.store import read_parquet
 from curate.dataset.formats import read_output
 from curate.dataset.verify import verify
@@ -50,33 +50,33 @@ def main() -> int:
         for name in SETS:
             shutil.copytree(options.data / name, place / "raw" / name, dirs_exist_ok=True)
         started = time.process_time()
-        manifest = build(place / "raw", place / "out", read_recipe(bundled("curate/singlish.yaml")), work=place / "work")
+        manifest = build(place / "raw", place / "out", read_recipe(bundled("curate/singlish.yaml")), work=place / "work").manifest
         return report(place, manifest, time.process_time() - started)
 
 
-def report(place: Path, manifest: dict[str, Any], seconds: float) -> int:
+def report(place: Path, manifest: Manifest, seconds: float) -> int:
     """Print every figure; 0 where all are reached."""
-    counts, out = manifest["dataset"], place / "out"
-    print(f"{manifest['records']['rows']:,} rows of {', '.join(SETS)}; {seconds:,.0f} CPU-s, cached stages included\n")
+    counts, out = manifest.dataset, place / "out"
+    print(f"{manifest.records.rows:,} rows of {', '.join(SETS)}; {seconds:,.0f} CPU-s, cached stages included\n")
     print(f"{'strategy':<20}{'pairs':>8}  refused")
-    for name, fact in counts["strategies"].items():
-        refused = ", ".join(f"{why} {size:,}" for why, size in sorted(fact["refused"].items(), key=lambda one: -one[1]))
-        print(f"{name:<20}{fact['pairs']:>8,}  {refused or '-'}")
-    print(f"\nrelations: {', '.join(f'{name} {size:,}' for name, size in counts['relations'].items())}")
-    unpaired = sum(sum(sides.values()) for sides in counts["unpaired"].values())
-    print(f"unpaired: {unpaired:,} rows; train {counts['unpaired']['train']}; KTO weights {counts['kto']}")
-    print(f"dropped: {counts['dropped']}")
-    for output, facts in counts["bias"].items():
-        for name, fact in facts.items() if output == "paired" else [("all", facts)]:
-            print(f"bias, {output} {name}: {fact}")
-    for line in manifest["warnings"]:
+    for name, one in counts.strategies.items():
+        refused = ", ".join(f"{why} {size:,}" for why, size in sorted(one.refused.items(), key=lambda one: -one[1]))
+        print(f"{name:<20}{one.pairs:>8,}  {refused or '-'}")
+    print(f"\nrelations: {', '.join(f'{name} {size:,}' for name, size in counts.relations.items())}")
+    unpaired = sum(sum(sides.values()) for sides in counts.unpaired.values())
+    print(f"unpaired: {unpaired:,} rows; train {counts.unpaired['train']}; KTO weights {counts.kto}")
+    print(f"dropped: {counts.dropped}")
+    for name, bias in counts.bias.paired.items():
+        print(f"bias, paired {name}: {plain(bias)}")
+    print(f"bias, unpaired all: {plain(counts.bias.unpaired)}")
+    for line in manifest.warnings:
         print(f"warning: {line}")
     problems = verify(out)
-    reached = [counts["strategies"][name]["pairs"] >= goal for name, goal in GOALS.items()]
+    reached = [counts.strategies[name].pairs >= goal for name, goal in GOALS.items()]
     reached += [unpaired >= UNPAIRED, not problems, contexts(place, manifest)]
     print("\nfigure                                     goal      found")
     for name, goal in GOALS.items():
-        print(f"{name + ' pairs':<38}{goal:>9,}{counts['strategies'][name]['pairs']:>11,}")
+        print(f"{name + ' pairs':<38}{goal:>9,}{counts.strategies[name].pairs:>11,}")
     print(f"{'unpaired rows':<38}{UNPAIRED:>9,}{unpaired:>11,}")
     print(f"{'problems that `curate verify` finds':<38}{0:>9}{len(problems):>11}")
     for problem in problems[:10]:
@@ -84,7 +84,7 @@ def report(place: Path, manifest: dict[str, Any], seconds: float) -> int:
     return 0 if all(reached) else 1
 
 
-def contexts(place: Path, manifest: dict[str, Any]) -> bool:
+def contexts(place: Path, manifest: Manifest) -> bool:
     """Which of DiaSafety's two-sided contexts gave a pair, and what stopped the others; true where none is unexplained."""
     said: dict[str, set[bool]] = {}
     for path in sorted((place / "raw" / "diasafety_dev").glob("*.json*")):

@@ -146,7 +146,7 @@ def conclude(grid: Grid, finished: Finished) -> dict[str, Any]:
     dataset = open_dataset(Path(grid.recipe.data))
     result = outcome(found) | {
         "model": next(iter(resolved(grid.recipe)["model"])),
-        "data": {"name": dataset.manifest.get("name", "dataset"), "fingerprint": dataset.fingerprint},
+        "data": {"name": dataset.manifest.name, "fingerprint": dataset.fingerprint},
         "warnings": finished.warnings,
         "failures": [f"{line}: {error}" for line, error in sorted(finished.failures.values())],
         **judged(grid.recipe.eval, dataset),

@@ -93,7 +93,7 @@ def _about(recipe: Recipe, dataset: Dataset, model: PreTrainedModel) -> list[str
         prompts = len(heldout_prompts(dataset))
     except DataError:
         prompts = 0
-    name = dataset.manifest.get("name", "dataset")
+    name = dataset.manifest.name
     return [
         f"{recipe.name}, seed {recipe.seed}: data {dataset.folder} ({name}, {dataset.fingerprint[:8]}),"
         f" {prompts:,} held-out prompts",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import polars as pl
 
 from align.data.rows import Rows
-from curate.core.errors import DataError
+from curate.core.errors import DataError, StorageError
+from curate.core.manifest import MANIFEST, Manifest, read_manifest
 from curate.core.schema import canonical, digest
 from curate.core.store import read_parquet, sha256
 
@@ -25,7 +25,6 @@ OUTPUTS = {"desirable": "sft", "unpaired": "unpaired", "paired": "paired"}
 """What an objective needs -> the output that has it."""
 
 REMAKE = "build it again with `curate build`"
-NEVER_TRAIN = ("held_out/*",)  # where the manifest does not say: curate's own default
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Dataset:
     """
 
     folder: Path
-    manifest: dict[str, Any]
+    manifest: Manifest
     fingerprint: str
     _tables: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False, compare=False)
     _made: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -66,13 +65,11 @@ class Dataset:
     @property
     def never_train(self) -> tuple[str, ...]:
         """Patterns of sources that no training row may come from."""
-        splits = self.manifest.get("recipe", {}).get("dataset", {}).get("splits", {})
-        return tuple(splits.get("never_train", NEVER_TRAIN))
+        return self.manifest.never_train
 
     def _read(self, prefix: str) -> pl.DataFrame:
         if prefix not in self._tables:
-            names = sorted(name for name in self.manifest["files"] if name.startswith(prefix) and name.endswith(".parquet"))
-            frames = [read_parquet(self.folder / name) for name in names]
+            frames = [read_parquet(self.folder / name) for name in self.manifest.tables(prefix)]
             self._tables[prefix] = pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
         return self._tables[prefix]
 
@@ -89,20 +86,20 @@ def open_dataset(folder: Path) -> Dataset:
             f"{folder}: found no such folder", hint=f"make it with `curate build --source RAW --out {folder}`, or set data to one"
         )
     try:
-        manifest = json.loads((folder / "manifest.json").read_bytes())
-        files = {str(name): str(fact["sha256"]) for name, fact in manifest["files"].items()}
-    except FileNotFoundError:
-        raise DataError(f"{folder}: found no manifest.json, so no finished build", hint=f"{REMAKE}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise DataError(f"{folder}/manifest.json: is not as `curate build` writes it", hint=f"{REMAKE}") from None
-    if manifest.get("recipe", {}).get("dataset", {}).get("form") == "standard":
+        manifest = read_manifest(folder)
+    except DataError:
+        raise DataError(f"{folder}: found no {MANIFEST}, so no finished build", hint=REMAKE) from None
+    except StorageError:
+        raise DataError(f"{folder}/{MANIFEST}: is not as `curate build` writes it", hint=REMAKE) from None
+    files = {name: entry.sha256 for name, entry in manifest.files.items()}
+    if manifest.form == "standard":
         raise DataError(
             f"{folder}: is in the standard form, this reads messages", hint="build it with `dataset.form: conversational`"
         )
     for name, expected in files.items():
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):
-            raise DataError(f"{folder}/manifest.json: names a file outside its folder", hint=f"{REMAKE}")
+            raise DataError(f"{folder}/{MANIFEST}: names a file outside its folder", hint=f"{REMAKE}")
         if not path.is_file():
             raise DataError(f"{path}: is missing, the manifest lists it", hint=f"{REMAKE}")
         if sha256(path) != expected:

@@ -71,11 +71,10 @@ def same_as_builder(judge: TextLabeler, dataset: Dataset) -> str | None:
     The name of a labeler whose model the recipe chooses (`hf`, `llm`) says nothing: only its models count.
     """
     name = None if hasattr(judge, "model") else labeler_name(judge)
-    models = dataset.manifest.get("models", {})
-    builders = [next(iter(stage)) if isinstance(stage, dict) else stage for stage in dataset.manifest["recipe"]["stages"]]
-    for builder in builders:
+    models = dataset.manifest.models
+    for builder in dataset.manifest.stage_options:
         if builder in LABELERS and (builder == name or set(models.get(builder, ())) & set(judge.models)):
-            return str(builder)
+            return builder
     return None
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SkipValidation
 
 from align.objectives import OBJECTIVES, Objective
-from curate.core.config import build, choose, config
+from curate.core.config import build, choose, config, nearest
 from curate.core.errors import RecipeError
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -101,9 +100,7 @@ def parse(entry: object, where: str) -> Phase:
     given = dict(options or {})
     for key in given:
         if key not in own | shared:
-            close = difflib.get_close_matches(str(key), sorted(own | shared), n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(own | shared))}"
-            raise RecipeError(f"{where}: {name} has no option {str(key)!r}", hint=f"{hint}")
+            raise RecipeError(f"{where}: {name} has no option {str(key)!r}", hint=nearest(str(key), own | shared))
     objective: Objective = choose(OBJECTIVES, {name: {key: given[key] for key in given if key in own}}, where, "objective")
     rest = {key: value for key, value in given.items() if key in shared}
     return build(Phase, {"name": name, "objective": objective, **rest}, f"{where}: {name}")

@@ -68,7 +68,7 @@ def run(recipe: Recipe, runs: Path, say: Callable[[str], None], *, cpu_since: fl
             "name": recipe.name,
             "seed": recipe.seed,
             "model": model,
-            "data": {"folder": recipe.data, "name": dataset.manifest.get("name", "dataset"), "fingerprint": dataset.fingerprint},
+            "data": {"folder": recipe.data, "name": dataset.manifest.name, "fingerprint": dataset.fingerprint},
             "phases": phases,
             "checkpoints": checkpoints,
             **belief,

@@ -12,8 +12,8 @@ import yaml
 
 from align.report.results import checkpoint_table, notes, share, targets
 from align.report.suite_table import suite_table
+from curate.pages.charts import intervals, lines
 from curate.pages.html import Html, page, section, table, tag
-from curate.pages.line_charts import intervals, lines
 
 CURVES = {
     "Loss": ("loss",),

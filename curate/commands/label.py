@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from curate.core.command import LazyGroup
+
+if TYPE_CHECKING:
+    import polars as pl
 
 FILE = click.Path(path_type=Path)
 LAZY = {
@@ -24,15 +30,37 @@ def label() -> None:
     """Labels: adapt a labeler, measure it, weigh several, audit a build."""
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """A file of labelled texts, and which of its columns say what."""
+
+    path: Path
+    text: str
+    label: str
+    group: str | None
+
+    def rows(self, prompt: str | None = None) -> pl.DataFrame:
+        """Its rows; with `prompt`, what each text answers."""
+        from curate.labelers.study.labelled import read_labelled
+
+        return read_labelled(self.path, self.text, self.label, self.group, prompt)
+
+
 def _data(command: Callable[..., None]) -> Callable[..., None]:
+    """Options that name a file of labelled texts, as the command's first argument."""
+
+    @functools.wraps(command)
+    def gathered(data: Path, text_column: str, label_column: str, group: str | None, **options: object) -> None:
+        command(Labelled(data, text_column, label_column, group), **options)
+
     for option in (
         click.option("--group", help="Column of templates or threads that stay together.  [default: found by name]"),
         click.option("--label", "label_column", default="toxic", show_default=True, help="Column of labels, read by the policy."),
         click.option("--text", "text_column", default="text", show_default=True, help="Column of texts."),
         click.option("--data", required=True, type=FILE, help="Labelled texts: .parquet, .csv, .tsv or .jsonl."),
     ):
-        command = option(command)
-    return command
+        gathered = option(gathered)
+    return gathered
 
 
 @click.command()
@@ -42,10 +70,7 @@ def _data(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True, help="How often the learning curve is drawn.")
 @click.option("--on-tuned", is_flag=True, help="Start from `tuned` instead of the general head: better, and twice the work.")
 def fit(
-    data: Path,
-    text_column: str,
-    label_column: str,
-    group: str | None,
+    data: Labelled,
     variety: str,
     out: Path,
     seeds: int,
@@ -57,10 +82,8 @@ def fit(
     recipe uses the result with `head: {weights: FILE}`.
     """
     from curate.labelers.study.adapt import adapt
-    from curate.labelers.study.labelled import read_labelled
 
-    rows = read_labelled(data, text_column, label_column, group)
-    for line in adapt(rows, variety, out, SIZES, seeds, on_tuned=on_tuned):
+    for line in adapt(data.rows(), variety, out, SIZES, seeds, on_tuned=on_tuned):
         click.echo(line)
 
 
@@ -72,10 +95,7 @@ def fit(
 @click.option("--by", multiple=True, help="Column to break figures down by: category, functionality, target; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(
-    data: Path,
-    text_column: str,
-    label_column: str,
-    group: str | None,
+    data: Labelled,
     labeler: str,
     prompt_column: str | None,
     weights: Path | None,
@@ -90,17 +110,16 @@ def evaluate(
 
     import numpy as np
 
-    from curate.core.config import choose
+    from curate.core.config import choose, nearest
     from curate.core.errors import DataError
     from curate.labelers import LABELERS
     from curate.labelers.study.evaluate import evaluate as measure
     from curate.labelers.study.evaluate import lines
-    from curate.labelers.study.labelled import read_labelled
 
-    rows = read_labelled(data, text_column, label_column, group, prompt_column)
+    rows = data.rows(prompt_column)
     for column in by:
         if column not in rows.columns:
-            raise DataError(f"{data}: no column {column!r} to break down by", hint=f"there are: {', '.join(rows.columns)}")
+            raise DataError(f"{data.path}: no column {column!r} to break down by", hint=nearest(column, rows.columns))
     chosen = choose(LABELERS, {labeler: {"weights": weights}} if weights else labeler, "--labeler", "labeler")
     if prompt_column:
         if not hasattr(chosen, "score_replies"):
@@ -132,19 +151,19 @@ def weigh(folder: Path, out: Path, by_source: bool) -> None:
 
     rows = corpus(folder)
     scores, truth, sources = machines(rows)
-    found = measure(scores, truth, sources if by_source else None)
-    write_text(out, found.to_json())
-    click.echo(f"{out}: by {found.basis}, {found.rows:,} rows")
-    for name, one in sorted(found.labelers.items()):
+    weights = measure(scores, truth, sources if by_source else None)
+    write_text(out, weights.to_json())
+    click.echo(f"{out}: by {weights.basis}, {weights.rows:,} rows")
+    for name, one in sorted(weights.labelers.items()):
         click.echo(f"  {name}: weight {one.weight:.2f}, slope {one.slope:.2f}, intercept {one.intercept:+.2f}")
-    for name in sorted(set(scores) - set(found.labelers)):
+    for name in sorted(set(scores) - set(weights.labelers)):
         click.echo(
             f"  {name}: not measured, and believed least: too few labelled rows have its score (`undecided: {{judged: 1000}}`)"
         )
-    for source, own in found.sources.items():
-        said = ", ".join(f"{name} {change:+.2f}" for name, change in own.weights.items())
-        click.echo(f"  {source}: log-odds {own.shift:+.2f}; weights {said}")
-    if by_source and not found.sources:
+    for source, own in weights.sources.items():
+        changes = ", ".join(f"{name} {change:+.2f}" for name, change in own.weights.items())
+        click.echo(f"  {source}: log-odds {own.shift:+.2f}; weights {changes}")
+    if by_source and not weights.sources:
         click.echo(f"  no source has {FEW} labelled rows of either kind: all are weighed alike")
 
 

@@ -44,8 +44,8 @@ def build(
     read = read_recipe(recipe or bundled("curate/singlish.yaml"), sets)
     read = replace(read, verdicts=str(verdicts)) if verdicts is not None else read
     read = replace(read, against=(*read.against, *against))
-    manifest = build_dataset(source, out, read, work=work, limit=limit)
-    click.echo(summary(manifest, out))
+    result = build_dataset(source, out, read, work=work, limit=limit)
+    click.echo(summary(result.manifest, out, unchanged=result.unchanged))
 
 
 @click.command()

@@ -8,15 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import polars as pl
 from pydantic import Field
 
 from curate.compose.contamination import REASON as CONTAMINATED
 from curate.compose.contamination import Contamination, EvaluationSet, contamination
-from curate.compose.counts import count, warnings
-from curate.compose.fates import COLUMNS, COMPOSE, complete, decide, index_of, overrule_labels, units, why_none, with_keys
+from curate.compose.counts import Decisions, count, warnings
+from curate.compose.fates import COLUMNS, complete, decide, index_of, overrule_labels, units, why_none, with_keys
 from curate.compose.outputs import Form, paired_output, sft_output, unpaired_output
 from curate.compose.review import review
 from curate.compose.splits import SPLITS, Splits, assign, purge
@@ -24,13 +24,14 @@ from curate.compose.unpaired import BALANCE, benign, limit_benign
 from curate.compose.verdicts import overrule
 from curate.core.config import chosen_name, config
 from curate.core.errors import DataError
+from curate.core.manifest import COMPOSE, DatasetCounts
 from curate.pairing import PAIRERS, Context, Limits, Pairer
 from curate.pairing.pairer import Vectors, no_vectors
 from curate.pairing.propose import propose
 
 
 @config
-class Dataset:
+class DatasetOptions:
     """How judged rows become outputs.
 
     Args:
@@ -83,13 +84,13 @@ class Composed:
     overlaps: pl.DataFrame
     review: pl.DataFrame
     corpus: pl.DataFrame
-    counts: dict[str, Any]
+    counts: DatasetCounts
     warnings: list[str]
 
 
 def compose(
     rows: pl.DataFrame,
-    dataset: Dataset,
+    options: DatasetOptions,
     pairers: Sequence[Pairer],
     seed: int,
     *,
@@ -102,7 +103,7 @@ def compose(
     Args:
         rows: one line per row of the whole build, kept and dropped: `COLUMNS` (what no stage wrote may be missing) and
             `score_*`; `reason` is null for kept rows.
-        dataset: the recipe's section.
+        options: the recipe's section `dataset`.
         pairers: in order; a pair that two of them propose is the first one's.
         seed: key of the splits and of the order within each.
         vectors: ids of kept rows -> vectors of their completions.
@@ -114,7 +115,7 @@ def compose(
         InvariantError: a pair that must not exist.
     """
     rows, reviewed = overrule(with_keys(complete(rows)), verdicts or {})
-    rows = rows.with_columns(split=assign(units(rows), dataset.splits, seed), benign=benign(rows))
+    rows = rows.with_columns(split=assign(units(rows), options.splits, seed), benign=benign(rows))
     fates = decide(rows)
     if not fates["why"].null_count():
         raise DataError(
@@ -126,34 +127,34 @@ def compose(
     overlaps, sets = contamination(
         rows.join(fates.filter(pl.col("why").is_null()), on="id", how="semi"),
         against,
-        dataset.contamination,
+        options.contamination,
         None if vectors is no_vectors else vectors,
     )
-    if dataset.contamination.remove:
+    if options.contamination.remove:
         gone = overlaps.select("id").unique()
         fates = overrule_labels(fates, gone.select("id", why=pl.lit(CONTAMINATED), twin=pl.lit(None, pl.String)))
 
     index = index_of(rows, fates)
-    context = Context(Limits(dataset.min_margin, dataset.max_length_ratio), vectors)
-    pairs, refused = propose(index, pairers, context, dataset.refusal_share)
+    context = Context(Limits(options.min_margin, options.max_length_ratio), vectors)
+    pairs, refused = propose(index, pairers, context, options.refusal_share)
     kept = rows.join(fates.filter(pl.col("why").is_null()), on="id", how="semi")
     compared = _only_compared(kept, pairs, refused)
-    unpaired, sft, unused = _unpaired(kept, compared, pairs, dataset)
+    unpaired, sft, unused = _unpaired(kept, compared, pairs, options)
     fates = overrule_labels(fates, unused)
 
     names = [chosen_name(PAIRERS, pairer) for pairer in pairers]
-    counts = count(rows, fates, purged, pairs, refused, unpaired, sft, dataset.benign_share, names) | {"verdicts": reviewed}
-    counts |= {"contamination": sets}
+    decisions = Decisions(rows, fates, purged, pairs, refused, unpaired, sft)
+    counts = count(decisions, options.benign_share, names, reviewed, sets)
     return Composed(
-        paired=_by_split(paired_output(pairs, rows, dataset.prompt_template, dataset.form, seed)),
-        unpaired=_by_split(unpaired_output(unpaired, dataset.prompt_template, dataset.form, seed)),
-        sft=_by_split(sft_output(sft, dataset.prompt_template, dataset.form, seed)),
+        paired=_by_split(paired_output(pairs, rows, options.prompt_template, options.form, seed)),
+        unpaired=_by_split(unpaired_output(unpaired, options.prompt_template, options.form, seed)),
+        sft=_by_split(sft_output(sft, options.prompt_template, options.form, seed)),
         refused=refused,
         overlaps=overlaps,
         review=review(rows),
         corpus=_corpus(rows, fates),
         counts=counts,
-        warnings=warnings(counts, dataset.splits.purge_warn),
+        warnings=warnings(counts, options.splits.purge_warn),
     )
 
 
@@ -163,13 +164,15 @@ def _only_compared(kept: pl.DataFrame, pairs: pl.DataFrame, refused: pl.DataFram
     These are the sides of given pairs that the labels do not separate, a rejected side that is called non_toxic and a chosen one
     that is called toxic.
     """
-    said = pl.concat(
+    candidates = pl.concat(
         [
             pairs.select("chosen_id", "rejected_id", "strategy", "relation"),
             refused.select("chosen_id", "rejected_id", "strategy", relation="reason"),
         ]
     )
-    apart = said.filter(pl.col("strategy") == "given", pl.col("relation").is_in(["preferred", "contradicted", "not_separated"]))
+    apart = candidates.filter(
+        pl.col("strategy") == "given", pl.col("relation").is_in(["preferred", "contradicted", "not_separated"])
+    )
     names = pl.concat([apart["chosen_id"], apart["rejected_id"]]).drop_nulls().unique()
     sided = pl.col("side").is_in(["chosen", "rejected"])
     against = ((pl.col("side") == "rejected") & ~pl.col("toxic")) | ((pl.col("side") == "chosen") & pl.col("toxic"))
@@ -179,17 +182,17 @@ def _only_compared(kept: pl.DataFrame, pairs: pl.DataFrame, refused: pl.DataFram
 
 
 def _unpaired(
-    rows: pl.DataFrame, compared: pl.Series, pairs: pl.DataFrame, dataset: Dataset
+    rows: pl.DataFrame, compared: pl.Series, pairs: pl.DataFrame, options: DatasetOptions
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Unpaired rows, sft rows, and `id`, `why`, `twin` of rows in no output; held-out rows all stay."""
     undesirable = rows.filter(~compared & pl.Series(rows["toxic"])).filter(pl.col("split") == "train").height
 
     def limited(frame: pl.DataFrame, balance: int) -> pl.DataFrame:
         train = frame.filter(pl.col("split") == "train")
-        train = train.filter(limit_benign(train, dataset.benign_share, balance))
+        train = train.filter(limit_benign(train, options.benign_share, balance))
         return pl.concat([train, frame.filter(pl.col("split") != "train")]).sort("id")
 
-    unpaired = limited(rows.filter(~compared), math.floor(dataset.balance * undesirable))
+    unpaired = limited(rows.filter(~compared), math.floor(options.balance * undesirable))
     sft = limited(rows.filter(~pl.col("toxic") & (~compared | (pl.col("side") == "chosen"))), 0)
     used = pl.concat([unpaired["id"], sft["id"], pairs["chosen_id"], pairs["rejected_id"]]).unique()
     why = pl.when(compared).then(pl.lit("preferred")).otherwise(pl.lit("benign_share"))
@@ -203,9 +206,9 @@ def _by_split(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
 
 def _corpus(rows: pl.DataFrame, fates: pl.DataFrame) -> pl.DataFrame:
     names = [name for name in rows.columns if name in COLUMNS or name.startswith("score_")]
-    told = rows.join(fates.rename({"why": "fate"}), on="id", how="left", suffix="_fate", maintain_order="left")
+    fated = rows.join(fates.rename({"why": "fate"}), on="id", how="left", suffix="_fate", maintain_order="left")
     gone = pl.col("fate").is_not_null()
-    return told.with_columns(
+    return fated.with_columns(
         stage=pl.when(gone).then(pl.lit(COMPOSE)).otherwise("stage"),
         reason=pl.coalesce("fate", "reason"),
         twin=pl.coalesce("twin_fate", "twin"),

@@ -1,4 +1,4 @@
-"""Training rows that evaluation sets would be measured against: found, told with their evidence, and taken out of training.
+"""Training rows that evaluation sets would be measured against: their evidence, and how they leave training.
 
 An evaluation set is the held-out split, or a folder that a recipe names under `against`. The purge (see `splits`) has taken
 from the held-out side what shares a prompt, a cluster or a template with training; what is left here is what no cluster says:
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import polars as pl
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from curate.core.config import config
+from curate.core.manifest import OverlapCounts
 from curate.core.prompts import flatten, last_user
 from curate.text.similarity import overlap
 from curate.text.similarity.overlap import Overlap
@@ -83,7 +84,7 @@ def contamination(
     against: Sequence[EvaluationSet],
     options: Contamination,
     vectors: VectorsOf | None,
-) -> tuple[pl.DataFrame, dict[str, Any]]:
+) -> tuple[pl.DataFrame, dict[str, OverlapCounts]]:
     """Compare training with the held-out split and every other evaluation set.
 
     Args:
@@ -93,16 +94,16 @@ def contamination(
         vectors: ids -> vectors of completions; None where the build has none.
 
     Returns:
-        The hits (see HIT), in order; and, by set, `items`, `rows` (training rows with a hit) and hits by kind.
+        The hits (see HIT), in order; and, by set, its items, training rows with a hit, and hits by kind.
     """
     train, held = rows.filter(pl.col("split") == "train"), rows.filter(pl.col("split").is_in(["validation", "test"]))
     own = EvaluationSet(HELD_OUT, lines_of(held, prompts=False), vectors(held["id"]) if vectors and held.height else None)
     hits, counts = [], {}
     for one in (own, *against):
-        found = _hits(train, one, options, vectors, prompts=one is not own)
-        hits.append(found)
-        by_kind = {kind: found.filter(pl.col("kind") == kind).height for kind in KINDS}
-        counts[one.name] = {"items": one.items["item"].n_unique(), "rows": found["id"].n_unique(), **by_kind}
+        overlaps = _hits(train, one, options, vectors, prompts=one is not own)
+        hits.append(overlaps)
+        by_kind = {kind: overlaps.filter(pl.col("kind") == kind).height for kind in KINDS}
+        counts[one.name] = OverlapCounts(items=one.items["item"].n_unique(), rows=overlaps["id"].n_unique(), **by_kind)
     return pl.concat(hits).sort("set", "id", "kind"), counts
 
 
@@ -132,7 +133,7 @@ def _hits(
     long = pl.col("text").str.len_chars() >= options.least_chars
     mine, theirs = lines.filter(long), one.items.filter(long)
     texts, items = mine["text"].to_list(), theirs["text"].to_list()
-    found = [
+    overlaps = [
         _named("grams", overlap.shared_grams(texts, items, options.grams), mine["item"], theirs),
         _named("near", overlap.near_copies(texts, items, options.near), mine["item"], theirs),
     ]
@@ -142,13 +143,13 @@ def _hits(
         for start in range(0, len(spoken), overlap.SIDE):
             some = spoken.slice(start, overlap.SIDE)
             near = overlap.neighbours(vectors(some), one.vectors[chosen], options.semantic)
-            found.append(_named("semantic", near, some, theirs))
-    best = pl.concat(found).sort("id", "kind", "score", "item", descending=[False, False, True, False])
+            overlaps.append(_named("semantic", near, some, theirs))
+    best = pl.concat(overlaps).sort("id", "kind", "score", "item", descending=[False, False, True, False])
     return best.unique(["id", "kind"], keep="first", maintain_order=True).select(pl.lit(one.name).alias("set"), pl.exclude("set"))
 
 
-def _named(kind: str, found: Overlap, ids: pl.Series, items: pl.DataFrame) -> pl.DataFrame:
-    item = items[found.item]
-    columns = {"id": ids.gather(found.text), "kind": [kind] * len(found.text), "score": found.score}
+def _named(kind: str, overlap: Overlap, ids: pl.Series, items: pl.DataFrame) -> pl.DataFrame:
+    item = items[overlap.item]
+    columns = {"id": ids.gather(overlap.text), "kind": [kind] * len(overlap.text), "score": overlap.score}
     schema = {name: dtype for name, dtype in HIT.items() if name != "set"}
     return pl.DataFrame(columns | {name: item[name] for name in ("item", "source", "locator")}, schema=schema)

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
 from curate.compose import bias
 from curate.compose.splits import SPLITS
 from curate.compose.unpaired import kto_weights
+from curate.core.manifest import (
+    BenignCounts,
+    Bias,
+    DatasetCounts,
+    OverlapCounts,
+    PurgeCounts,
+    StrategyCounts,
+    Tally,
+    VerdictCounts,
+)
 
-Counts = dict[str, Any]
+PURGE_SHARE = 0.2  # of the held-out rows, from which their purge is worth a warning
 
 
-def count(
-    rows: pl.DataFrame,
-    fates: pl.DataFrame,
-    purged: pl.DataFrame,
-    pairs: pl.DataFrame,
-    refused: pl.DataFrame,
-    unpaired: pl.DataFrame,
-    sft: pl.DataFrame,
-    benign_share: float,
-    strategies: Sequence[str],
-) -> Counts:
-    """Count the outputs.
+@dataclass(frozen=True)
+class Decisions:
+    """What composing decided of every row, before the outputs take their shape.
 
-    Args:
+    Attributes:
         rows: every row of the build, with `split`.
         fates: `id`, `why` of each row that the stages kept; null: it is in an output.
         purged: as `splits.purge` returns it.
@@ -35,99 +36,118 @@ def count(
         refused: candidates that became no pair, with `strategy` and `reason`.
         unpaired: rows of the unpaired output, with `split`, `toxic`, `benign`, `evidence`, `variety`, `words`.
         sft: rows of the sft output.
+    """
+
+    rows: pl.DataFrame
+    fates: pl.DataFrame
+    purged: pl.DataFrame
+    pairs: pl.DataFrame
+    refused: pl.DataFrame
+    unpaired: pl.DataFrame
+    sft: pl.DataFrame
+
+
+def count(
+    decisions: Decisions,
+    benign_share: float,
+    strategies: Sequence[str],
+    verdicts: VerdictCounts,
+    contamination: Mapping[str, OverlapCounts],
+) -> DatasetCounts:
+    """Count the outputs.
+
+    Args:
+        decisions: what goes where.
         benign_share: the share asked for.
         strategies: names of the recipe's pairers, in order.
-
-    Returns:
-        Plain values. `rows_in` = `kept` + the sum of `dropped`.
+        verdicts: what people said of single rows.
+        contamination: overlap by evaluation set.
     """
-    used = fates.filter(pl.col("why").is_null()).select("id")
-    held_in = rows.join(used, on="id", how="semi").filter(pl.col("split") != "train").height + purged.height
+    rows, pairs, unpaired, sft = decisions.rows, decisions.pairs, decisions.unpaired, decisions.sft
+    used = decisions.fates.filter(pl.col("why").is_null()).select("id")
     desirable, undesirable = unpaired.filter(~pl.col("toxic")), unpaired.filter("toxic")
+    sides = zip(_by_split(desirable).items(), _by_split(undesirable).values(), strict=True)
     in_train = pl.col("split") == "train"
-    return {
-        "rows_in": fates.height,
-        "kept": used.height,
-        "dropped": _tally(fates["why"]),
-        "paired": _by_split(pairs),
-        "unpaired": {
-            split: {"desirable": yes, "undesirable": no}
-            for (split, yes), no in zip(_by_split(desirable).items(), _by_split(undesirable).values(), strict=True)
-        },
-        "sft": _by_split(sft),
-        "splits": _tally(rows["split"]),
-        "strategies": {
-            name: {
-                "pairs": pairs.filter(pl.col("strategy") == name).height,
-                "refused": _tally(refused.filter(pl.col("strategy") == name)["reason"]),
-            }
-            for name in strategies
-        },
-        "relations": _tally(pairs["relation"]),
-        "generated": _tally(rows.filter(pl.col("derived_from").is_not_null(), pl.col("given").is_null())["side"]),
-        "bias": {"paired": bias.of_pairs(pairs, rows), "unpaired": bias.of_unpaired(unpaired)},
-        "benign": {
-            "asked": benign_share,
-            "unpaired": _by_split(unpaired.filter("benign")),
-            "sft": _by_split(sft.filter("benign")),
-            "unpaired_train_share": _mean(unpaired.filter(in_train)["benign"]),
-            "sft_train_share": _mean(sft.filter(in_train)["benign"]),
-        },
-        "purged": {
-            "held_out": held_in,
-            "share": round(purged.height / held_in, 4) if held_in else 0.0,
-            **{split: _tally(purged.filter(pl.col("split") == split)["why"]) for split in ("validation", "test")},
-        },
-        "labels": {
-            "toxic": _tally(undesirable["evidence"]),
-            "non_toxic": _tally(desirable["evidence"]),
-        },
-        "variety": _tally(unpaired["variety"].fill_null("other")),
-        "words": {
+    return DatasetCounts(
+        rows_in=decisions.fates.height,
+        kept=used.height,
+        dropped=_tally(decisions.fates["why"]),
+        paired=_by_split(pairs),
+        unpaired={split: {"desirable": yes, "undesirable": no} for (split, yes), no in sides},
+        sft=_by_split(sft),
+        splits=_tally(rows["split"]),
+        strategies={name: _strategy(name, pairs, decisions.refused) for name in strategies},
+        relations=_tally(pairs["relation"]),
+        generated=_tally(rows.filter(pl.col("derived_from").is_not_null(), pl.col("given").is_null())["side"]),
+        bias=Bias(bias.of_pairs(pairs, rows), bias.of_unpaired(unpaired)),
+        benign=BenignCounts(
+            asked=benign_share,
+            unpaired=_by_split(unpaired.filter("benign")),
+            sft=_by_split(sft.filter("benign")),
+            unpaired_train_share=_mean(unpaired.filter(in_train)["benign"]),
+            sft_train_share=_mean(sft.filter(in_train)["benign"]),
+        ),
+        purged=_purges(decisions.purged, rows.join(used, on="id", how="semi")),
+        labels={"toxic": _tally(undesirable["evidence"]), "non_toxic": _tally(desirable["evidence"])},
+        variety=_tally(unpaired["variety"].fill_null("other")),
+        words={
             "desirable": _mean(desirable["words"], 2),
             "undesirable": _mean(undesirable["words"], 2),
             "chosen": _mean(_words(pairs, "chosen_id", rows), 2),
             "rejected": _mean(_words(pairs, "rejected_id", rows), 2),
         },
-        "pii": _tally(rows["pii"].explode(empty_as_null=True)),
-        "kto": kto_weights(desirable.filter(in_train).height, undesirable.filter(in_train).height),
-    }
+        pii=_tally(rows["pii"].explode(empty_as_null=True)),
+        kto=kto_weights(desirable.filter(in_train).height, undesirable.filter(in_train).height),
+        verdicts=verdicts,
+        contamination=dict(contamination),
+    )
 
 
-def warnings(counts: Counts, purge_warn: float) -> list[str]:
+def _strategy(name: str, pairs: pl.DataFrame, refused: pl.DataFrame) -> StrategyCounts:
+    own = pl.col("strategy") == name
+    return StrategyCounts(pairs=pairs.filter(own).height, refused=_tally(refused.filter(own)["reason"]))
+
+
+def _purges(purged: pl.DataFrame, kept: pl.DataFrame) -> PurgeCounts:
+    """Of the held-out rows that would have been in the outputs."""
+    held_out = kept.filter(pl.col("split") != "train").height + purged.height
+    reasons = {split: _tally(purged.filter(pl.col("split") == split)["why"]) for split in ("validation", "test")}
+    return PurgeCounts(held_out=held_out, share=round(purged.height / held_out, 4) if held_out else 0.0, **reasons)
+
+
+def warnings(counts: DatasetCounts, purge_share: float = PURGE_SHARE) -> list[str]:
     """What a user should know before training on this, one line each."""
-    said = []
-    train = counts["unpaired"]["train"]
+    lines = []
+    train = counts.unpaired["train"]
     if not train["undesirable"] or not train["desirable"]:
         empty = "toxic" if not train["undesirable"] else "non_toxic"
-        said.append(f"train holds no {empty} row: preference training needs both classes; add sources that have them")
-    if not counts["paired"]["train"]:
-        said.append("train holds no pair: no toxic and non_toxic completion share a prompt or a record; use the unpaired output")
+        lines.append(f"train holds no {empty} row: preference training needs both classes; add sources that have them")
+    if not counts.paired["train"]:
+        lines.append("train holds no pair: no toxic and non_toxic completion share a prompt or a record; use the unpaired output")
     for split in ("validation", "test"):
-        if not sum(counts["unpaired"][split].values()):
-            said.append(f"{split} is empty: too few threads or prompts for its share; add data or raise dataset.splits.{split}")
-    if counts["purged"]["share"] > purge_warn:
-        said.append(
-            f"{counts['purged']['share']:.0%} of the held-out rows repeat a prompt or a near copy in train and were purged "
-            f"(more than {purge_warn:.0%}): the source repeats itself across threads"
+        if not sum(counts.unpaired[split].values()):
+            lines.append(f"{split} is empty: too few threads or prompts for its share; add data or raise dataset.splits.{split}")
+    if counts.purged.share > purge_share:
+        lines.append(
+            f"{counts.purged.share:.0%} of the held-out rows repeat a prompt or a near copy in train and were purged "
+            f"(more than {purge_share:.0%}): the source repeats itself across threads"
         )
-    asked = counts["benign"]["asked"]
-    for output in ("unpaired", "sft"):
-        share = counts["benign"][f"{output}_train_share"]
-        if share is not None and share < asked - 0.01:
-            said.append(f"benign rows are {share:.1%} of {output} train, {asked:.0%} was asked: all there are were taken")
-    if counts["verdicts"]["unknown"]:
-        said.append(f"verdicts: {counts['verdicts']['unknown']:,} name no row of this build")
-    return said + bias.warnings(counts["bias"])
+    for output, share in counts.benign.train_shares().items():
+        if share is not None and share < counts.benign.asked - 0.01:
+            asked = f"{counts.benign.asked:.0%} was asked"
+            lines.append(f"benign rows are {share:.1%} of {output} train, {asked}: all there are were taken")
+    if counts.verdicts.unknown:
+        lines.append(f"verdicts: {counts.verdicts.unknown:,} name no row of this build")
+    return lines + bias.warnings(counts.bias)
 
 
-def _by_split(frame: pl.DataFrame) -> dict[str, int]:
+def _by_split(frame: pl.DataFrame) -> Tally:
     return {split: frame.filter(pl.col("split") == split).height for split in SPLITS}
 
 
-def _tally(values: pl.Series) -> dict[str, int]:
-    found = values.drop_nulls().value_counts(name="n").sort(values.name)
-    return dict(found.iter_rows())
+def _tally(values: pl.Series) -> Tally:
+    counts = values.drop_nulls().value_counts(name="n").sort(values.name)
+    return dict(counts.iter_rows())
 
 
 def _mean(values: pl.Series, digits: int = 4) -> float | None:

@@ -16,10 +16,6 @@ from curate.text.normalise import normalise
 from curate.text.personal.patterns import find
 from curate.text.refusals import refuses
 
-COMPOSE = "compose"
-"""What the corpus names as `stage` for a row that is dropped here."""
-
-
 REASONS = ("empty", "abstained", "conflict", BACKGROUND, "personal_data", "purged", CONTAMINATED, "preferred", "benign_share")
 """Why a row that every stage kept is in no output: no completion text; no label; its text is toxic in one row and
 non_toxic in another; it may be read but not trained on; personal data shows in it in spite of `pii`; training shows it already;

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from curate.core.errors import DataError, StorageError
+from curate.core.manifest import VerdictCounts
 from curate.core.schema import canonical, digest
 from curate.core.store import write_text
 
@@ -37,17 +37,19 @@ def read_verdicts(path: Path) -> dict[str, bool | None]:
         raise DataError(
             f"--verdicts {path}: cannot be read ({type(error).__name__})", hint="pass JSON lines, or a filled-in audit (.csv)"
         ) from None
-    found: dict[str, bool | None] = {}
+    verdicts: dict[str, bool | None] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            said = json.loads(line)
-            found[str(said["id"])] = WORDS[said["verdict"]]
+            entry = json.loads(line)
+            verdicts[str(entry["id"])] = WORDS[entry["verdict"]]
         except (ValueError, KeyError, TypeError):
             known = ", ".join(WORDS)
-            raise DataError(f'{path}:{number}: expected {{"id": a row\'s id, "verdict": one of {known}}}') from None
-    return found
+            raise DataError(
+                f'{path}:{number}: expected {{"id": a row\'s id, "verdict": a word}}', hint=f"the words are {known}"
+            ) from None
+    return verdicts
 
 
 def read_answers(path: Path) -> pl.DataFrame:
@@ -61,33 +63,36 @@ def read_answers(path: Path) -> pl.DataFrame:
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{path}: no table ({type(error).__name__})", hint="pass what `curate label audit` wrote") from None
     if not {"id", "toxic"} <= set(table.columns):
-        there = ", ".join(table.columns)
-        raise DataError(f"{path}: expected the columns id and toxic, found {there}", hint="pass what `curate label audit` wrote")
-    said = table["toxic"].fill_null("").str.strip_chars().str.to_lowercase()
-    odd = (~said.is_in([*ANSWERS, ""])).arg_true()
+        columns = ", ".join(table.columns)
+        raise DataError(
+            f"{path}: expected the columns id and toxic, found {columns}", hint="pass what `curate label audit` wrote"
+        )
+    answers = table["toxic"].fill_null("").str.strip_chars().str.to_lowercase()
+    odd = (~answers.is_in([*ANSWERS, ""])).arg_true()
     if len(odd):
         raise DataError(
-            f"{path}: row {odd[0] + 1}: column toxic must be yes, no or empty", hint=f"{len(said[odd[0]])} other characters"
+            f"{path}: row {odd[0] + 1}: column toxic holds {len(answers[odd[0]])} characters that are no answer",
+            hint="write yes or no, or leave it empty",
         )
-    return table.with_columns(toxic=said.replace_strict(ANSWERS, default=None, return_dtype=pl.Boolean))
+    return table.with_columns(toxic=answers.replace_strict(ANSWERS, default=None, return_dtype=pl.Boolean))
 
 
-def keep_verdicts(work: Path, said: str | None) -> str | None:
+def keep_verdicts(work: Path, given: str | None) -> str | None:
     """Keep a copy in the work folder, where `curate forget` finds it, under a name that is the hash of what it says.
 
     Args:
         work: the work folder.
-        said: a file of verdicts, or the name of a copy that is kept already.
+        given: a file of verdicts, or the name of a copy that is kept already.
 
     Returns:
-        The name; None where nothing was said.
+        The name; None where none was given.
 
     Raises:
         DataError: no such file and no such copy, or not verdicts.
     """
-    if said is None or (Path(said).name == said and (work / FOLDER / said).is_file()):
-        return said
-    verdicts = read_verdicts(Path(said))
+    if given is None or (Path(given).name == given and (work / FOLDER / given).is_file()):
+        return given
+    verdicts = read_verdicts(Path(given))
     words = {value: word for word, value in WORDS.items()}
     text = "".join(canonical({"id": name, "verdict": words[verdicts[name]]}) + "\n" for name in sorted(verdicts))
     name = f"{digest(text)}.jsonl"
@@ -109,7 +114,7 @@ def kept_verdicts(work: Path, name: str | None) -> dict[str, bool | None]:
     return read_verdicts(path)
 
 
-def overrule(rows: pl.DataFrame, verdicts: Mapping[str, bool | None]) -> tuple[pl.DataFrame, dict[str, Any]]:
+def overrule(rows: pl.DataFrame, verdicts: Mapping[str, bool | None]) -> tuple[pl.DataFrame, VerdictCounts]:
     """Rows with the labels that people gave them, marked `reviewed`, and how many there were.
 
     Args:
@@ -117,18 +122,19 @@ def overrule(rows: pl.DataFrame, verdicts: Mapping[str, bool | None]) -> tuple[p
         verdicts: as `read_verdicts` gives them.
 
     Returns:
-        The rows, and `rows`, `changed` (the labelers had said otherwise), `unknown` (no such row in this build).
+        The rows, and how many verdicts named one, changed one, or named none.
     """
-    said = pl.DataFrame({"id": list(verdicts), "_said": list(verdicts.values())}, schema={"id": pl.String, "_said": pl.Boolean})
-    wide = rows.join(said.with_columns(reviewed=pl.lit(value=True)), on="id", how="left", maintain_order="left")
+    schema = {"id": pl.String, "_verdict": pl.Boolean}
+    people = pl.DataFrame({"id": list(verdicts), "_verdict": list(verdicts.values())}, schema=schema)
+    wide = rows.join(people.with_columns(reviewed=pl.lit(value=True)), on="id", how="left", maintain_order="left")
     wide = wide.with_columns(pl.col("reviewed").fill_null(value=False))
-    changed = wide.filter(pl.col("reviewed") & pl.col("toxic").ne_missing(pl.col("_said"))).height
+    changed = wide.filter(pl.col("reviewed") & pl.col("toxic").ne_missing(pl.col("_verdict"))).height
     here = int(wide["reviewed"].sum())
     ruled = wide.with_columns(
-        toxic=pl.when("reviewed").then("_said").otherwise("toxic"),
-        toxicity=pl.when("reviewed").then(pl.col("_said").cast(pl.Float32)).otherwise("toxicity"),
+        toxic=pl.when("reviewed").then("_verdict").otherwise("toxic"),
+        toxicity=pl.when("reviewed").then(pl.col("_verdict").cast(pl.Float32)).otherwise("toxicity"),
         evidence=pl.when("reviewed").then(pl.lit("human")).otherwise("evidence"),
         disagreement=pl.when("reviewed").then(None).otherwise("disagreement"),
         why=pl.when("reviewed").then(pl.lit(WHY)).otherwise("why"),
     )
-    return ruled.drop("_said"), {"rows": here, "changed": changed, "unknown": len(verdicts) - here}
+    return ruled.drop("_verdict"), VerdictCounts(rows=here, changed=changed, unknown=len(verdicts) - here)

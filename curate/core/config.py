@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast, dataclass_transform, get_origin, get_type_hints
 
@@ -17,6 +17,7 @@ from curate.core.errors import RecipeError
 T = TypeVar("T")
 
 MAX_BYTES = 1_000_000  # a recipe is a page of text; anything larger is a mistake or an attack
+MOST_NAMED = 30  # words that a hint lists
 MAX_NODES = 100_000  # values after YAML aliases are expanded: an alias bomb stops here
 
 
@@ -97,7 +98,7 @@ def choose(table: Mapping[str, type], entry: object, where: str, kind: str) -> A
     else:
         raise RecipeError(f"{where}: expected the name of one {kind}, or 'name: {{options}}', found {_show(entry)}")
     if name not in table:
-        raise RecipeError(f"{where}: no {kind} {name!r}", hint=f"{_nearest(str(name), table)}")
+        raise RecipeError(f"{where}: no {kind} {name!r}", hint=nearest(str(name), table))
     return build(table[name], options, f"{where}: {name}")
 
 
@@ -197,7 +198,7 @@ def _index(items: list[Any], step: str, setting: str) -> int:
         if item == step or (isinstance(item, dict) and list(item) == [step]):
             return index
     names = [item if isinstance(item, str) else next(iter(item), "") for item in items if isinstance(item, (str, dict))]
-    raise RecipeError(f"--set {setting}: no entry {step!r} in this list", hint=f"{_nearest(step, names)}")
+    raise RecipeError(f"--set {setting}: no entry {step!r} in this list", hint=nearest(step, names))
 
 
 def _check_keys(cls: type, tree: Mapping[Any, Any], where: str) -> None:
@@ -208,16 +209,29 @@ def _check_keys(cls: type, tree: Mapping[Any, Any], where: str) -> None:
     hints = get_type_hints(cls)
     for key, value in tree.items():
         if key not in known:
-            raise RecipeError(f"{where} has no option {str(key)!r}", hint=f"{_nearest(str(key), known)}")
+            raise RecipeError(f"{where} has no option {str(key)!r}", hint=nearest(str(key), known))
         inner = hints[key]
         if isinstance(inner, type) and get_origin(inner) is None and isinstance(value, Mapping):
             _check_keys(inner, value, f"{where}: {key}")
 
 
-def _nearest(word: str, known: object) -> str:
-    words = sorted(str(name) for name in cast("Mapping[str, object]", known))
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The hint for a word that is not known: the known one nearest to it, else all that are known.
+
+    Args:
+        word: what was written.
+        known: what would have done.
+
+    Example:
+        >>> nearest("treshold", ["threshold", "window"])
+        "did you mean 'threshold'?"
+        >>> nearest("x", ["threshold", "window"])
+        'known: threshold, window'
+    """
+    words = sorted(known)
     close = difflib.get_close_matches(word, words, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(words)}"
+    more = " ..." if len(words) > MOST_NAMED else ""
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(words[:MOST_NAMED])}{more}"
 
 
 def _show(value: object) -> str:

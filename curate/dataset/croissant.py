@@ -5,18 +5,13 @@ Source: docs.mlcommons.org/croissant (format 1.1, RAI 1.0). Every number and che
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import polars as pl
 
 from curate.compose.outputs import Form, schema_of
+from curate.core.manifest import FileEntry, Json, Manifest
 from curate.core.policy import load_policy
 from curate.core.schema import MESSAGE
 from curate.dataset.formats import OUTPUTS
-
-Json = dict[str, Any]
-Manifest = Mapping[str, Any]
 
 CONTEXT: Json = {
     "@language": "en",
@@ -57,37 +52,32 @@ def croissant(manifest: Manifest) -> Json:
     Args:
         manifest: with `files` of every Parquet file; `fingerprint` is not needed.
     """
-    outputs = [name for name in OUTPUTS if any(path.startswith(f"{name}/") for path in manifest["files"])]
-    files = {
-        path: fact for path, fact in manifest["files"].items() if path.split("/")[0] in outputs and path.endswith(".parquet")
-    }
+    paths = sorted(path for output in OUTPUTS for path in manifest.tables(f"{output}/"))
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
-        "name": manifest["name"],
+        "name": manifest.name,
         "description": "Preference data for aligning language models on an English variety; holds toxic text on purpose.",
-        "version": f"{manifest['format']}.0.0",
+        "version": f"{manifest.format}.0.0",
         "license": _licences(manifest),
         "inLanguage": ["en", "en-SG"],
         "keywords": ["preference data", "toxicity", "Singlish", "not-for-all-audiences"],
         "isLiveDataset": False,
         **_responsible(manifest),
-        "distribution": [
-            *({"@type": "cr:FileObject", **_file(path, fact)} for path, fact in sorted(files.items())),
-        ],
-        "recordSet": [_records(path, manifest["recipe"]["dataset"]["form"]) for path in sorted(files)],
+        "distribution": [{"@type": "cr:FileObject", **_file(path, manifest.files[path])} for path in paths],
+        "recordSet": [_records(path, manifest.form) for path in paths],
     }
 
 
-def _file(path: str, fact: Mapping[str, Any]) -> Json:
+def _file(path: str, entry: FileEntry) -> Json:
     return {
         "@id": path,
         "name": path,
         "contentUrl": path,
-        "contentSize": f"{fact['bytes']} B",
+        "contentSize": f"{entry.bytes} B",
         "encodingFormat": "application/x-parquet",
-        "sha256": fact["sha256"],
+        "sha256": entry.sha256,
     }
 
 
@@ -124,7 +114,7 @@ def _field(records: str, column: str, kind: pl.DataType | type[pl.DataType], pat
 
 
 def _licences(manifest: Manifest) -> list[str]:
-    named = [name for name in manifest["licences"] if name]
+    named = [name for name in manifest.licences if name]
     return [f"https://spdx.org/licenses/{LICENCES[name.lower()]}" if name.lower() in LICENCES else name for name in named] or [
         "not stated"
     ]
@@ -132,15 +122,15 @@ def _licences(manifest: Manifest) -> list[str]:
 
 def _responsible(manifest: Manifest) -> Json:
     """The RAI vocabulary: what an auditor asks first."""
-    counts = manifest["dataset"]
-    read, stages = manifest["records"]["read"], ", ".join(one["stage"] for one in manifest["stages"])
-    pii = ", ".join(f"{kind} {size:,}" for kind, size in counts["pii"].items()) or "none found"
+    counts = manifest.dataset
+    read, stages = manifest.records.read, ", ".join(one.stage for one in manifest.stages)
+    pii = ", ".join(f"{kind} {size:,}" for kind, size in counts.pii.items()) or "none found"
     evidence = {
-        side: ", ".join(f"{kind} {size:,}" for kind, size in counts["labels"][side].items()) or "none"
+        side: ", ".join(f"{kind} {size:,}" for kind, size in counts.labels[side].items()) or "none"
         for side in ("non_toxic", "toxic")
     }
     return {
-        "rai:dataCollection": f"Existing raw text: {read:,} records read from {len(manifest['sources']):,} files.",
+        "rai:dataCollection": f"Existing raw text: {read:,} records read from {len(manifest.sources):,} files.",
         "rai:dataPreprocessingProtocol": [f"Stages in order: {stages}. Rows dropped by stage and reason are in manifest.json."],
         "rai:dataAnnotationProtocol": f"{load_policy().meaning.strip()} What people said outranks machines.",
         "rai:dataAnnotationAnalysis": [
@@ -151,7 +141,7 @@ def _responsible(manifest: Manifest) -> Json:
         "rai:dataLimitations": ["Not for making toxic text, for judging or naming people, or as a moderation rule by itself."],
         "rai:dataBiases": [
             "Machine labels err more often on text unlike what the labelers learned from, benign text of the variety included.",
-            *manifest["warnings"],
+            *manifest.warnings,
         ],
         "rai:dataReleaseMaintenancePlan": "A text is removed by its id; a rebuild leaves no trace of it.",
     }

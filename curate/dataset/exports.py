@@ -6,10 +6,10 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
+from curate.core.manifest import Tally
 from curate.core.store import write_bytes
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -31,19 +31,14 @@ def guarded(cell: str) -> str:
     return GUARD + cell if opens else cell
 
 
-def unguarded(cell: str) -> str:
-    """The text that `guarded` was given: without one apostrophe at its beginning."""
-    return cell.removeprefix(GUARD)
-
-
-def write_jsonl(frame: pl.DataFrame, folder: Path, stem: str) -> dict[str, dict[str, Any]]:
-    """Write one JSON object a line; returns path -> {"rows": n}, nothing for a frame without rows."""
+def write_jsonl(frame: pl.DataFrame, folder: Path, stem: str) -> Tally:
+    """Write one JSON object a line; returns path -> rows, nothing for a frame without rows."""
     lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in frame.iter_rows(named=True))
     return _written(frame, folder, f"{stem}.jsonl", lambda: "".join(lines).encode("utf-8", "surrogatepass"))
 
 
-def write_csv(frame: pl.DataFrame, folder: Path, stem: str) -> dict[str, dict[str, Any]]:
-    """Write a table with a header, messages as JSON, every text guarded; returns path -> {"rows": n}."""
+def write_csv(frame: pl.DataFrame, folder: Path, stem: str) -> Tally:
+    """Write a table with a header, messages as JSON, every text guarded; returns path -> rows."""
     texts = {}
     for name, kind in frame.schema.items():
         if kind == pl.String or isinstance(kind, pl.List):
@@ -58,15 +53,15 @@ def write_csv(frame: pl.DataFrame, folder: Path, stem: str) -> dict[str, dict[st
     return _written(frame, folder, f"{stem}.csv", data)
 
 
-def _json(value: Any) -> str:  # noqa: ANN401 - messages
+def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _written(frame: pl.DataFrame, folder: Path, path: str, data: Callable[[], bytes]) -> dict[str, dict[str, Any]]:
+def _written(frame: pl.DataFrame, folder: Path, path: str, data: Callable[[], bytes]) -> Tally:
     if not frame.height:
         return {}
     write_bytes(folder / path, data())
-    return {path: {"rows": frame.height}}
+    return {path: frame.height}
 
 
-WRITERS: dict[str, Callable[[pl.DataFrame, Path, str], dict[str, dict[str, Any]]]] = {"jsonl": write_jsonl, "csv": write_csv}
+WRITERS: dict[str, Callable[[pl.DataFrame, Path, str], Tally]] = {"jsonl": write_jsonl, "csv": write_csv}

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 
+from curate.core.manifest import Cell, FigureData, Manifest
 from curate.core.policy import load_policy
 from curate.core.store import read_parquet, write_text
 from curate.dataset.formats import read_output
 from curate.dataset.thresholds import GRID, entered, used_threshold, would_drop
-from curate.pages.charts import curve, histogram, scatter, standalone
-from curate.pages.html import Html, bars
+from curate.pages.charts import bars, curve, histogram, scatter, standalone
+from curate.pages.html import Html
 
 BINS = 20  # of a score
 WORDS = (0, 2, 4, 6, 8, 10, 15, 20, 30, 40, 60, 80, 120, 200, 1_000_000)  # bounds of the length columns; the last is "more"
@@ -26,9 +26,6 @@ SIZES = ((2, 2), (3, 5), (6, 10), (11, 100), (101, 10**9))  # of a cluster
 MAP_POINTS = 2_000  # rows on the map: enough to see regions, few enough for a page that opens at once
 SIDES = ("non_toxic", "toxic", "abstained")  # a side has one colour in every picture
 DUPLICATES = ("exact_duplicates", "near_duplicates", "semantic_duplicates")
-
-Cell = str | int | float
-Manifest = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -52,6 +49,10 @@ class Figure:
     rows: list[tuple[Cell, ...]]
     picture: Html | None = None
     key: tuple[str, ...] = ()
+
+    def data(self) -> FigureData:
+        """The numbers as the manifest holds them."""
+        return FigureData(header=list(self.header), rows=[list(row) for row in self.rows])
 
     def csv(self) -> str:
         """The numbers as CSV; no cell begins like a formula, for names are identifiers."""
@@ -81,7 +82,7 @@ def figures(folder: Path, manifest: Manifest, points: pl.DataFrame | None = None
     ).drop("completion")
     labelled = corpus.filter(pl.col("toxicity").is_not_null() | pl.col("stage").is_null())
     pairs = read_output(folder, manifest, "paired/", ["chosen_id", "rejected_id"])
-    made = [
+    pictures = [
         _funnel(manifest),
         *_scores(labelled, manifest),
         _agreement(labelled),
@@ -93,7 +94,7 @@ def figures(folder: Path, manifest: Manifest, points: pl.DataFrame | None = None
         _pii(manifest),
         _map(folder, labelled, points),
     ]
-    return [one for one in made if one is not None]
+    return [one for one in pictures if one is not None]
 
 
 def sample(ids: pl.Series) -> pl.Series:
@@ -118,9 +119,9 @@ def project(ids: pl.Series, vectors: np.ndarray) -> pl.DataFrame:
     return pl.DataFrame({"id": ids, "x": places[:, 0], "y": places[:, 1]})
 
 
-def write_figures(made: Sequence[Figure], folder: Path) -> Iterator[str]:
+def write_figures(pictures: Sequence[Figure], folder: Path) -> Iterator[str]:
     """Write each figure's CSV and, where it has a picture, its SVG; yields their paths within the folder."""
-    for one in made:
+    for one in pictures:
         files = {"csv": one.csv()} | ({"svg": standalone(one.picture, one.key)} if one.picture and "<svg" in one.picture else {})
         for kind, text in files.items():
             path = f"figures/{one.name}.{kind}"
@@ -129,16 +130,14 @@ def write_figures(made: Sequence[Figure], folder: Path) -> Iterator[str]:
 
 
 def _columns(folder: Path, manifest: Manifest) -> list[str]:
-    path = min(path for path in manifest["files"] if path.startswith("corpus/"))
+    path = manifest.tables("corpus/")[0]
     scores = [name for name in pl.read_parquet_schema(folder / path) if name.startswith("score_")]
     clusters = ["exact_cluster", "near_cluster", "semantic_cluster"]
     return ["id", "completion", "toxic", "toxicity", "stage", "language", "variety", *clusters, *scores]
 
 
 def _funnel(manifest: Manifest) -> Figure:
-    counts = manifest["dataset"]
-    stages = [(one["stage"], one["kept"], sum(one["dropped"].values())) for one in manifest["stages"]]
-    rows: list[tuple[Cell, ...]] = [*stages, ("compose", counts["kept"], sum(counts["dropped"].values()))]
+    rows: list[tuple[Cell, ...]] = [(one.stage, one.kept, sum(one.dropped.values())) for one in manifest.steps]
     picture = bars(("kept", "dropped"), [(str(name), (int(kept), int(gone))) for name, kept, gone in rows], "Rows by stage")
     caption = "Rows that each stage kept and dropped; rows in = kept + dropped, exactly."
     return Figure("funnel", "Rows, stage by stage", caption, ("stage", "kept", "dropped"), rows, picture, ("kept", "dropped"))
@@ -146,7 +145,6 @@ def _funnel(manifest: Manifest) -> Figure:
 
 def _scores(corpus: pl.DataFrame, manifest: Manifest) -> Iterator[Figure]:
     """How the scores of each labeler, and of the consensus, are spread over the labels."""
-    chosen: list[dict[str, Any]] = [entry["consensus"] for entry in manifest["recipe"]["stages"] if "consensus" in entry]
     names = ["toxicity", *sorted(load_policy().labeler_scores(corpus.columns))]
     edges = [at / BINS for at in range(BINS + 1)]
     for name in names:
@@ -157,7 +155,7 @@ def _scores(corpus: pl.DataFrame, manifest: Manifest) -> Iterator[Figure]:
             side: np.histogram(known.filter(pl.col("side") == side)[name].to_numpy(), bins=BINS, range=(0, 1))[0].tolist()
             for side in SIDES
         }
-        band = chosen[0].get("abstain", ()) if chosen and name == "toxicity" else ()
+        band = manifest.stage_options.get("consensus", {}).get("abstain", ()) if name == "toxicity" else ()
         of = "the consensus" if name == "toxicity" else f"`{name.removeprefix('score_')}`"
         caption = f"Rows by the score of {of}, coloured by the label they got."
         caption += " Rows in the shaded band abstain." if band else ""
@@ -261,7 +259,7 @@ def _thresholds(folder: Path, manifest: Manifest) -> Iterator[Figure]:
     """How many rows another threshold would have dropped."""
     for stage in DUPLICATES:
         path = f"similarity/{stage}.parquet"
-        used = used_threshold(manifest, stage) if path in manifest["files"] else None
+        used = used_threshold(manifest, stage) if path in manifest.files else None
         if used is None:
             continue
         edges = read_parquet(folder / path)
@@ -277,7 +275,7 @@ def _thresholds(folder: Path, manifest: Manifest) -> Iterator[Figure]:
 
 
 def _pii(manifest: Manifest) -> Figure:
-    rows: list[tuple[Cell, ...]] = list(manifest["dataset"]["pii"].items())
+    rows: list[tuple[Cell, ...]] = list(manifest.dataset.pii.items())
     picture = bars(("replaced",), [(str(name), (int(size),)) for name, size in rows], "Replacements by type")
     caption = "Personal data that was replaced by typed pseudonyms, in all rows."
     return Figure("pii", "Personal data replaced", caption, ("type", "replaced"), rows, picture, ("replaced",))

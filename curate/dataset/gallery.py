@@ -8,13 +8,14 @@ from typing import Any
 
 import polars as pl
 
+from curate.core.manifest import Manifest
 from curate.dataset.formats import read_output
 from curate.pages.html import Html, table, tag
 
 SAMPLES = 5  # rows of each stage and reason
 
 
-def gallery(folder: Path, manifest: Mapping[str, Any], show_text: bool = False) -> Html:
+def gallery(folder: Path, manifest: Manifest, show_text: bool = False) -> Html:
     """The page's section: per stage and reason the number of rows and the first of their ids.
 
     Args:
@@ -24,7 +25,7 @@ def gallery(folder: Path, manifest: Mapping[str, Any], show_text: bool = False) 
     """
     columns = ["id", "stage", "reason", "score", "twin", *(["completion"] if show_text else [])]
     rows = read_output(folder, manifest, "corpus/", columns).filter(pl.col("reason").is_not_null()).sort("id")
-    order = {one["stage"]: at for at, one in enumerate(manifest["stages"])}
+    order = {one.stage: at for at, one in enumerate(manifest.stages)}
     groups = sorted(rows.group_by("stage", "reason").len().iter_rows(), key=lambda one: (order.get(one[0], len(order)), one[1]))
     lines: list[tuple[Html | str | int, ...]] = []
     for stage, reason, size in groups:

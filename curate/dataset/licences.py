@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from curate.core.manifest import Obligations
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -36,18 +38,19 @@ TERMS = {
 """Licences by the Hub's names; each as its text reads, as far as data that is cleaned, cut and mixed is concerned."""
 
 
-def obligations(licences: Iterable[str]) -> tuple[list[str], list[str]]:
+def obligations(licences: Iterable[str]) -> Obligations:
     """What all of them together ask, and what of it cannot be met at once; a reading aid, not advice of a lawyer.
 
     Args:
         licences: names as the sources state them, "" where a source states none.
 
     Returns:
-        Duties, and conflicts; one line each.
+        Duties and conflicts, one line each.
     """
     stated = sorted({name.strip() for name in licences if name.strip()}, key=str.lower)
     known = {name: TERMS[name.lower()] for name in stated if name.lower() in TERMS}
-    return list(_duties(known)), list(_conflicts(stated, known, silent=any(not name.strip() for name in licences)))
+    silent = any(not name.strip() for name in licences)
+    return Obligations(list(_duties(known)), list(_conflicts(stated, known, silent=silent)))
 
 
 def _duties(known: dict[str, Terms]) -> Iterator[str]:

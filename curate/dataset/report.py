@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import yaml
 
 from curate.compose.splits import SPLITS
+from curate.core.manifest import DatasetCounts, Manifest
 from curate.dataset.figures import Figure
-from curate.dataset.formats import stages
-from curate.pages.html import Html, bars, page, section, table, tag
+from curate.pages.charts import bars
+from curate.pages.html import Html, page, section, table, tag
 
 MOST_SOURCES = 200  # lines of the table of sources; the others are summed, so that the page stays small
-
-Manifest = Mapping[str, Any]
 
 
 def report(manifest: Manifest, drawn: Sequence[Figure] = (), samples: Html | None = None) -> str:
@@ -26,9 +24,9 @@ def report(manifest: Manifest, drawn: Sequence[Figure] = (), samples: Html | Non
         samples: what `gallery` made of rows that were thrown away.
     """
     figure = {one.name: one for one in drawn}
-    counts = manifest["dataset"]
+    counts = manifest.dataset
     return page(
-        f"{manifest['name']}: how this dataset was made",
+        f"{manifest.name}: how this dataset was made",
         tag("p", "Every number here is from ", tag("code", "manifest.json"), "; no text of any row is shown.", class_="quiet"),
         _warnings(manifest),
         section("Records", _records(manifest)),
@@ -54,78 +52,79 @@ def _starting(figures: Mapping[str, Figure], stem: str) -> Iterator[Html]:
 
 
 def _warnings(manifest: Manifest) -> Html | None:
-    lines = [tag("li", line) for line in manifest["warnings"]]
+    lines = [tag("li", line) for line in manifest.warnings]
     return tag("ul", *lines, class_="warnings") if lines else None
 
 
 def _records(manifest: Manifest) -> Html:
-    records = manifest["records"]
-    skipped = sum(records["skipped"].values())
-    rows: list[tuple[str, int]] = [("read", records["read"]), ("mined", records["mined"])]
-    rows += [(f"skipped: {reason}", size) for reason, size in records["skipped"].items()]
-    rows += [("quarantined", records["quarantined"])]
-    said = (
-        f"{records['read']:,} records read = {records['mined']:,} mined + {skipped:,} skipped + "
-        f"{records['quarantined']:,} quarantined; the mined ones gave {stages(manifest)[0]['rows_in']:,} rows."
+    records = manifest.records
+    skipped = sum(records.skipped.values())
+    rows: list[tuple[str, int]] = [("read", records.read), ("mined", records.mined)]
+    rows += [(f"skipped: {reason}", size) for reason, size in records.skipped.items()]
+    rows += [("quarantined", records.quarantined)]
+    lead = (
+        f"{records.read:,} records read = {records.mined:,} mined + {skipped:,} skipped + "
+        f"{records.quarantined:,} quarantined; the mined ones gave {manifest.steps[0].rows_in:,} rows."
     )
-    return tag("div", tag("p", said), table(("records", "count"), rows))
+    return tag("div", tag("p", lead), table(("records", "count"), rows))
 
 
 def _flow(manifest: Manifest) -> Html:
-    rows = [(one["stage"], (one["kept"], sum(one["dropped"].values()))) for one in stages(manifest)]
+    rows = [(one.stage, (one.kept, sum(one.dropped.values()))) for one in manifest.steps]
     return bars(("kept", "dropped"), rows, "Rows kept and dropped by each stage")
 
 
 def _dropped(manifest: Manifest) -> Html:
-    rows = [(one["stage"], reason, size) for one in stages(manifest) for reason, size in one["dropped"].items()]
+    rows = [(one.stage, reason, size) for one in manifest.steps for reason, size in one.dropped.items()]
     return table(("stage", "reason", "rows dropped"), rows)
 
 
-def _labels(counts: Mapping[str, Any]) -> Html:
-    kinds = sorted(set(counts["labels"]["toxic"]) | set(counts["labels"]["non_toxic"]))
-    rows = [(kind, [counts["labels"][side].get(kind, 0) for side in ("non_toxic", "toxic")]) for kind in kinds]
+def _labels(counts: DatasetCounts) -> Html:
+    kinds = sorted({kind for evidence in counts.labels.values() for kind in evidence})
+    rows = [(kind, [counts.labels[side].get(kind, 0) for side in ("non_toxic", "toxic")]) for kind in kinds]
     lead = "Rows of the unpaired output by what their label rests on: what people said outranks what a machine thinks."
     return tag("div", tag("p", lead, class_="quiet"), bars(("non_toxic", "toxic"), rows, "Labels by evidence"))
 
 
-def _outputs(counts: Mapping[str, Any]) -> Html:
-    rows = [
-        ("paired", *(counts["paired"][split] for split in SPLITS)),
-        *((f"unpaired, {side}", *(counts["unpaired"][split][side] for split in SPLITS)) for side in ("desirable", "undesirable")),
-        ("unpaired, benign among them", *(counts["benign"]["unpaired"][split] for split in SPLITS)),
-        ("sft", *(counts["sft"][split] for split in SPLITS)),
-        ("sft, benign among them", *(counts["benign"]["sft"][split] for split in SPLITS)),
-    ]
-    return table(("rows", *SPLITS), rows)
+def _outputs(counts: DatasetCounts) -> Html:
+    sides = {side: {split: counts.unpaired[split][side] for split in SPLITS} for side in ("desirable", "undesirable")}
+    lines = {
+        "paired": counts.paired,
+        "unpaired, desirable": sides["desirable"],
+        "unpaired, undesirable": sides["undesirable"],
+        "unpaired, benign among them": counts.benign.unpaired,
+        "sft": counts.sft,
+        "sft, benign among them": counts.benign.sft,
+    }
+    return table(("rows", *SPLITS), [(name, *(sizes[split] for split in SPLITS)) for name, sizes in lines.items()])
 
 
-def _purged(counts: Mapping[str, Any]) -> Html:
-    purged = counts["purged"]
-    rows = [(split, why, size) for split in ("validation", "test") for why, size in purged[split].items()]
-    said = f"Of {purged['held_out']:,} held-out rows {purged['share']:.2%} were purged, because what they share stands in train:"
-    return tag("div", tag("p", said), table(("split", "what is shared", "rows purged"), rows))
+def _purged(counts: DatasetCounts) -> Html:
+    purged = counts.purged
+    rows = [(split, why, size) for split, reasons in purged.by_split().items() for why, size in reasons.items()]
+    lead = f"Of {purged.held_out:,} held-out rows {purged.share:.2%} were purged, because what they share stands in train:"
+    return tag("div", tag("p", lead), table(("split", "what is shared", "rows purged"), rows))
 
 
-def _overlaps(counts: Mapping[str, Any]) -> Html:
-    keys = ("items", "rows", "grams", "near", "semantic")
-    rows = [(name, *(fact[key] for key in keys)) for name, fact in counts["contamination"].items()]
-    said = "Training rows that overlap evaluation sets: runs of 8 words, near copies, neighbours by vector."
+def _overlaps(counts: DatasetCounts) -> Html:
+    rows = [(name, one.items, one.rows, one.grams, one.near, one.semantic) for name, one in counts.contamination.items()]
+    lead = "Training rows that overlap evaluation sets: runs of 8 words, near copies, neighbours by vector."
     header = ("evaluation set", "items", "training rows", "8-grams", "near", "semantic")
-    return tag("div", tag("p", said), table(header, rows))
+    return tag("div", tag("p", lead), table(header, rows))
 
 
-def _strategies(counts: Mapping[str, Any]) -> Html:
+def _strategies(counts: DatasetCounts) -> Html:
     rows: list[tuple[str, str, int]] = []
-    for name, fact in counts["strategies"].items():
-        rows.append((name, "accepted", fact["pairs"]))
-        rows += [(name, f"refused: {reason}", size) for reason, size in fact["refused"].items()]
+    for name, one in counts.strategies.items():
+        rows.append((name, "accepted", one.pairs))
+        rows += [(name, f"refused: {reason}", size) for reason, size in one.refused.items()]
     return table(("strategy", "verdict", "candidates"), rows)
 
 
-def _contents(counts: Mapping[str, Any]) -> Html:
-    words = [(side, mean) for side, mean in counts["words"].items()]
-    variety = [(name, (size,)) for name, size in counts["variety"].items()]
-    pii = [(name, (size,)) for name, size in counts["pii"].items()]
+def _contents(counts: DatasetCounts) -> Html:
+    words = [(side, mean) for side, mean in counts.words.items()]
+    variety = [(name, (size,)) for name, size in counts.variety.items()]
+    pii = [(name, (size,)) for name, size in counts.pii.items()]
     return tag(
         "div",
         tag("p", "Mean words of a completion; a wide gap between the sides could teach length instead of tone:"),
@@ -138,32 +137,29 @@ def _contents(counts: Mapping[str, Any]) -> Html:
 
 
 def _sources(manifest: Manifest) -> Html:
-    facts = sorted(manifest["sources"], key=lambda one: -one["rows"])
+    most = sorted(manifest.sources, key=lambda one: -one.rows)
     rows: list[tuple[str | int, ...]] = [
-        (one["source"], one["records"], one["rows"], _total(one["skipped"]), _total(one["quarantined"]), one["sha256"][:12])
-        for one in facts[:MOST_SOURCES]
+        (one.source, one.records, one.rows, sum(one.skipped.values()), sum(one.quarantined.values()), one.sha256[:12])
+        for one in most[:MOST_SOURCES]
     ]
-    if rest := facts[MOST_SOURCES:]:
-        sums = (sum(_total(one[name]) for one in rest) for name in ("records", "rows", "skipped", "quarantined"))
-        rows.append((f"and {len(rest):,} more", *sums, ""))
-    licences = [(name or "not stated", size) for name, size in manifest["licences"].items()]
+    if rest := most[MOST_SOURCES:]:
+        records, count = sum(one.records for one in rest), sum(one.rows for one in rest)
+        skipped, broken = sum(sum(one.skipped.values()) for one in rest), sum(sum(one.quarantined.values()) for one in rest)
+        rows.append((f"and {len(rest):,} more", records, count, skipped, broken, ""))
+    licences = [(name or "not stated", size) for name, size in manifest.licences.items()]
     return tag(
         "div",
         table(("source", "records", "rows", "skipped", "quarantined", "sha256"), rows),
         table(("licence", "rows"), licences),
-        tag("ul", *(tag("li", line) for part in manifest["obligations"].values() for line in part)),
+        tag("ul", *(tag("li", line) for line in (*manifest.obligations.duties, *manifest.obligations.conflicts))),
     )
 
 
 def _made(manifest: Manifest) -> Html:
-    recipe = yaml.safe_dump(manifest["recipe"], sort_keys=False, allow_unicode=True)
+    recipe = yaml.safe_dump(manifest.recipe, sort_keys=False, allow_unicode=True)
     return tag(
         "div",
-        tag("p", "What counts as toxic: policy ", tag("code", manifest["policy"])),
-        table(("package", "version"), list(manifest["versions"].items())),
+        tag("p", "What counts as toxic: policy ", tag("code", manifest.policy)),
+        table(("package", "version"), list(manifest.versions.items())),
         tag("details", tag("summary", "The recipe, every default written out"), tag("pre", recipe)),
     )
-
-
-def _total(value: int | Mapping[str, int]) -> int:
-    return value if isinstance(value, int) else sum(value.values())

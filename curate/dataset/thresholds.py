@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
+from curate.core.manifest import Manifest
 from curate.core.schema import EVIDENCE
 from curate.dataset.formats import read_output
 from curate.text.similarity.leaders import keep_leaders
@@ -15,13 +14,13 @@ from curate.text.similarity.leaders import keep_leaders
 GRID = tuple(at / 20 for at in range(10, 21))  # .50, .55 ... 1.00
 
 
-def entered(folder: Path, manifest: Mapping[str, Any], stage: str) -> pl.DataFrame:
+def entered(folder: Path, manifest: Manifest, stage: str) -> pl.DataFrame:
     """Rows that reached a stage, in the order in which it visits them, with the label that it knew of then.
 
     The corpus tells labels and evidence as they were at the end: what only the consensus knew is taken away again for a
     stage that ran before it.
     """
-    order = [one["stage"] for one in manifest["stages"]]
+    order = [one.stage for one in manifest.stages]
     before = order[: order.index(stage)]
     columns = ["id", "stage", "evidence", "votes", "toxic"] + ["score_column"] * ("column" in before)
     rows = read_output(folder, manifest, "corpus/", columns).filter(~pl.col("stage").is_in(before) | pl.col("stage").is_null())
@@ -40,10 +39,9 @@ def entered(folder: Path, manifest: Mapping[str, Any], stage: str) -> pl.DataFra
     return ordered.with_row_index("rank")
 
 
-def used_threshold(manifest: Mapping[str, Any], stage: str) -> float | None:
+def used_threshold(manifest: Manifest, stage: str) -> float | None:
     """The threshold that the build used; None for a stage that has none."""
-    options = next(entry[stage] for entry in manifest["recipe"]["stages"] if stage in entry)
-    value = options.get("threshold")
+    value = manifest.stage_options[stage].get("threshold")
     return float(value) if value is not None else None
 
 
@@ -54,5 +52,5 @@ def would_drop(edges: pl.DataFrame, rows: pl.DataFrame, threshold: float) -> pl.
         *(pl.col(name).replace_strict(at, default=None, return_dtype=pl.UInt32) for name in ("a", "b")), "score"
     )
     verdicts = keep_leaders(numbered.drop_nulls(), rows, threshold, "dropped", "cluster")
-    told = rows.select("id").hstack(verdicts).filter(pl.col("reason").is_not_null())
-    return told.select("id", twin=rows["id"].gather(told["twin"]), score="score")
+    dropped = rows.select("id").hstack(verdicts).filter(pl.col("reason").is_not_null())
+    return dropped.select("id", twin=rows["id"].gather(dropped["twin"]), score="score")

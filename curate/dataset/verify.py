@@ -5,22 +5,22 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from curate.compose.contamination import HIT, Contamination, contamination
 from curate.compose.contamination import REASON as CONTAMINATED
-from curate.compose.fates import COLUMNS, COMPOSE
+from curate.compose.fates import COLUMNS
 from curate.compose.outputs import PAIRED, schema_of
 from curate.compose.review import REVIEW
 from curate.compose.splits import CLUSTERS, SPLITS
 from curate.core.contracts import Schema
 from curate.core.errors import StorageError
+from curate.core.manifest import COMPOSE, MANIFEST, Manifest, Records, SourceEntry, Tally, is_sealed, read_manifest
 from curate.core.prompts import transcript
-from curate.core.schema import canonical, digest
+from curate.core.schema import canonical
 from curate.core.store import read_parquet, sha256
-from curate.dataset.formats import OUTPUTS, read_manifest, read_output
+from curate.dataset.formats import OUTPUTS, read_output
 from curate.pairing.pairer import PAIR
 from curate.text.normalise import normalise
 from curate.text.personal.patterns import find
@@ -28,7 +28,6 @@ from curate.text.personal.patterns import find
 AFTER_CONTAMINATION = (CONTAMINATED, "preferred", "benign_share")
 """Why rows that were compared with evaluation sets are in no output."""
 
-Manifest = Mapping[str, Any]
 Problems = Iterator[str]
 
 SCHEMAS: dict[str, Schema] = {
@@ -70,26 +69,24 @@ def verify(folder: Path) -> list[str]:
 
 
 def _files(folder: Path, manifest: Manifest) -> Problems:
-    known = {"manifest.json", *manifest["files"]}
-    for path, fact in sorted(manifest["files"].items()):
+    known = {MANIFEST, *manifest.files}
+    for path, entry in sorted(manifest.files.items()):
         if not (folder / path).is_file():
             yield f"{path}: is missing"
-        elif sha256(folder / path) != fact["sha256"]:
+        elif sha256(folder / path) != entry.sha256:
             yield f"{path}: its sha256 is not the manifest's"
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder).as_posix()
         if not file.is_dir() and name not in known:
             yield f"{name}: is not in the manifest"
-    said = {key: value for key, value in manifest.items() if key != "fingerprint"}
-    if digest(canonical(said), size=16) != manifest.get("fingerprint"):
-        yield "manifest.json: its fingerprint does not fit what it says"
+    if not is_sealed(folder):
+        yield f"{MANIFEST}: its fingerprint does not fit what it says"
 
 
 def _shapes(folder: Path, manifest: Manifest) -> Problems:
-    form = manifest["recipe"]["dataset"]["form"]
-    for path, fact in sorted(manifest["files"].items()):
+    for path, entry in sorted(manifest.files.items()):
         room = path.split("/")[0]
-        expected = schema_of(room, form) if room in OUTPUTS else SCHEMAS.get(room)
+        expected = schema_of(room, manifest.form) if room in OUTPUTS else SCHEMAS.get(room)
         if not path.endswith(".parquet") or expected is None:
             continue
         try:
@@ -97,48 +94,53 @@ def _shapes(folder: Path, manifest: Manifest) -> Problems:
         except StorageError:
             yield f"{path}: is not readable Parquet"
             continue
-        found = {name: kind for name, kind in frame.schema.items() if not (expected is COLUMNS and name.startswith("score_"))}
-        if pl.Schema(found) != pl.Schema(expected):
-            odd = sorted(name for name in {*found, *expected} if found.get(name) != pl.Schema(expected).get(name))
+        columns = {name: kind for name, kind in frame.schema.items() if not (expected is COLUMNS and name.startswith("score_"))}
+        if pl.Schema(columns) != pl.Schema(expected):
+            odd = sorted(name for name in {*columns, *expected} if columns.get(name) != pl.Schema(expected).get(name))
             yield f"{path}: columns are not those of this format: {', '.join(odd) or 'in another order'}"
-        if frame.height != fact["rows"]:
-            yield f"{path}: holds {frame.height:,} rows, the manifest says {fact['rows']:,}"
+        if frame.height != entry.rows:
+            yield f"{path}: holds {frame.height:,} rows, the manifest says {entry.rows or 0:,}"
 
 
 def _record_laws(manifest: Manifest) -> Problems:
-    for name, one in [("all sources", manifest["records"]), *((one["source"], one) for one in manifest["sources"])]:
-        read, quarantined = one.get("read", one.get("records")), one["quarantined"]
-        broken = sum(quarantined.values()) if isinstance(quarantined, Mapping) else quarantined
-        mined, skipped = one["mined"], sum(one["skipped"].values())
-        if read != mined + skipped + broken:
-            yield f"records of {name}: {read:,} read, but {mined:,} mined + {skipped:,} skipped + {broken:,} quarantined"
-    for total, part in (("read", "records"), ("mined", "mined"), ("rows", "rows")):
-        listed = sum(one[part] for one in manifest["sources"])
-        if manifest["records"][total] != listed:
-            yield f"records: {manifest['records'][total]:,} {total}, but the sources sum to {listed:,}"
+    records, sources = manifest.records, manifest.sources
+    yield from _accounts("all sources", records.read, records, records.quarantined)
+    for one in sources:
+        yield from _accounts(one.source, one.records, one, sum(one.quarantined.values()))
+    sums = {
+        "read": (records.read, sum(one.records for one in sources)),
+        "mined": (records.mined, sum(one.mined for one in sources)),
+        "rows": (records.rows, sum(one.rows for one in sources)),
+    }
+    for total, (whole, listed) in sums.items():
+        if whole != listed:
+            yield f"records: {whole:,} {total}, but the sources sum to {listed:,}"
+
+
+def _accounts(name: str, read: int, records: Records | SourceEntry, quarantined: int) -> Problems:
+    mined, skipped = records.mined, sum(records.skipped.values())
+    if read != mined + skipped + quarantined:
+        yield f"records of {name}: {read:,} read, but {mined:,} mined + {skipped:,} skipped + {quarantined:,} quarantined"
 
 
 def _row_laws(manifest: Manifest, rows: pl.DataFrame) -> Problems:
-    counts = manifest["dataset"]
-    composing = {"stage": COMPOSE, "rows_in": counts["rows_in"], "kept": counts["kept"], "dropped": counts["dropped"]}
-    found: dict[str, dict[str, int]] = {}
-    drops = rows.filter(pl.col("reason").is_not_null()).group_by("stage", "reason").len()
-    for stage, reason, size in drops.iter_rows():
-        found.setdefault(stage, {})[reason] = size
-    entering = manifest["records"]["rows"]
-    for one in (*manifest["stages"], composing):
-        dropped = sum(one["dropped"].values())
-        if one["rows_in"] != entering:
-            yield f"{one['stage']}: {one['rows_in']:,} rows in, but {entering:,} were left before it"
-        if one["rows_in"] != one["kept"] + dropped:
-            yield f"{one['stage']}: {one['rows_in']:,} rows in, but {one['kept']:,} kept + {dropped:,} dropped"
-        if one["dropped"] != (said := found.pop(one["stage"], {})):
-            yield f"{one['stage']}: drops by reason are not the corpus': {_differing(one['dropped'], said)}"
-        entering = one["kept"]
-    if found:
-        yield f"corpus: rows dropped by stages that are not in the manifest: {', '.join(sorted(found))}"
-    if rows.height != manifest["records"]["rows"]:
-        yield f"corpus: {rows.height:,} rows, but {manifest['records']['rows']:,} were mined"
+    drops: dict[str, Tally] = {}
+    for stage, reason, size in rows.filter(pl.col("reason").is_not_null()).group_by("stage", "reason").len().iter_rows():
+        drops.setdefault(stage, {})[reason] = size
+    entering = manifest.records.rows
+    for one in manifest.steps:
+        dropped = sum(one.dropped.values())
+        if one.rows_in != entering:
+            yield f"{one.stage}: {one.rows_in:,} rows in, but {entering:,} were left before it"
+        if one.rows_in != one.kept + dropped:
+            yield f"{one.stage}: {one.rows_in:,} rows in, but {one.kept:,} kept + {dropped:,} dropped"
+        if one.dropped != (own := drops.pop(one.stage, {})):
+            yield f"{one.stage}: drops by reason are not the corpus': {_differing(one.dropped, own)}"
+        entering = one.kept
+    if drops:
+        yield f"corpus: rows dropped by stages that are not in the manifest: {', '.join(sorted(drops))}"
+    if rows.height != manifest.records.rows:
+        yield f"corpus: {rows.height:,} rows, but {manifest.records.rows:,} were mined"
     if twice := rows.height - rows["id"].n_unique():
         yield f"corpus: {twice:,} rows repeat an id"
 
@@ -161,8 +163,7 @@ def _labels(folder: Path, manifest: Manifest, kept: pl.DataFrame) -> Problems:
         for split in SPLITS:
             where, label = f"{output}/{split}", ["label"] if output == "unpaired" else []
             rows = read_output(folder, manifest, f"{where}-", ["id", "completion", *label])
-            counted = manifest["dataset"][output][split]
-            if rows.height != (sum(counted.values()) if isinstance(counted, Mapping) else counted):
+            if rows.height != manifest.dataset.sizes()[output][split]:
                 yield f"{where}: {rows.height:,} rows, the manifest counts otherwise"
             if not rows.height:
                 continue
@@ -192,16 +193,15 @@ def _labels(folder: Path, manifest: Manifest, kept: pl.DataFrame) -> Problems:
 
 def _pairs(folder: Path, manifest: Manifest, kept: pl.DataFrame) -> Problems:
     """Every invariant of a pair, from the corpus' rows."""
-    options = manifest["recipe"]["dataset"]
-    least, longest = options["min_margin"], options["max_length_ratio"]
+    least, longest = (manifest.dataset_options[name] for name in ("min_margin", "max_length_ratio"))
     names = ("id", "split", "toxic", "toxicity", "words", "asked", "completion", "prompt")
     facts = kept.select(names)
-    if options["form"] == "standard":
+    if manifest.form == "standard":
         facts = facts.with_columns(prompt=pl.Series([transcript(asked) for asked in facts["prompt"]], dtype=pl.String))
     for split in SPLITS:
         where = f"paired/{split}"
         pairs = read_output(folder, manifest, f"{where}-", list(PAIRED))
-        if pairs.height != manifest["dataset"]["paired"][split]:
+        if pairs.height != manifest.dataset.paired[split]:
             yield f"{where}: {pairs.height:,} pairs, the manifest counts otherwise"
         if not pairs.height:
             continue
@@ -245,10 +245,9 @@ def _splits(manifest: Manifest, kept: pl.DataFrame) -> Problems:
                 what = "prompt" if column == "asked" else column.replace("_", " ")
                 first = shared["id"].sort()[0]
                 yield f"{split}: {shared.height:,} rows share a {what} with {' or '.join(against)}, first {first}"
-    never = manifest["recipe"]["dataset"]["splits"]["never_train"]
     sources = kept.filter(pl.col("split") != "test")["source"].unique().sort()
     for source in sources:
-        if any(fnmatch.fnmatchcase(source, pattern) for pattern in never):
+        if any(fnmatch.fnmatchcase(source, pattern) for pattern in manifest.never_train):
             yield f"{source}: is never to be trained on, but has rows in train or validation"
 
 
@@ -263,7 +262,7 @@ def _orders(folder: Path, manifest: Manifest) -> Problems:
 
 def _says(manifest: Manifest, messages: str, text: str) -> pl.Expr:
     """One message, by the assistant, with this text; or, in the standard form, just the text."""
-    if manifest["recipe"]["dataset"]["form"] == "standard":
+    if manifest.form == "standard":
         return pl.col(messages) == pl.col(text)
     first = pl.col(messages).list.first().struct
     return (pl.col(messages).list.len() == 1) & (first.field("role") == "assistant") & (first.field("content") == pl.col(text))
@@ -271,22 +270,21 @@ def _says(manifest: Manifest, messages: str, text: str) -> pl.Expr:
 
 def _contamination(folder: Path, manifest: Manifest) -> Problems:
     """No training row overlaps the held-out split by 8-grams or near copies; what the evidence names is out of training."""
-    options = Contamination(**manifest["recipe"]["dataset"]["contamination"])
+    options = Contamination(**manifest.dataset_options["contamination"])
     hits = read_output(folder, manifest, "contamination/", list(HIT))
-    said = manifest["dataset"]["contamination"]
-    for name, fact in said.items():
-        if hits.filter(pl.col("set") == name)["id"].n_unique() != fact["rows"]:
+    for name, counts in manifest.dataset.contamination.items():
+        if hits.filter(pl.col("set") == name)["id"].n_unique() != counts.rows:
             yield f"contamination: set {name}: the evidence names other rows than the manifest counts"
     columns = ["id", "split", "source", "locator", "prompt", "completion", "stage", "reason"]
     rows = read_output(folder, manifest, "corpus/", columns)
     if not options.remove:
         return
-    out = rows.filter(pl.col("reason") == CONTAMINATED)["id"]
-    if set(out) != set(hits["id"]):
-        yield f"contamination: {len(set(out) ^ set(hits['id'])):,} rows are dropped without evidence, or kept in spite of it"
+    removed = set(rows.filter(pl.col("reason") == CONTAMINATED)["id"])
+    if removed != set(hits["id"]):
+        yield f"contamination: {len(removed ^ set(hits['id'])):,} rows are dropped without evidence, or kept in spite of it"
     compared = pl.col("reason").is_null() | ((pl.col("stage") == COMPOSE) & pl.col("reason").is_in(AFTER_CONTAMINATION))
-    found, _ = contamination(rows.filter(compared), (), options, None)
-    left = sorted(set(found["id"]) - set(out))
+    overlaps, _ = contamination(rows.filter(compared), (), options, None)
+    left = sorted(set(overlaps["id"]) - removed)
     if left:
         yield f"train: {len(left):,} rows overlap the held-out split, first {left[0]}"
 
@@ -299,6 +297,6 @@ def _broken(where: str, rows: pl.DataFrame, laws: Mapping[str, pl.Expr]) -> Prob
             yield f"{where}: {bad.height:,} rows {what}, first {bad['id'].sort()[0]}"
 
 
-def _differing(said: Mapping[str, int], found: Mapping[str, int]) -> str:
-    keys = sorted(key for key in {*said, *found} if said.get(key, 0) != found.get(key, 0))
-    return ", ".join(f"{key} {said.get(key, 0):,} in the manifest, {found.get(key, 0):,} in the corpus" for key in keys)
+def _differing(manifest: Tally, corpus: Tally) -> str:
+    keys = sorted(key for key in {*manifest, *corpus} if manifest.get(key, 0) != corpus.get(key, 0))
+    return ", ".join(f"{key} {manifest.get(key, 0):,} in the manifest, {corpus.get(key, 0):,} in the corpus" for key in keys)

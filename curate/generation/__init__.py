@@ -6,12 +6,12 @@ They read rows that every stage kept and give new texts, which go through every 
 from __future__ import annotations
 
 from curate.generation.generator import Ask, Generator
-from curate.generation.on_policy import OnPolicy
-from curate.generation.rewrite import Rewrite
+from curate.generation.on_policy import OnPolicyGenerator
+from curate.generation.rewrite import RewriteGenerator
 
 __all__ = ["GENERATORS", "Ask", "Generator"]
 
 GENERATORS: dict[str, type[Generator]] = {
-    "rewrite": Rewrite,
-    "on_policy": OnPolicy,
+    "rewrite": RewriteGenerator,
+    "on_policy": OnPolicyGenerator,
 }

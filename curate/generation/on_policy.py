@@ -15,7 +15,7 @@ from curate.generation.local import model_hash, sample
 
 
 @config
-class OnPolicy:
+class OnPolicyGenerator:
     """Give every prompt of the data some answers of the model; the stages label them, the pairer `on_policy` pairs them.
 
     What a model says by itself is what alignment must change, and both sides of such a pair are in its own words.

@@ -19,7 +19,7 @@ AT_ONCE = 64  # questions to an endpoint between two savings: what a kill can lo
 
 
 @config
-class Rewrite:
+class RewriteGenerator:
     """Give every toxic row that has no rewrite yet one or more; the pairer `rewrite` says which of them are accepted.
 
     Args:
@@ -52,7 +52,7 @@ class Rewrite:
     side: ClassVar[str] = "rewrite"
 
     @model_validator(mode="after")
-    def _fits(self) -> Rewrite:
+    def _fits(self) -> RewriteGenerator:
         if TEXT not in self.instruction:
             raise ValueError(f"instruction must hold {TEXT}, where the text goes")
         if self.samples > 1 and self.temperature == 0:

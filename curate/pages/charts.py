@@ -1,14 +1,75 @@
-"""Histograms, curves and maps as inline SVG, in the colours of `curate.pages.html`; `standalone` makes a file of one."""
+"""Charts as inline SVG, in the colours of `curate.pages.html`; `standalone` makes a file of one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from curate.pages.html import COLOURS, PICTURE_STYLE, Html, join, tag
 
-WIDTH, HEIGHT = 660, 220
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 10, 30
+WIDTH = 660
 MAP = 420  # side of a map
+MOST_POINTS = 400  # of one line; more would only be drawn over each other
+LONGEST = 24  # characters of a bar's label
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture's size and margins, in pixels, and where a share of its axes lies, in [0, 1] from the left and from below."""
+
+    height: int
+    left: int
+    bottom: int
+    right: int = 12
+    top: int = 10
+    width: int = WIDTH
+
+    @property
+    def across(self) -> int:
+        """Pixels between the margins."""
+        return self.width - self.left - self.right
+
+    @property
+    def up(self) -> int:
+        """Pixels between the margins."""
+        return self.height - self.top - self.bottom
+
+    def rule(self, text: str, y: float) -> list[Html]:
+        """A line across, and what it stands for, left of it."""
+        line = tag("line", x1=self.left, x2=self.width - self.right, y1=y, y2=y, stroke="var(--line)")
+        return [line, tag("text", text, x=self.left - 8, y=y + 4, text_anchor="end", class_="value")]
+
+
+COLUMNS = Frame(height=220, left=56, bottom=30)  # numbers of columns stand below
+STEPS = Frame(height=200, left=64, bottom=26)
+
+
+def bars(parts: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]], caption: str) -> Html:
+    """Stacked horizontal bars on one scale, each with its numbers, and a key of the colours.
+
+    Args:
+        parts: names of a bar's parts, at most five.
+        rows: label, and the size of each part (>= 0).
+        caption: what a screen reader says of the picture.
+    """
+    if not rows:
+        return tag("p", "none", class_="quiet")
+    label, width, values, height = 170, 460, 250, 26
+    scale = width / max(max(sum(sizes) for _, sizes in rows), 1)
+    shapes: list[Html] = [tag("title", caption)]
+    for at, (name, sizes) in enumerate(rows):
+        top = at * height
+        short = name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
+        shapes.append(tag("text", short, x=label - 10, y=top + 17, text_anchor="end"))
+        left = float(label)
+        for size, colour in zip(sizes, COLOURS, strict=False):
+            if size:
+                place = {"x": round(left, 1), "y": top + 4, "width": round(size * scale, 1), "height": height - 8}
+                shapes.append(tag("rect", **place, fill=colour))
+            left += size * scale
+        sum_of = " + ".join(f"{size:,}" for size in sizes)
+        shapes.append(tag("text", sum_of, x=round(left + 8, 1), y=top + 17, class_="value"))
+    return join(key(parts), _svg(shapes, label + width + values, len(rows) * height))
 
 
 def histogram(edges: Sequence[float], parts: Mapping[str, Sequence[int]], caption: str, band: Sequence[float] = ()) -> Html:
@@ -24,39 +85,34 @@ def histogram(edges: Sequence[float], parts: Mapping[str, Sequence[int]], captio
     tallest = max((sum(counts) for counts in zip(*parts.values(), strict=True)), default=0)
     if not tallest:
         return tag("p", "none", class_="quiet")
-    wide = (WIDTH - LEFT - RIGHT) / columns
-    scale = (HEIGHT - TOP - BOTTOM) / tallest
+    frame = COLUMNS
+    wide, scale, floor = frame.across / columns, frame.up / tallest, frame.height - frame.bottom
 
     def x(value: float) -> float:
         after = next((at for at in range(columns) if value <= edges[at + 1]), columns - 1)
         low, high = edges[after], edges[after + 1]
-        return round(LEFT + wide * (after + (value - low) / (high - low)), 1)
+        return round(frame.left + wide * (after + (value - low) / (high - low)), 1)
 
     shapes: list[Html] = [tag("title", caption)]
     if len(band) == 2:
         left, right = (x(value) for value in band)
-        shapes.append(
-            tag(
-                "rect", x=left, y=TOP, width=round(right - left, 1), height=HEIGHT - TOP - BOTTOM, fill="var(--line)", opacity=0.6
-            )
-        )
+        place = {"x": left, "y": frame.top, "width": round(right - left, 1), "height": frame.up}
+        shapes.append(tag("rect", **place, fill="var(--line)", opacity=0.6))
     for value in (tallest, tallest // 2):
-        y = round(HEIGHT - BOTTOM - value * scale, 1)
-        shapes.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, stroke="var(--line)"))
-        shapes.append(tag("text", f"{value:,}", x=LEFT - 8, y=y + 4, text_anchor="end", class_="value"))
+        shapes += frame.rule(f"{value:,}", round(floor - value * scale, 1))
     for at in range(columns):
-        y = float(HEIGHT - BOTTOM)
+        y = float(floor)
         for counts, colour in zip(parts.values(), COLOURS, strict=False):
             if counts[at]:
                 tall = counts[at] * scale
                 y -= tall
-                place = {"x": round(LEFT + wide * at + 1, 1), "y": round(y, 1), "width": round(wide - 2, 1)}
+                place = {"x": round(frame.left + wide * at + 1, 1), "y": round(y, 1), "width": round(wide - 2, 1)}
                 shapes.append(tag("rect", height=round(tall, 2), fill=colour, **place))
     every = max(1, columns // 10)
     for at in range(0, columns + 1, every):
-        place = {"x": round(LEFT + wide * at, 1), "y": HEIGHT - 10}
+        place = {"x": round(frame.left + wide * at, 1), "y": frame.height - 10}
         shapes.append(tag("text", f"{edges[at]:g}", text_anchor="middle", class_="value", **place))
-    return join(key(parts), _svg(shapes, WIDTH, HEIGHT))
+    return join(key(parts), _svg(shapes, frame.width, frame.height))
 
 
 def curve(points: Sequence[tuple[float, float]], caption: str, mark: float | None = None) -> Html:
@@ -70,25 +126,86 @@ def curve(points: Sequence[tuple[float, float]], caption: str, mark: float | Non
     low, high = points[0][0], points[-1][0]
     low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
     top = max(value for _, value in points) or 1
+    frame = COLUMNS
 
     def x(value: float) -> float:
-        return round(LEFT + (WIDTH - LEFT - RIGHT) * (value - low) / (high - low), 1)
+        return round(frame.left + frame.across * (value - low) / (high - low), 1)
 
     def y(value: float) -> float:
-        return round(TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / top), 1)
+        return round(frame.top + frame.up * (1 - value / top), 1)
 
     shapes: list[Html] = [tag("title", caption)]
     for value in (0, top / 2, top):
-        shapes.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y(value), y2=y(value), stroke="var(--line)"))
-        shapes.append(tag("text", f"{value:,.0f}", x=LEFT - 8, y=y(value) + 4, text_anchor="end", class_="value"))
+        shapes += frame.rule(f"{value:,.0f}", y(value))
     if mark is not None:
-        shapes.append(tag("line", x1=x(mark), x2=x(mark), y1=TOP, y2=HEIGHT - BOTTOM, stroke=COLOURS[1], stroke_width=2))
+        ends = {"x1": x(mark), "x2": x(mark), "y1": frame.top, "y2": frame.height - frame.bottom}
+        shapes.append(tag("line", **ends, stroke=COLOURS[1], stroke_width=2))
     places = " ".join(f"{x(one)},{y(value)}" for one, value in points)
     shapes.append(tag("polyline", points=places, fill="none", stroke=COLOURS[0], stroke_width=2))
     for one, value in points:
         shapes.append(tag("circle", cx=x(one), cy=y(value), r=3, fill=COLOURS[0]))
-        shapes.append(tag("text", f"{one:g}", x=x(one), y=HEIGHT - 10, text_anchor="middle", class_="value"))
-    return _svg(shapes, WIDTH, HEIGHT)
+        shapes.append(tag("text", f"{one:g}", x=x(one), y=frame.height - 10, text_anchor="middle", class_="value"))
+    return _svg(shapes, frame.width, frame.height)
+
+
+def lines(series: Mapping[str, Sequence[float]], caption: str) -> Html:
+    """A chart of values by step, one line per name, and a key of the colours.
+
+    Args:
+        series: name -> finite values by step, from step 1; at most five.
+        caption: what a screen reader says of the picture.
+    """
+    drawn = {name: values for name, values in series.items() if len(values) > 0}
+    if not drawn:
+        return tag("p", "none", class_="quiet")
+    low = min(min(values) for values in drawn.values())
+    high = max(max(values) for values in drawn.values())
+    low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
+    steps = max(len(values) for values in drawn.values())
+
+    frame = STEPS
+
+    def x(step: int) -> float:
+        return round(frame.left + frame.across * (step / max(1, steps - 1)), 1)
+
+    def y(value: float) -> float:
+        return round(frame.top + frame.up * (high - value) / (high - low), 1)
+
+    shapes: list[Html] = [tag("title", caption)]
+    for value in (low, (low + high) / 2, high):
+        shapes += frame.rule(f"{value:.3g}", y(value))
+    last = frame.width - frame.right
+    shapes.append(tag("text", "step 1", x=frame.left, y=frame.height - 8, class_="value"))
+    shapes.append(tag("text", f"{steps:,}", x=last, y=frame.height - 8, text_anchor="end", class_="value"))
+    for values, colour in zip(drawn.values(), COLOURS, strict=False):
+        every = max(1, len(values) // MOST_POINTS)
+        points = " ".join(f"{x(step)},{y(values[step])}" for step in range(0, len(values), every))
+        shapes.append(tag("polyline", points=points, fill="none", stroke=colour, stroke_width=1.5))
+    keys = (
+        tag("span", tag("span", class_="key", style=f"background:{c}"), name) for name, c in zip(drawn, COLOURS, strict=False)
+    )
+    return join(tag("p", *keys, class_="quiet"), _svg(shapes, frame.width, frame.height))
+
+
+def intervals(rows: Sequence[tuple[str, float, float, float]], caption: str) -> Html:
+    """A dot and its interval per row, on a scale from 0 to 100 %.
+
+    Args:
+        rows: label, value, lower and upper end, in [0, 1].
+        caption: what a screen reader says of the picture.
+    """
+    label, height = 200, 30
+    scale = WIDTH - label - 90
+    shapes: list[Html] = [tag("title", caption)]
+    for at, (name, value, low, high) in enumerate(rows):
+        middle = at * height + height // 2
+        ends = [round(label + scale * part, 1) for part in (low, value, high)]
+        shapes.append(tag("line", x1=label, x2=label + scale, y1=middle, y2=middle, stroke="var(--line)"))
+        shapes.append(tag("line", x1=ends[0], x2=ends[2], y1=middle, y2=middle, stroke=COLOURS[0], stroke_width=4))
+        shapes.append(tag("circle", cx=ends[1], cy=middle, r=5, fill=COLOURS[1]))
+        shapes.append(tag("text", name, x=label - 12, y=middle + 4, text_anchor="end"))
+        shapes.append(tag("text", f"{100 * value:.1f} %", x=label + scale + 12, y=middle + 4, class_="value"))
+    return _svg(shapes, WIDTH, height * len(rows))
 
 
 def scatter(points: Sequence[tuple[float, float, str]], names: Sequence[str], caption: str) -> Html:

@@ -90,41 +90,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Child]]) -> Html:
     return tag("div", tag("table", tag("thead", cells("th", header)), body), class_="scroll")
 
 
-def bars(parts: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]], caption: str) -> Html:
-    """Stacked horizontal bars on one scale, each with its numbers, and a key of the colours.
-
-    Args:
-        parts: names of a bar's parts, at most five.
-        rows: label, and the size of each part (>= 0).
-        caption: what a screen reader says of the picture.
-    """
-    if not rows:
-        return tag("p", "none", class_="quiet")
-    label, width, values, height = 170, 460, 250, 26
-    scale = width / max(max(sum(sizes) for _, sizes in rows), 1)
-    shapes: list[Html] = [tag("title", caption)]
-    for at, (name, sizes) in enumerate(rows):
-        top = at * height
-        shapes.append(tag("text", _shorten(name), x=label - 10, y=top + 17, text_anchor="end"))
-        left = float(label)
-        for size, colour in zip(sizes, COLOURS, strict=False):
-            if size:
-                shapes.append(
-                    tag("rect", x=round(left, 1), y=top + 4, width=round(size * scale, 1), height=height - 8, fill=colour)
-                )
-            left += size * scale
-        said = " + ".join(_text(size) for size in sizes)
-        shapes.append(tag("text", said, x=round(left + 8, 1), y=top + 17, class_="value"))
-    tall = len(rows) * height
-    picture = tag(
-        "svg", *shapes, viewBox=f"0 0 {label + width + values} {tall}", width=label + width + values, height=tall, role="img"
-    )
-    keys = (
-        join(tag("span", class_="key", style=f"background:{colour}"), name) for name, colour in zip(parts, COLOURS, strict=False)
-    )
-    return join(tag("p", *keys, class_="quiet"), picture)
-
-
 def section(heading: str, *children: Child) -> Html:
     """A heading and what stands below it."""
     return tag("section", tag("h2", heading), *children)
@@ -149,7 +114,3 @@ def _text(value: str | int | float | None) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else f"{value:,}"
-
-
-def _shorten(text: str, most: int = 24) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"

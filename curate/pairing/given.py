@@ -11,7 +11,7 @@ from curate.pairing.pairer import PREFERRED, TOXICITY, Context, candidates
 
 
 @config
-class Given:
+class GivenPairer:
     """Take a record's own two sides.
 
     "Chosen" in data that came as pairs often means "preferred", which is not the same as "not toxic". Where the labels say

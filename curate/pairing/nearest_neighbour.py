@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 
 @config
-class NearestNeighbour:
+class NearestNeighbourPairer:
     """Pair a toxic completion that no pairer before has paired with the non_toxic one nearest to it.
 
     Near in content means a small gap between the vectors of the two completions; toxicity must differ all the more. The pair

@@ -13,7 +13,7 @@ from curate.pairing.same_prompt import within_prompts
 
 
 @config
-class OnPolicy:
+class OnPolicyPairer:
     """Pair toxic with non_toxic samples of one prompt, widest margin first; `generate: on_policy` makes the samples.
 
     A sample on whose label the labelers disagree is left out.

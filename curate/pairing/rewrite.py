@@ -15,7 +15,7 @@ from curate.text.similarity import measures as similarity
 
 
 @config
-class Rewrite:
+class RewritePairer:
     """Pair a toxic text with its rewrites, those nearest to it in meaning first.
 
     Reasons: `side_dropped` (one of both is no longer there, nor an exact copy of it), `abstained`, `not_separated` (the labels

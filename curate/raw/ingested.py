@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
+from curate.core.manifest import Records, SourceEntry
 from curate.core.store import Stored
-from curate.raw.files.records import Json
-from curate.raw.receipts import ROOMS, FileReport
+from curate.raw.receipts import FileReport
 from curate.raw.sources import LeftAside
 
 MAIN_REASONS = 3  # for records without rows, that an error names
-
-
-@dataclass(frozen=True)
-class Totals:
-    """Records of all files, and what became of them. read = mined + skipped + quarantined.
-
-    Attributes:
-        read: records.
-        mined: records that gave rows.
-        skipped: reason -> records that gave none.
-        quarantined: broken records.
-        rows: that the mined ones gave.
-    """
-
-    read: int
-    mined: int
-    skipped: dict[str, int]
-    quarantined: int
-    rows: int
-
-    def to_json(self) -> dict[str, Json]:
-        """As the manifest has it."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -52,12 +29,12 @@ class Ingested:
     aside: tuple[LeftAside, ...]
     reread: tuple[str, ...] = ()
 
-    def totals(self) -> Totals:
+    def totals(self) -> Records:
         """Sums over all files."""
         skipped: Counter[str] = Counter()
         for file in self.files:
             skipped.update(file.skipped)
-        return Totals(
+        return Records(
             read=sum(file.records for file in self.files),
             mined=sum(file.mined for file in self.files),
             skipped=dict(sorted(skipped.items())),
@@ -65,10 +42,9 @@ class Ingested:
             rows=sum(file.rows for file in self.files),
         )
 
-    def table(self) -> list[dict[str, Json]]:
+    def table(self) -> list[SourceEntry]:
         """One line per file: counts and names, no text."""
-        internal = ("key", "licences", *ROOMS)
-        return [{name: value for name, value in asdict(file).items() if name not in internal} for file in self.files]
+        return [SourceEntry(**{one.name: getattr(file, one.name) for one in fields(SourceEntry)}) for file in self.files]
 
     def left_aside(self) -> list[dict[str, str]]:
         """Files that were not read, and why."""

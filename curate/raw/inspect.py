@@ -9,7 +9,7 @@ from pathlib import Path
 
 from curate.core.policy import Policy, load_policy
 from curate.core.progress import Progress
-from curate.pages.tables import table
+from curate.pages.tables import table_lines
 from curate.raw.files.records import Json
 from curate.raw.mining.columns import leaf
 from curate.raw.mining.kinds import MiningSettings
@@ -69,7 +69,9 @@ def _page(files: Sequence[FilePreview], aside: Sequence[LeftAside], policy: Poli
     yield from _columns([HEADER, *(line for file in files for line in _lines(file, policy))])
     if any(not file.whole for file in files):
         yield from ("", f"+ there are more: the first {limit:,} records of each file were read; --limit reads more")
-    yield from _section("left aside:", table(("file", "why"), [(entry.name, entry.reason) for entry in sorted(aside)]), aside)
+    yield from _section(
+        "left aside:", table_lines(("file", "why"), [(entry.name, entry.reason) for entry in sorted(aside)], left=(0, 1)), aside
+    )
     yield from _places(files)
     for head, advice in (
         (UNPROVEN_LABELS, [_labels_advice(one, policy) for one in tables]),
@@ -79,7 +81,7 @@ def _page(files: Sequence[FilePreview], aside: Sequence[LeftAside], policy: Poli
         sources = [f"  - {line}" for line in advice if line is not None]
         yield from _section(head, ["sources:", *sources], sources)
     unused = [(one.place, ", ".join(names)) for one in tables if (names := _unused(one, policy))]
-    yield from _section("columns that play no role:", table(("file", "columns"), unused), unused)
+    yield from _section("columns that play no role:", table_lines(("file", "columns"), unused, left=(0, 1)), unused)
     if show_text:
         yield from _section("one row of each:", [line for one in tables for line in _sample(one)])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import json
 import stat
@@ -14,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from curate.core.config import config
+from curate.core.config import config, nearest
 from curate.core.errors import DataError, RecipeError
 from curate.raw.files.archive import is_zip, members
 
@@ -147,9 +146,7 @@ def check_matches(sources: Sequence[SourceSettings], names: Iterable[str], partl
     for where, patterns in asked:
         if any(_fits(name, pattern, partly) for pattern in patterns for name in there):
             continue
-        close = difflib.get_close_matches(patterns[0], there, n=1)
-        cure = f"did you mean {close[0]!r}?" if close else f"found {', '.join(there[:8])}{' ...' if len(there) > 8 else ''}"
-        raise RecipeError(f"sources: {where}: no file fits {' or '.join(map(repr, patterns))}", hint=f"{cure}")
+        raise RecipeError(f"sources: {where}: no file fits {' or '.join(map(repr, patterns))}", hint=nearest(patterns[0], there))
 
 
 def _fits(name: str, pattern: str, partly: bool) -> bool:

@@ -95,7 +95,7 @@ def _write_pairs(folder: Path) -> None:
     """Neighbours who quarrel, mild talk about food, and plants that no training row speaks of."""
     import polars as pl
 
-    from curate.compose.compose import Dataset, compose
+    from curate.compose.compose import DatasetOptions, compose
     from curate.compose.contamination import Contamination
     from curate.core.config import plain
     from curate.core.schema import MESSAGE, digest
@@ -133,7 +133,7 @@ def _write_pairs(folder: Path) -> None:
         ],
         schema_overrides={"prompt": pl.List(MESSAGE), "reason": pl.String},
     )
-    dataset = Dataset(contamination=Contamination(remove=False))  # a few patterns make all the replies
+    dataset = DatasetOptions(contamination=Contamination(remove=False))  # a few patterns make all the replies
     files = write_dataset(compose(rows, dataset, [make() for make in PAIRERS.values()], seed=0), folder)
     write_json(
         folder / "manifest.json",
@@ -142,7 +142,7 @@ def _write_pairs(folder: Path) -> None:
             "name": "quarrels",
             "recipe": {"stages": [{"column": {}}, {"head": {}}, {"consensus": {}}], "dataset": plain(dataset)},
             "models": {"head": ["0123"]},
-            "files": {name: {"sha256": sha256(folder / name), **fact} for name, fact in files.items()},
+            "files": {name: {"sha256": sha256(folder / name), "rows": rows} for name, rows in files.items()},
         },
     )
 

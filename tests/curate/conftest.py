@@ -14,8 +14,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.compose.compose import Composed, Dataset, compose
+from curate.compose.compose import Composed, DatasetOptions, compose
 from curate.core.config import plain
+from curate.core.manifest import Manifest, from_json
 from curate.core.policy import load_policy
 from curate.core.schema import MESSAGE, digest
 from curate.core.store import write_parquet
@@ -114,7 +115,9 @@ def neighbours(prompts: int = 60) -> pl.DataFrame:
     )
 
 
-def manifest_of(frame: pl.DataFrame, composed: Composed, dataset: Dataset, stages: Sequence[Any] = STAGES) -> dict[str, Any]:
+def manifest_of(
+    frame: pl.DataFrame, composed: Composed, dataset: DatasetOptions, stages: Sequence[Any] = STAGES
+) -> dict[str, Any]:
     """The manifest that a build of these rows would write, but for its files."""
     entered = frame.height
     dropped = Counter(frame["reason"].drop_nulls())
@@ -143,16 +146,16 @@ def manifest_of(frame: pl.DataFrame, composed: Composed, dataset: Dataset, stage
             {"stage": "near_duplicates", "rows_in": entered, "kept": entered - dropped.total(), "dropped": dict(dropped)},
         ],
         "models": {"head": [digest("weights")]},
-        "dataset": composed.counts,
+        "dataset": plain(composed.counts),
         "warnings": composed.warnings,
         "licences": dict(licences),
-        "obligations": dict(zip(("duties", "conflicts"), obligations(licences), strict=True)),
+        "obligations": plain(obligations(licences)),
     }
 
 
-def write_folder(frame: pl.DataFrame, folder: Path, stages: Sequence[Any] = STAGES) -> dict[str, Any]:
+def write_folder(frame: pl.DataFrame, folder: Path, stages: Sequence[Any] = STAGES) -> Manifest:
     """Write a dataset folder as a build would; returns its manifest."""
-    dataset = Dataset()
+    dataset = DatasetOptions()
     composed = compose(frame, dataset, [PAIRERS[name]() for name in ("given", "same_prompt")], seed=0)
     files = write_dataset(composed, folder)
     manifest = manifest_of(frame, composed, dataset, stages)
@@ -161,8 +164,8 @@ def write_folder(frame: pl.DataFrame, folder: Path, stages: Sequence[Any] = STAG
     near.append((*sorted(ids[at] for at in FARTHER), 0.72))
     edges = pl.DataFrame(near, schema={"a": pl.String, "b": pl.String, "score": pl.Float32}, orient="row")
     write_parquet(folder / "similarity/near_duplicates.parquet", edges)
-    files["similarity/near_duplicates.parquet"] = {"rows": edges.height}
-    return publish(folder, manifest, files, project(frame["id"], MAP[: frame.height]))
+    files["similarity/near_duplicates.parquet"] = edges.height
+    return publish(folder, from_json(manifest), files, project(frame["id"], MAP[: frame.height]))
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from align.ablation.report.words import VIEWS, label, span
+from curate.pages import tables as text_tables
 
 Cells = tuple[list[str], list[list[str]]]
 """Header and rows."""
@@ -113,9 +114,7 @@ def drift(result: Mapping[str, Any]) -> Cells:
 
 def markdown(cells: Cells) -> str:
     """A table for papers and cards."""
-    header, rows = cells
-    lines = [header, ["---" if not at else "---:" for at in range(len(header))], *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return text_tables.markdown(*cells)
 
 
 def _line(

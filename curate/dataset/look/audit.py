@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,10 +12,11 @@ from numpy.typing import NDArray
 from curate.compose.review import machine_columns, suspect_labels
 from curate.compose.verdicts import read_answers
 from curate.core.errors import DataError
+from curate.core.manifest import read_manifest
 from curate.core.schema import digest
 from curate.core.store import write_bytes
 from curate.dataset.exports import guarded
-from curate.dataset.formats import read_manifest, read_output
+from curate.dataset.formats import read_output
 from curate.labelers import LABELERS
 from curate.labelers.study.measures import wilson
 
@@ -66,16 +66,27 @@ def draw(rows: pl.DataFrame, count: int, seed: int) -> pl.DataFrame:
 DRAWN = {"id": pl.String, "queue": pl.String, "place": pl.UInt32}
 
 
-def estimate(rows: pl.DataFrame, drawn: pl.DataFrame, truth: pl.DataFrame) -> dict[str, Any]:
+Share = tuple[float, float, float]
+"""A share in [0, 1], NaN of nothing, and the ends of its interval."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How good the labels of a build are, from `rows` rows of the random queue; each an exact share with Wilson's interval."""
+
+    rows: int
+    accuracy: Share
+    precision: Share
+    recall: Share
+
+
+def estimate(rows: pl.DataFrame, drawn: pl.DataFrame, truth: pl.DataFrame) -> Estimate:
     """Precision and recall of the build's toxic side, from what people said of the random queue.
 
     Args:
         rows: the corpus of a build.
         drawn: what `draw` gave.
         truth: `id`, `toxic`: what people said.
-
-    Returns:
-        Rows that count, and (share, low, high) of: accuracy; precision; recall; each an exact count and Wilson's interval.
 
     Raises:
         DataError: nobody labelled a row of the random queue.
@@ -86,15 +97,18 @@ def estimate(rows: pl.DataFrame, drawn: pl.DataFrame, truth: pl.DataFrame) -> di
         raise DataError(
             "no row of the random queue has a label yet", hint="label some of them (column 'toxic') and run this again"
         )
-    said, true = sample["toxic"].to_numpy().astype(bool), sample["truth"].to_numpy().astype(bool)
-    counts = {
-        "accuracy": (int((said == true).sum()), len(said)),
-        "precision": (int((said & true).sum()), int(said.sum())),
-        "recall": (int((said & true).sum()), int(true.sum())),
-    }
-    return {"rows": len(said)} | {
-        name: (right / of if of else float("nan"), *wilson(right, of)) for name, (right, of) in counts.items()
-    }
+    label, true = sample["toxic"].to_numpy().astype(bool), sample["truth"].to_numpy().astype(bool)
+    both = int((label & true).sum())
+    return Estimate(
+        rows=len(label),
+        accuracy=_share(int((label == true).sum()), len(label)),
+        precision=_share(both, int(label.sum())),
+        recall=_share(both, int(true.sum())),
+    )
+
+
+def _share(right: int, of: int) -> Share:
+    return (right / of if of else float("nan"), *wilson(right, of))
 
 
 def corpus(folder: Path) -> pl.DataFrame:
@@ -104,8 +118,7 @@ def corpus(folder: Path) -> pl.DataFrame:
         DataError: not a dataset folder.
     """
     manifest = read_manifest(folder)
-    ran = [name for stage in manifest["recipe"]["stages"] for name in stage]
-    scores = [f"score_{name}" for name in ran if name in LABELERS and name != "consensus"]
+    scores = [f"score_{name}" for name in manifest.stage_options if name in LABELERS and name != "consensus"]
     return read_output(folder, manifest, "corpus/", [*READ, *scores])
 
 
@@ -113,8 +126,8 @@ def machines(rows: pl.DataFrame) -> tuple[dict[str, Floats], Floats, list[str]]:
     """Scores of every machine labeler, by name, what people said (1, 0 or NaN), and the source, of the kept rows."""
     kept = rows.filter(ENDED)
     names = machine_columns(kept)
-    said = pl.col("evidence").is_in(["human", "votes"])
-    truth = kept.select(pl.when(said).then(pl.col("toxic").cast(pl.Float64)).fill_null(float("nan"))).to_series().to_numpy()
+    people = pl.col("evidence").is_in(["human", "votes"])
+    truth = kept.select(pl.when(people).then(pl.col("toxic").cast(pl.Float64)).fill_null(float("nan"))).to_series().to_numpy()
     scores = {name.removeprefix("score_"): kept[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in names}
     return scores, truth, kept["source"].to_list()
 
@@ -139,10 +152,10 @@ def run(folder: Path, out: Path, count: int, seed: int, show_text: bool = False)
             drawn = drawn.join(_texts(folder), on="id", how="left", maintain_order="left")
         write_bytes(out, drawn.write_csv(include_bom=show_text).encode())  # without it spreadsheets garble all but ASCII
         sizes = dict(drawn["queue"].value_counts().iter_rows())
-        said = ", ".join(f"{name} {sizes.get(name, 0)}" for name in QUEUES)
+        queues = ", ".join(f"{name} {sizes.get(name, 0)}" for name in QUEUES)
         private = ["it holds texts that may be toxic or personal; keep it private"] if show_text else []
-        told = f"{out}: {drawn.height} rows to label ({said}); fill its column 'toxic' with yes or no, then run this again"
-        return [told, *private]
+        todo = f"{out}: {drawn.height} rows to label ({queues}); fill its column 'toxic' with yes or no, then run this again"
+        return [todo, *private]
     answers = read_answers(out)
     if "queue" not in answers.columns:
         raise DataError(f"{out}: not what `curate label audit` wrote", hint="name a new file")
@@ -152,20 +165,20 @@ def run(folder: Path, out: Path, count: int, seed: int, show_text: bool = False)
 def _texts(folder: Path) -> pl.DataFrame:
     """`id`, `prompt` (a line for each message) and `completion` of every row, as cells that no spreadsheet runs."""
     rows = read_output(folder, read_manifest(folder), "corpus/", ["id", "prompt", "completion"])
-    said = (
+    prompts = (
         "\n".join(f"{message['role']}: {message['content']}" for message in messages or [])
         for messages in rows["prompt"].to_list()
     )
     completions = (guarded(text or "") for text in rows["completion"].to_list())
-    return pl.DataFrame({"id": rows["id"], "prompt": list(said), "completion": list(completions)})
+    return pl.DataFrame({"id": rows["id"], "prompt": list(prompts), "completion": list(completions)})
 
 
-def describe(found: Mapping[str, Any]) -> list[str]:
+def describe(estimate: Estimate) -> list[str]:
     """An estimate as plain lines."""
-    said = [f"{found['rows']} rows of the random queue have a label"]
-    for name in ("accuracy", "precision", "recall"):
-        share, low, high = found[name]
-        said.append(
-            f"{name} of the toxic side: {share:.3f} [{low:.3f}, {high:.3f}]".replace("accuracy of the toxic side", "accuracy")
-        )
-    return said
+    shares = {
+        "accuracy": estimate.accuracy,
+        "precision of the toxic side": estimate.precision,
+        "recall of the toxic side": estimate.recall,
+    }
+    lines = [f"{name}: {share:.3f} [{low:.3f}, {high:.3f}]" for name, (share, low, high) in shares.items()]
+    return [f"{estimate.rows} rows of the random queue have a label", *lines]

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from curate.compose.splits import SPLITS
-from curate.dataset.formats import read_manifest, read_output, stages
-from curate.pages.html import Html, page, section, tag
-from curate.pages.html import table as html_table
-from curate.pages.tables import table
+from curate.core.manifest import Manifest, Tally, read_manifest
+from curate.dataset.formats import read_output
+from curate.pages.html import Html, page, section, table, tag
+from curate.pages.tables import table_lines
 
 MOST_CHANGES = 20  # lines of the table of changed fates; the others are summed
 MOST_OPTIONS = 40  # recipe options that are listed
@@ -22,7 +21,7 @@ Line = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
-class Table:
+class Comparison:
     """One table of the comparison: a heading, the columns' names, and lines."""
 
     heading: str
@@ -30,7 +29,7 @@ class Table:
     lines: list[Line]
 
 
-def compare(one: Path, other: Path) -> list[Table]:
+def compare(one: Path, other: Path) -> list[Comparison]:
     """Tables of what differs between two dataset folders; ids and numbers, no text.
 
     Args:
@@ -44,37 +43,41 @@ def compare(one: Path, other: Path) -> list[Table]:
     names = ("", "A", "B", "B - A")
     fates = _fates(one, first).join(_fates(other, second), on="id", how="full", suffix="_b", coalesce=True)
     return [
-        Table("What made them", ("", "A", "B", ""), list(_made(first, second))),
-        Table("Outputs", names, [_counted(*line) for line in _both(_outputs(first), _outputs(second))]),
-        Table("Pairs by strategy", names, [_counted(*line) for line in _both(_strategies(first), _strategies(second))]),
-        Table("Rows dropped", names, [_counted(*line) for line in _both(_drops(first), _drops(second))]),
-        Table("Rows in both, by label", ("in A", "in B", "rows", ""), _moved(fates, "label")),
-        Table("Rows in both, by split", ("in A", "in B", "rows", ""), _moved(fates, "split")),
-        Table("Rows whose fate changed", ("in A", "in B", "rows", "one of them"), _moved(fates, "fate")),
+        Comparison("What made them", ("", "A", "B", ""), list(_made(first, second))),
+        Comparison("Outputs", names, [_counted(*line) for line in _both(_outputs(first), _outputs(second))]),
+        Comparison("Pairs by strategy", names, [_counted(*line) for line in _both(_strategies(first), _strategies(second))]),
+        Comparison("Rows dropped", names, [_counted(*line) for line in _both(_drops(first), _drops(second))]),
+        Comparison("Rows in both, by label", ("in A", "in B", "rows", ""), _moved(fates, "label")),
+        Comparison("Rows in both, by split", ("in A", "in B", "rows", ""), _moved(fates, "split")),
+        Comparison("Rows whose fate changed", ("in A", "in B", "rows", "one of them"), _moved(fates, "fate")),
     ]
 
 
-def as_text(tables: Sequence[Table]) -> str:
+def as_text(tables: Sequence[Comparison]) -> str:
     """The comparison for a terminal."""
-    blocks = ["\n".join([one.heading, *table(one.header, one.lines)]) for one in tables if one.lines]
+    blocks = ["\n".join([one.heading, *table_lines(one.header, one.lines, left=(0, -1))]) for one in tables if one.lines]
     return "\n\n".join(blocks)
 
 
-def as_page(tables: Sequence[Table], one: Path, other: Path) -> str:
+def as_page(tables: Sequence[Comparison], one: Path, other: Path) -> str:
     """The comparison as a self-contained page."""
-    told: list[Html] = [section(part.heading, html_table(part.header, part.lines)) for part in tables if part.lines]
+    sections: list[Html] = [section(part.heading, table(part.header, part.lines)) for part in tables if part.lines]
     lead = tag(
         "p", "A: ", tag("code", one.name), ", B: ", tag("code", other.name), "; no text of any row is shown.", class_="quiet"
     )
-    return page(f"{one.name} and {other.name}", lead, *told)
+    return page(f"{one.name} and {other.name}", lead, *sections)
 
 
-def _made(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[Line]:
+def _made(first: Manifest, second: Manifest) -> Iterator[Line]:
     """Names, policies, versions and every recipe option that is not the same."""
-    for name in ("name", "fingerprint", "policy"):
-        yield name, str(first[name]), str(second[name]), "" if first[name] == second[name] else "differs"
-    for kind in ("recipe", "versions"):
-        mine, theirs = (dict(_flat(manifest[kind], kind)) for manifest in (first, second))
+    for name, one, other in (
+        ("name", first.name, second.name),
+        ("fingerprint", first.fingerprint, second.fingerprint),
+        ("policy", first.policy, second.policy),
+    ):
+        yield name, one, other, "" if one == other else "differs"
+    for kind, options, others in (("recipe", first.recipe, second.recipe), ("versions", first.versions, second.versions)):
+        mine, theirs = dict(_flat(options, kind)), dict(_flat(others, kind))
         odd = [key for key in dict.fromkeys([*mine, *theirs]) if mine.get(key) != theirs.get(key)]
         for key in odd[:MOST_OPTIONS]:
             yield key, mine.get(key, "-"), theirs.get(key, "-"), "differs"
@@ -82,7 +85,7 @@ def _made(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[Line]
             yield f"{len(odd) - MOST_OPTIONS} more of {kind}", "", "", "differ"
 
 
-def _flat(value: Any, place: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - a JSON value
+def _flat(value: object, place: str) -> Iterator[tuple[str, str]]:
     """Every leaf of a recipe by its path; an entry of a list that is `{name: options}` goes by its name."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
@@ -95,30 +98,30 @@ def _flat(value: Any, place: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401 
         yield place, str(value)
 
 
-def _outputs(manifest: Mapping[str, Any]) -> dict[str, int]:
-    counts = manifest["dataset"]
-    found = {"records read": manifest["records"]["read"], "rows": manifest["records"]["rows"]}
+def _outputs(manifest: Manifest) -> Tally:
+    counts = manifest.dataset
+    sizes = {"records read": manifest.records.read, "rows": manifest.records.rows}
     for split in SPLITS:
-        found[f"paired, {split}"] = counts["paired"][split]
+        sizes[f"paired, {split}"] = counts.paired[split]
         for side in ("desirable", "undesirable"):
-            found[f"unpaired {side}, {split}"] = counts["unpaired"][split][side]
-        found[f"sft, {split}"] = counts["sft"][split]
-    return found
+            sizes[f"unpaired {side}, {split}"] = counts.unpaired[split][side]
+        sizes[f"sft, {split}"] = counts.sft[split]
+    return sizes
 
 
-def _strategies(manifest: Mapping[str, Any]) -> dict[str, int]:
-    found = {}
-    for name, fact in manifest["dataset"]["strategies"].items():
-        found[name] = fact["pairs"]
-        found |= {f"{name}, refused: {reason}": size for reason, size in fact["refused"].items()}
-    return found
+def _strategies(manifest: Manifest) -> Tally:
+    sizes = {}
+    for name, one in manifest.dataset.strategies.items():
+        sizes[name] = one.pairs
+        sizes |= {f"{name}, refused: {reason}": size for reason, size in one.refused.items()}
+    return sizes
 
 
-def _drops(manifest: Mapping[str, Any]) -> dict[str, int]:
-    return {f"{one['stage']}: {reason}": size for one in stages(manifest) for reason, size in one["dropped"].items()}
+def _drops(manifest: Manifest) -> Tally:
+    return {f"{one.stage}: {reason}": size for one in manifest.steps for reason, size in one.dropped.items()}
 
 
-def _both(mine: Mapping[str, int], theirs: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:
+def _both(mine: Tally, theirs: Tally) -> Iterator[tuple[str, int, int]]:
     for key in dict.fromkeys([*mine, *theirs]):
         yield key, mine.get(key, 0), theirs.get(key, 0)
 
@@ -127,7 +130,7 @@ def _counted(name: str, mine: int, theirs: int) -> Line:
     return name, f"{mine:,}", f"{theirs:,}", f"{theirs - mine:+,}" if theirs != mine else "="
 
 
-def _fates(folder: Path, manifest: Mapping[str, Any]) -> pl.DataFrame:
+def _fates(folder: Path, manifest: Manifest) -> pl.DataFrame:
     """`id`, `label`, `split` and `fate` of every row."""
     rows = read_output(folder, manifest, "corpus/", ["id", "toxic", "split", "stage", "reason"])
     label = pl.when(pl.col("toxic").is_null()).then(pl.lit("abstained")).when("toxic").then(pl.lit("toxic"))

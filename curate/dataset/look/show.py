@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from curate.compose.review import suspects
 from curate.core.errors import DataError
+from curate.core.manifest import Manifest, read_manifest
 from curate.core.store import read_parquet
-from curate.dataset.formats import read_manifest, read_output, stages
+from curate.dataset.formats import read_output
 from curate.dataset.thresholds import GRID, entered, used_threshold, would_drop
-from curate.pages.tables import table
+from curate.pages.tables import table_lines
 from curate.stages.outliers import Outliers
 
 CAPS = (1, 2, 5, 10, 20, 50, 100)  # rows of one completion, for repeated_completions
@@ -39,10 +39,10 @@ def show(folder: Path, stage: str | None = None, threshold: float | None = None,
     manifest = read_manifest(folder)
     if stage is None:
         if threshold is not None:
-            raise DataError(f"--threshold {threshold:g}: of which stage? add --stage, one of: {_comparing(manifest)}")
+            raise DataError(f"--threshold {threshold:g}: of which stage?", hint=f"add --stage, one of {_comparing(manifest)}")
         return "\n".join(_all_stages(manifest))
     path = f"similarity/{stage}.parquet"
-    if path not in manifest["files"]:
+    if path not in manifest.files:
         raise DataError(
             f"--stage {stage}: no similarities are stored for it", hint=f"stages that have some: {_comparing(manifest)}"
         )
@@ -58,80 +58,87 @@ def show(folder: Path, stage: str | None = None, threshold: float | None = None,
     return "\n".join([*lines, *_suspects(folder, manifest, stage, edges)])
 
 
-def _all_stages(manifest: Mapping[str, Any]) -> list[str]:
-    lines = []
-    for one in stages(manifest):
-        reasons = ", ".join(f"{reason} {size:,}" for reason, size in one["dropped"].items()) or "-"
-        lines.append((one["stage"], f"{one['rows_in']:,}", f"{one['kept']:,}", reasons))
-    said = [f"{manifest['name']} ({manifest['fingerprint']})", *table(("stage", "rows in", "kept", "dropped"), lines)]
-    for stage, pairs in manifest["dataset"].get("suspect", {}).items():
-        said.append(f"suspect: {pairs:,} pairs of kept near copies with opposite labels; --stage {stage} names some")
-    return said
+def _all_stages(manifest: Manifest) -> list[str]:
+    body = []
+    for one in manifest.steps:
+        reasons = ", ".join(f"{reason} {size:,}" for reason, size in one.dropped.items()) or "-"
+        body.append((one.stage, f"{one.rows_in:,}", f"{one.kept:,}", reasons))
+    lines = [
+        f"{manifest.name} ({manifest.fingerprint})",
+        *table_lines(("stage", "rows in", "kept", "dropped"), body, left=(0, -1)),
+    ]
+    for stage, pairs in manifest.dataset.suspect.items():
+        lines.append(f"suspect: {pairs:,} pairs of kept near copies with opposite labels; --stage {stage} names some")
+    return lines
 
 
-def _caps(manifest: Mapping[str, Any], edges: pl.DataFrame, rows: pl.DataFrame) -> list[str]:
+def _caps(manifest: Manifest, edges: pl.DataFrame, rows: pl.DataFrame) -> list[str]:
     """How many rows each cap on one completion would drop."""
-    stages = (entry.get("repeated_completions") for entry in manifest["recipe"]["stages"])
-    used = int(next(options["most"] for options in stages if options))
+    used = int(manifest.stage_options["repeated_completions"]["most"])
     sizes = edges.group_by("a").len()["len"].cast(pl.Int64) + 1
     body = [
         (f"{most:,}{' *' if most == used else ''}", f"{int((sizes - most).clip(0).sum()):,}") for most in sorted({*CAPS, used})
     ]
     head = f"repeated_completions: {rows.height:,} rows in, {len(sizes):,} completions under several prompts"
-    return [head, *table(("most", "rows dropped"), body), "* what this build used"]
+    return [head, *table_lines(("most", "rows dropped"), body, left=(0, 1)), "* what this build used"]
 
 
-def _outliers(manifest: Mapping[str, Any], edges: pl.DataFrame, rows: pl.DataFrame, threshold: float | None) -> list[str]:
+def _outliers(manifest: Manifest, edges: pl.DataFrame, rows: pl.DataFrame, threshold: float | None) -> list[str]:
     """How many rows each mean cosine would drop, and the farthest of them."""
-    used = Outliers(**next(entry["outliers"] for entry in manifest["recipe"]["stages"] if "outliers" in entry))
+    used = Outliers(**manifest.stage_options["outliers"])
     place = pl.Series(range(rows.height), dtype=pl.UInt32)
     pairs = edges.select(pl.col(end).replace_strict(rows["id"], place) for end in ("a", "b")).hstack(edges.select("score"))
-    told = rows.select("id").hstack(used.means(pairs, rows)).drop_nulls().sort("score", "id")
+    means = rows.select("id").hstack(used.means(pairs, rows)).drop_nulls().sort("score", "id")
     grid = [threshold] if threshold is not None else sorted({*MEANS, used.threshold})
     body = []
     for at in grid:
-        gone = told.filter(pl.col("score") < pl.lit(at, pl.Float32))
-        said = ", ".join(f"{name[:SHORT]} {score:.3f}" for name, score in gone.tail(SAMPLES).iter_rows())
-        body.append((f"{at:g}{' *' if at == used.threshold else ''}", f"{gone.height:,}", said or "-"))
-    head = f"outliers: {rows.height:,} rows in, {told.height:,} with enough rows of their label to compare with"
-    return [head, *table(("threshold", "rows dropped", "the nearest of them, mean cosine"), body), "* what this build used"]
+        gone = means.filter(pl.col("score") < pl.lit(at, pl.Float32))
+        nearest = ", ".join(f"{name[:SHORT]} {score:.3f}" for name, score in gone.tail(SAMPLES).iter_rows())
+        body.append((f"{at:g}{' *' if at == used.threshold else ''}", f"{gone.height:,}", nearest or "-"))
+    head = f"outliers: {rows.height:,} rows in, {means.height:,} with enough rows of their label to compare with"
+    return [
+        head,
+        *table_lines(("threshold", "rows dropped", "the nearest of them, mean cosine"), body, left=(0, -1)),
+        "* what this build used",
+    ]
 
 
-def _templates(folder: Path, manifest: Mapping[str, Any], rows: pl.DataFrame, show_text: bool) -> list[str]:
+def _templates(folder: Path, manifest: Manifest, rows: pl.DataFrame, show_text: bool) -> list[str]:
     """The largest templates: how many rows fill them in, in which splits, and whose they are."""
     columns = ["id", "template_cluster", "split", "toxic", "completion"]
-    found = read_output(folder, manifest, "corpus/", columns).filter(pl.col("template_cluster").is_not_null())
+    filled = read_output(folder, manifest, "corpus/", columns).filter(pl.col("template_cluster").is_not_null())
     grouped = (
-        found.group_by("template_cluster")
+        filled.group_by("template_cluster")
         .agg(pl.len(), held=(pl.col("split") != "train").sum(), toxic=pl.col("toxic").sum(), text=pl.col("completion").min())
         .sort("len", "template_cluster", descending=[True, False])
     )
-    head = f"templates: {rows.height:,} rows in, {grouped.height:,} templates that {found.height:,} rows fill in; none is dropped"
+    head = (
+        f"templates: {rows.height:,} rows in, {grouped.height:,} templates that {filled.height:,} rows fill in; none is dropped"
+    )
     body = [
         (name[:SHORT], f"{size:,}", f"{held:,}", f"{toxic:,}", text if show_text else "")
         for name, size, held, toxic, text in grouped.head(MOST_TEMPLATES).iter_rows()
     ]
-    return [head, *table(("first row", "rows", "held out", "toxic", ""), body)]
+    return [head, *table_lines(("first row", "rows", "held out", "toxic", ""), body, left=(0, -1))]
 
 
-def _suspects(folder: Path, manifest: Mapping[str, Any], stage: str, edges: pl.DataFrame) -> list[str]:
+def _suspects(folder: Path, manifest: Manifest, stage: str, edges: pl.DataFrame) -> list[str]:
     """Near copies with opposite labels: how many, and the likest."""
     threshold = used_threshold(manifest, stage)
     if stage != "near_duplicates" or threshold is None:
         return []
-    found = suspects(edges, read_output(folder, manifest, "corpus/", ["id", "record", "side", "toxic"]), threshold)
-    lines = [f"suspect: {found.height:,} pairs of kept near copies with opposite labels, one of the two probably wrong"]
-    return lines + [f"  {a[:SHORT]} ~ {b[:SHORT]} {score:.3f}" for a, b, score in found.head(MORE_SAMPLES).iter_rows()]
+    pairs = suspects(edges, read_output(folder, manifest, "corpus/", ["id", "record", "side", "toxic"]), threshold)
+    lines = [f"suspect: {pairs.height:,} pairs of kept near copies with opposite labels, one of the two probably wrong"]
+    return lines + [f"  {a[:SHORT]} ~ {b[:SHORT]} {score:.3f}" for a, b, score in pairs.head(MORE_SAMPLES).iter_rows()]
 
 
-def _comparing(manifest: Mapping[str, Any]) -> str:
-    found = sorted(Path(path).stem for path in manifest["files"] if path.startswith("similarity/"))
-    return ", ".join(found) or "none in this build"
+def _comparing(manifest: Manifest) -> str:
+    return ", ".join(Path(path).stem for path in manifest.tables("similarity/")) or "none in this build"
 
 
 def _thresholds(
     folder: Path,
-    manifest: Mapping[str, Any],
+    manifest: Manifest,
     stage: str,
     edges: pl.DataFrame,
     rows: pl.DataFrame,
@@ -150,11 +157,12 @@ def _thresholds(
         shown += list(samples.select("id", "twin").iter_rows())
         bound = "at least " if used is not None and at < used else ""
         mark = " *" if at == used else ""
-        said = ", ".join(f"{name[:SHORT]} ~ {twin[:SHORT]} {score:.3f}" for name, twin, score in samples.iter_rows())
-        body.append((f"{at:g}{mark}", f"{bound}{dropped[at].height:,}", said or "-"))
+        pairs = ", ".join(f"{name[:SHORT]} ~ {twin[:SHORT]} {score:.3f}" for name, twin, score in samples.iter_rows())
+        body.append((f"{at:g}{mark}", f"{bound}{dropped[at].height:,}", pairs or "-"))
     lines = [f"{stage}: {rows.height:,} rows in, {edges.height:,} compared pairs stored, the least alike at {floor:.3f}"]
-    lines += table(("threshold", "rows dropped", "rows that only this threshold and lower ones drop ~ twin, similarity"), body)
-    dropped_then = sum(next(one["dropped"] for one in manifest["stages"] if one["stage"] == stage).values())
+    header = ("threshold", "rows dropped", "rows that only this threshold and lower ones drop ~ twin, similarity")
+    lines += table_lines(header, body, left=(0, -1))
+    dropped_then = sum(next(one.dropped for one in manifest.stages if one.stage == stage).values())
     if used in dropped and dropped[used].height != dropped_then:
         lines.append(
             f"! the build dropped {dropped_then:,} at {used:g}: labels changed after this stage, so counts are near, not exact"
@@ -166,7 +174,7 @@ def _thresholds(
     return lines
 
 
-def _texts(folder: Path, manifest: Mapping[str, Any], shown: Sequence[tuple[str, str]]) -> list[str]:
+def _texts(folder: Path, manifest: Manifest, shown: Sequence[tuple[str, str]]) -> list[str]:
     wanted = {name for pair in shown for name in pair}
     corpus = read_output(folder, manifest, "corpus/", ["id", "completion"]).filter(pl.col("id").is_in(list(wanted)))
     text = dict(corpus.iter_rows())

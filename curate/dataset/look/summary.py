@@ -4,75 +4,65 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from curate.pages.tables import table
+from curate.compose.splits import SPLITS
+from curate.core.manifest import DatasetCounts, Manifest
+from curate.pages.tables import table_lines
+
+USUAL = Path("pairs")  # the folder that align's recipes name
 
 
-def summary(manifest: Mapping[str, Any], out: Path) -> str:
+def summary(manifest: Manifest, out: Path, *, unchanged: bool = False) -> str:
     """The terminal's account of a build; numbers and names only, no text of any row.
 
     Args:
-        manifest: as `pipeline.build` returns it.
+        manifest: of the dataset.
         out: the dataset folder, as the user wrote it.
+        unchanged: the build had nothing to do.
     """
-    if manifest.get("unchanged"):
-        head = [f"{out}: nothing to do; the same sources, recipe and versions made what stands there"]
-    else:
-        head = [f"{out}: built from {len(manifest['sources'])} files"]
-    records = manifest["records"]
-    skipped = _reasons(records["skipped"])
+    head = (
+        f"{out}: nothing to do; the same sources, recipe and versions made what stands there"
+        if unchanged
+        else f"{out}: built from {len(manifest.sources)} files"
+    )
+    records, reasons = manifest.records, _reasons(manifest.records.skipped)
+    stages = [(one.stage, f"{one.rows_in:,}", f"{one.kept:,}", _reasons(one.dropped) or "-") for one in manifest.stages]
     lines = [
-        *head,
+        head,
         "",
-        f"records  {records['read']:,} read = {records['mined']:,} mined + {sum(records['skipped'].values()):,} skipped{skipped}"
-        f" + {records['quarantined']:,} quarantined",
+        f"records  {records.read:,} read = {records.mined:,} mined + {sum(records.skipped.values()):,} skipped"
+        f"{f' ({reasons})' if reasons else ''} + {records.quarantined:,} quarantined",
         "",
-        *table(
-            ("stage", "rows in", "kept", "dropped"),
-            [(one["stage"], f"{one['rows_in']:,}", f"{one['kept']:,}", _dropped(one["dropped"])) for one in manifest["stages"]],
-        ),
+        *table_lines(("stage", "rows in", "kept", "dropped"), stages, left=(0, -1)),
         "",
-        *_outputs(manifest["dataset"]),
+        *_outputs(manifest.dataset),
         "",
         *_overlaps(manifest),
+        *(f"warning: {text}" for text in manifest.warnings),
     ]
-    lines += [f"warning: {text}" for text in manifest["warnings"]]
-    return "\n".join([*lines, "", f"next: open {out / 'report.html'}, or `curate show {out}`, or `align run recipes/kto_s.yaml`"])
+    data = "" if out == USUAL else f" --set data={out}"
+    following = f"next: open {out / 'report.html'}, or `curate show {out}`, or `align run recipes/kto_s.yaml{data}`"
+    return "\n".join([*lines, "", following])
 
 
-def _outputs(counts: Mapping[str, Any]) -> list[str]:
-    splits = ("train", "validation", "test")
-    rows = []
-    for name in ("paired", "unpaired", "sft"):
-        sizes = counts.get(name, {})
-        rows.append((name, *(_size(sizes.get(split, 0)) for split in splits), ""))
-    return table(("output", *splits, ""), rows)
+def _outputs(counts: DatasetCounts) -> list[str]:
+    rows = [(name, *(f"{sizes.get(split, 0):,}" for split in SPLITS)) for name, sizes in counts.sizes().items()]
+    return table_lines(("output", *SPLITS), rows)
 
 
-def _overlaps(manifest: Mapping[str, Any]) -> list[str]:
+def _overlaps(manifest: Manifest) -> list[str]:
     """What the purge took from the held-out side, and which training rows overlap which evaluation set."""
-    purged = manifest["dataset"]["purged"]
-    gone = [(f"{split}: {why}", size) for split in ("validation", "test") for why, size in purged[split].items()]
-    said = ", ".join(f"{name} {size:,}" for name, size in gone) or "none"
-    lines = [f"purged from the {purged['held_out']:,} held-out rows, because training shows them: {said}"]
-    sets = manifest["dataset"]["contamination"]
-    keys = ("items", "rows", "grams", "near", "semantic")
-    rows = [(name, *(f"{fact[key]:,}" for key in keys), "") for name, fact in sets.items()]
-    header = ("evaluation set", "items", "training rows that overlap", "8-grams", "near", "semantic", "")
-    fate = "removed from training" if manifest["recipe"]["dataset"]["contamination"]["remove"] else "reported only"
-    return [*lines, *table(header, rows), f"rows that overlap were {fate}"]
-
-
-def _size(value: Any) -> str:  # noqa: ANN401 - a count, or counts by class
-    if isinstance(value, Mapping):
-        return f"{sum(n for n in value.values() if isinstance(n, int)):,}"
-    return f"{value:,}"
-
-
-def _dropped(reasons: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in reasons.items()) or "-"
+    purged = manifest.dataset.purged
+    reasons = {f"{split}: {why}": size for split, rows in purged.by_split().items() for why, size in rows.items()}
+    lead = f"purged from the {purged.held_out:,} held-out rows, because training shows them: {_reasons(reasons) or 'none'}"
+    rows = [
+        (name, *(f"{size:,}" for size in (one.items, one.rows, one.grams, one.near, one.semantic)))
+        for name, one in manifest.dataset.contamination.items()
+    ]
+    header = ("evaluation set", "items", "training rows that overlap", "8-grams", "near", "semantic")
+    fate = "removed from training" if manifest.dataset_options["contamination"]["remove"] else "reported only"
+    return [lead, *table_lines(header, rows), f"rows that overlap were {fate}"]
 
 
 def _reasons(reasons: Mapping[str, int]) -> str:
-    return f" ({_dropped(reasons)})" if reasons else ""
+    return ", ".join(f"{name} {count:,}" for name, count in reasons.items())

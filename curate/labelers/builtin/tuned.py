@@ -13,7 +13,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curate.core.batches import by_length
 from curate.core.config import config
 from curate.core.contracts import Schema
 from curate.core.progress import Progress
@@ -22,6 +21,7 @@ from curate.core.schema import digest
 from curate.labelers.builtin.features import without_final
 from curate.labelers.builtin.shipped import ShippedWeights, load_shipped
 from curate.labelers.scoring import MARK, Only, columns_read, joined, score_columns, score_rows, score_texts
+from curate.text.batches import by_length
 from curate.text.encoders.minilm import BUILTIN_SHA256, builtin_tokenizer, builtin_weights, token_states
 
 LAYERS, LOWER = 6, 3  # of the encoder, and how many of them stay as they are

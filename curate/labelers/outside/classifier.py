@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.core.batches import by_length
 from curate.core.errors import StorageError
 from curate.core.progress import Progress, quiet
 from curate.labelers.scoring import say
+from curate.text.batches import by_length
 from curate.text.encoders.processor import Precision, multiplies_bf16
 
 # No int8: dynamic quantisation scales by a batch's largest value, so logits move with a text's neighbours (by .01, measured).

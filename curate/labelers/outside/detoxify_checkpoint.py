@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.core.batches import by_length
 from curate.core.errors import RecipeError, StorageError
 from curate.core.progress import Progress, quiet
 from curate.core.store import sha256
 from curate.labelers.scoring import say
+from curate.text.batches import by_length
 
 INSULT, THANKS = "you are so stupid, you clown", "thank you so much for your kind help"
 """Known answers, mild as they are: every model of toxicity puts the first above the second."""

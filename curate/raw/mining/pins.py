@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
-
+from curate.core.config import nearest
 from curate.core.errors import RecipeError
 from curate.raw.mining.columns import Bindings, TableSample
 from curate.raw.mining.names import NEEDED, PINNABLE, SEVERAL
@@ -21,7 +19,7 @@ def pinned(sample: TableSample, _: Bindings) -> Bindings:
     bindings: Bindings = {}
     for role, names in sample.settings.columns.items() if sample.records else ():
         if role not in PINNABLE:
-            raise RecipeError(f"{where}: no role {role!r}", hint=_nearest(role, PINNABLE))
+            raise RecipeError(f"{where}: no role {role!r}", hint=nearest(role, PINNABLE))
         columns = (names,) if isinstance(names, str) else tuple(names)
         if len(columns) != 1 and role not in SEVERAL:
             problem = f"{where}: {role}: found {len(columns)} columns, expected one"
@@ -29,7 +27,7 @@ def pinned(sample: TableSample, _: Bindings) -> Bindings:
         for column in columns:
             if column not in sample.values:
                 problem = f"{where}: {role}: {sample.place} has no column {column!r}"
-                raise RecipeError(problem, hint=_nearest(column, sample.values))
+                raise RecipeError(problem, hint=nearest(column, sample.values))
         bindings[role] = columns
     return bindings
 
@@ -45,7 +43,7 @@ def public_set(sample: TableSample) -> str | None:
         return None if sample.labels_pinned else policy.recognise(list(sample.values), sample.place)
     where = f"sources: {sample.settings.match}: known"
     if name not in policy.sources:
-        raise RecipeError(f"{where}: no public set {name!r}", hint=_nearest(name, policy.sources))
+        raise RecipeError(f"{where}: no public set {name!r}", hint=nearest(name, policy.sources))
     missing = [column for column in policy.sources[name].columns if column not in sample.values]
     if missing and sample.values:
         problem = f"{where}: {sample.place} has no column {missing[0]!r}, which {name} has"
@@ -99,9 +97,3 @@ def check(sample: TableSample, bindings: Bindings, kind: Kind | None) -> None:
             f"sources: mine: {settings.mine}: {sample.place} has no column for {' and '.join(missing)}",
             hint=f"name them under columns (it has {', '.join(list(sample.values)[:12])})",
         )
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    names = list(known)
-    close = difflib.get_close_matches(word, names, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"one of {', '.join(names[:20])}"

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.core.batches import by_length
 from curate.core.errors import UserError
 from curate.core.progress import Progress
+from curate.text.batches import by_length
 
 Vectors = NDArray[np.float32]
 

@@ -26,7 +26,8 @@ def lexicon(terms: Path) -> Lexicon:
 
 def built_by(dataset: Dataset, **models: list[str]) -> Dataset:
     stages = [{name: {}} for name in models]
-    manifest = dataset.manifest | {"recipe": dataset.manifest["recipe"] | {"stages": stages}, "models": models}
+    manifest = dataset.manifest
+    manifest = dataclasses.replace(manifest, recipe=manifest.recipe | {"stages": stages}, models=models)
     return dataclasses.replace(dataset, manifest=manifest)
 
 

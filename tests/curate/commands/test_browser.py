@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from curate.core.manifest import from_json
 from curate.dataset.figures import figures
 from curate.dataset.report import report
 
@@ -40,7 +41,7 @@ def test_the_report_draws_and_what_a_name_smuggles_in_does_not_run(
         other["sources"].append(source | {"source": payload})
         other["warnings"].append(payload)
     page = tmp_path / "report.html"
-    page.write_text(report(other, figures(dataset_folder, manifest)), "utf-8")
+    page.write_text(report(from_json(other), figures(dataset_folder, from_json(manifest))), "utf-8")
     shot = tmp_path / "report.png"
     browse(page, tmp_path, f"--screenshot={shot}")
     assert shot.stat().st_size > 20_000  # an empty page of this size has about 5,000 bytes

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from curate.compose.bias import of_pairs, of_unpaired, warnings
+from curate.core.manifest import Bias
 from curate.pairing.propose import within_share
 from curate.text.refusals import refuses
 
@@ -38,12 +39,12 @@ ROWS = facts(
 
 def test_shorter_is_chosen_counts_pairs_and_halves_ties() -> None:
     found = of_pairs(pairs(("a", "b"), ("c", "d"), ("e", "f")), ROWS)["all"]
-    assert found["pairs"] == 3
-    assert found["shorter_is_chosen_auc"] == pytest.approx((1 + 0.5 + 1) / 3, abs=1e-4)
-    assert found["median_length_ratio"] == 0.5
-    assert found["refusal_share"] == {"chosen": pytest.approx(1 / 3, abs=1e-4), "rejected": 0}
-    assert found["variety_share"] == {"chosen": {"other": 1.0}, "rejected": {"singlish": 1.0}}
-    said = warnings({"paired": {"all": found}, "unpaired": {}})
+    assert found.pairs == 3
+    assert found.shorter_is_chosen_auc == pytest.approx((1 + 0.5 + 1) / 3, abs=1e-4)
+    assert found.median_length_ratio == 0.5
+    assert found.refusal_share == {"chosen": pytest.approx(1 / 3, abs=1e-4), "rejected": 0}
+    assert found.variety_share == {"chosen": {"other": 1.0}, "rejected": {"singlish": 1.0}}
+    said = warnings(Bias(paired={"all": found}))
     assert any("the shorter side is chosen with AUC 0.83" in line for line in said)
     assert any("0% of chosen and 100% of rejected completions are singlish" in line for line in said)
     assert any("33% of chosen completions are refusals" in line for line in said)
@@ -51,7 +52,7 @@ def test_shorter_is_chosen_counts_pairs_and_halves_ties() -> None:
 
 def test_pairs_that_differ_in_nothing_else_are_not_warned_about() -> None:
     found = of_pairs(pairs(("b", "d"), ("f", "b")), ROWS)
-    assert warnings({"paired": found, "unpaired": {}}) == []
+    assert warnings(Bias(paired=found)) == []
     assert of_pairs(pairs(("a", "b"), split="test"), ROWS) == {}, "train alone is looked at"
 
 
@@ -59,8 +60,8 @@ def test_length_of_unpaired_rows_is_the_rank_statistic() -> None:
     rows = ROWS.with_columns(split=pl.lit("train"), toxic=pl.Series([False, True, False, True, False, True]))
     good, bad = (rows.filter(pl.col("toxic") == side)["chars"].to_list() for side in (False, True))
     by_hand = sum((one < other) + 0.5 * (one == other) for one in good for other in bad) / 9
-    assert of_unpaired(rows)["shorter_is_desirable_auc"] == pytest.approx(by_hand, abs=1e-4)
-    assert of_unpaired(rows.filter("toxic")) == {}
+    assert of_unpaired(rows).shorter_is_desirable_auc == pytest.approx(by_hand, abs=1e-4)
+    assert of_unpaired(rows.filter("toxic")) is None
 
 
 @pytest.mark.parametrize(

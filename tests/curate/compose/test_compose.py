@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.compose.compose import Composed, Dataset, compose
+from curate.compose.compose import Composed, DatasetOptions, compose
 from curate.compose.fates import REASONS
 from curate.compose.splits import Splits
 from curate.core.errors import DataError
+from curate.core.manifest import StrategyCounts
 from curate.pairing import PAIRERS
 
 Rows = Callable[..., pl.DataFrame]
@@ -35,8 +36,8 @@ def everywhere(frames: dict[str, pl.DataFrame]) -> pl.DataFrame:
     return pl.concat([frame.with_columns(split=pl.lit(split)) for split, frame in frames.items()])
 
 
-def one_split(**options: Any) -> Dataset:
-    return Dataset(splits=Splits(validation=0, test=0), **options)
+def one_split(**options: Any) -> DatasetOptions:
+    return DatasetOptions(splits=Splits(validation=0, test=0), **options)
 
 
 def test_a_toxic_reply_is_undesirable_and_rejected_and_a_mild_one_desirable_and_chosen(rows: Rows) -> None:
@@ -81,7 +82,7 @@ def test_a_text_with_both_labels_abstains_everywhere(rows: Rows) -> None:
         ALL,
         0,
     )
-    assert made.counts["dropped"] == {"conflict": 2}
+    assert made.counts.dropped == {"conflict": 2}
     assert made.unpaired["train"]["label"].to_list() == [False]
     assert made.paired["train"].height == 0
 
@@ -94,7 +95,7 @@ def test_pairs_under_the_least_margin_are_counted_not_written(rows: Rows) -> Non
         0,
     )
     assert made.paired["train"].height == 0
-    assert made.counts["strategies"]["same_prompt"] == {"pairs": 0, "refused": {"thin_margin": 1}}
+    assert made.counts.strategies["same_prompt"] == StrategyCounts(pairs=0, refused={"thin_margin": 1})
 
 
 def test_a_pair_that_two_pairers_propose_is_the_first_ones(rows: Rows) -> None:
@@ -104,7 +105,7 @@ def test_a_pair_that_two_pairers_propose_is_the_first_ones(rows: Rows) -> None:
     )
     made = compose(sides, one_split(), ALL, 0)
     assert made.paired["train"]["strategy"].to_list() == ["given"]
-    assert made.counts["strategies"]["same_prompt"]["refused"] == {"proposed_before": 1}
+    assert made.counts.strategies["same_prompt"].refused == {"proposed_before": 1}
 
 
 def test_sides_that_labels_do_not_separate_are_a_preferred_pair_and_no_unpaired_rows(rows: Rows) -> None:
@@ -119,9 +120,9 @@ def test_sides_that_labels_do_not_separate_are_a_preferred_pair_and_no_unpaired_
     assert made.paired["train"].select("chosen_id", "rejected_id", "relation").rows() == [(chosen, rejected, "preferred")]
     assert made.unpaired["train"]["id"].to_list() == [toxic]
     assert made.sft["train"]["id"].to_list() == [chosen], "what people chose may be learnt; what they rejected may not"
-    assert made.counts["dropped"] == {} and made.counts["relations"] == {"preferred": 1}
+    assert made.counts.dropped == {} and made.counts.relations == {"preferred": 1}
     alone = compose(built, one_split(benign_share=1), [PAIRERS["given"](preferred=False)], 0)
-    assert alone.counts["dropped"] == {"preferred": 1} and alone.paired["train"].height == 0
+    assert alone.counts.dropped == {"preferred": 1} and alone.paired["train"].height == 0
 
 
 def test_records_that_rewrite_one_text_are_in_one_split(rows: Rows) -> None:
@@ -134,7 +135,7 @@ def test_records_that_rewrite_one_text_are_in_one_split(rows: Rows) -> None:
         )
     ]
     built = rows(*lines).with_columns(derived_from=pl.when(pl.col("side") == "rewrite").then(pl.col("id").shift(1)))
-    corpus = compose(built, Dataset(splits=Splits(validation=0.2, test=0.4)), [], 0).corpus
+    corpus = compose(built, DatasetOptions(splits=Splits(validation=0.2, test=0.4)), [], 0).corpus
     told = dict(zip(built["id"], [line["text"] for line in lines], strict=True))
     splits = defaultdict(set)
     for name, origin, split in corpus.select("id", "derived_from", "split").iter_rows():
@@ -150,7 +151,7 @@ def test_personal_data_that_pii_left_keeps_a_row_out(rows: Rows) -> None:
         {"prompt": "ask tan.ah.kow@example.com", "text": "can", "toxicity": 0.1},
     )
     made = compose(built, one_split(), ALL, 0)
-    assert made.counts["dropped"] == {"personal_data": 2} and made.paired["train"].height == 0
+    assert made.counts.dropped == {"personal_data": 2} and made.paired["train"].height == 0
 
 
 def test_refused_candidates_say_why(rows: Rows) -> None:
@@ -167,9 +168,9 @@ def test_benign_rows_are_held_to_their_share_in_train_only(rows: Rows) -> None:
     assert made.unpaired["train"]["benign"].sum() == 20
     assert made.sft["train"]["benign"].sum() == 10
     assert set(made.sft["train"]["id"]) <= set(made.unpaired["train"]["id"])
-    assert made.counts["dropped"] == {"benign_share": 80}
-    assert made.counts["benign"]["unpaired_train_share"] == 0.25
-    held_out = compose(rows(*lines), Dataset(splits=Splits(validation=0, test=0.99)), ALL, 0)
+    assert made.counts.dropped == {"benign_share": 80}
+    assert made.counts.benign.unpaired_train_share == 0.25
+    held_out = compose(rows(*lines), DatasetOptions(splits=Splits(validation=0, test=0.99)), ALL, 0)
     assert held_out.unpaired["test"]["benign"].sum() > 90
 
 
@@ -194,25 +195,25 @@ def test_a_known_toxic_reply_makes_its_prompt_not_benign_even_when_it_was_droppe
 def test_too_few_benign_rows_are_all_taken_and_the_real_share_is_said(rows: Rows) -> None:
     lines = [{"prompt": f"bad {n}", "text": f"fool {n}", "toxicity": 0.9} for n in range(19)]
     made = compose(rows(*lines, {"prompt": "fine", "text": "sure", "toxicity": 0.1}), one_split(), ALL, 0)
-    assert made.counts["benign"]["unpaired_train_share"] == 0.05
+    assert made.counts.benign.unpaired_train_share == 0.05
     assert any("benign rows are 5.0% of unpaired train, 25% was asked" in line for line in made.warnings)
 
 
 def test_a_class_that_is_missing_is_said(rows: Rows) -> None:
     made = compose(rows({"prompt": "a", "text": "x", "toxicity": 0.1}), one_split(), ALL, 0)
     assert any("no toxic row" in line for line in made.warnings)
-    assert made.counts["kto"] is None
+    assert made.counts.kto is None
 
 
 def test_held_out_rows_that_train_shows_are_purged_counted_and_warned_of(rows: Rows) -> None:
     lines = [{"prompt": "the one question", "text": f"reply {n}", "toxicity": 0.1, "thread": f"thread {n}"} for n in range(40)]
-    made = compose(rows(*lines), Dataset(), ALL, 0)
+    made = compose(rows(*lines), DatasetOptions(), ALL, 0)
     gone = made.corpus.filter(pl.col("reason") == "purged")
     assert gone.height > 5 and set(gone["split"]) <= {"validation", "test"}
     assert set(gone["twin"]) <= set(made.unpaired["train"]["id"])
     assert not made.unpaired["test"].height and not made.unpaired["validation"].height
-    assert made.counts["purged"]["held_out"] == gone.height and made.counts["purged"]["share"] == 1.0
-    assert sum(made.counts["purged"][split].get("prompt", 0) for split in ("validation", "test")) == gone.height
+    assert made.counts.purged.held_out == gone.height and made.counts.purged.share == 1.0
+    assert sum(reasons.get("prompt", 0) for reasons in made.counts.purged.by_split().values()) == gone.height
     assert any("100% of the held-out rows" in line for line in made.warnings)
 
 
@@ -249,7 +250,7 @@ LINE = st.fixed_dictionaries(
 )
 
 
-def check(built: pl.DataFrame, made: Composed, dataset: Dataset) -> None:  # noqa: C901 - one law after another
+def check(built: pl.DataFrame, made: Composed, dataset: DatasetOptions) -> None:  # noqa: C901 - one law after another
     """What must hold, said again in plain Python from the input rows alone."""
     told = {line["id"]: line for line in built.iter_rows(named=True)}
     split = dict(made.corpus.select("id", "split").iter_rows())
@@ -274,8 +275,8 @@ def check(built: pl.DataFrame, made: Composed, dataset: Dataset) -> None:  # noq
             assert (fate[name] is None) == (name in used)
             assert fate[name] is None or fate[name] in REASONS
     dropped = Counter(fate[name] for name, line in told.items() if not line["reason"] and fate[name])
-    assert made.counts["dropped"] == dict(dropped)
-    assert made.counts["rows_in"] == made.counts["kept"] + sum(dropped.values())
+    assert made.counts.dropped == dict(dropped)
+    assert made.counts.rows_in == made.counts.kept + sum(dropped.values())
 
     texts = defaultdict(set)
     for line in everywhere(made.unpaired).iter_rows(named=True):
@@ -347,7 +348,7 @@ def test_what_must_hold_holds_on_random_corpora(rows: Rows, lines: list[dict[str
         derived_from=pl.Series([names[at] if at is not None and at < len(names) else None for at in origins], dtype=pl.String),
         twin=pl.Series([names[0] if line["reason"] == "exact_duplicate" else None for line in lines], dtype=pl.String),
     )
-    dataset = Dataset(splits=Splits(validation=0.2, test=0.3), benign_share=share)
+    dataset = DatasetOptions(splits=Splits(validation=0.2, test=0.3), benign_share=share)
     try:
         made = compose(built, dataset, EVERY, seed, vectors=vectors)
     except DataError:

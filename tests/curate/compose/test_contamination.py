@@ -12,6 +12,7 @@ import pytest
 
 from curate.compose.contamination import Contamination, EvaluationSet, contamination, lines_of
 from curate.core.errors import DataError
+from curate.core.manifest import OverlapCounts
 from curate.core.schema import MESSAGE
 from curate.dataset.verify import verify
 from curate.pipeline.build import build
@@ -58,7 +59,7 @@ def test_a_training_row_that_shares_words_with_the_held_out_split_is_named_with_
         "source": "a.jsonl",
         "locator": "line 3",
     }
-    assert counts == {"held_out": {"items": 1, "rows": 1, "grams": 1, "near": 1, "semantic": 0}}
+    assert counts == {"held_out": OverlapCounts(items=1, rows=1, grams=1, near=1, semantic=0)}
 
 
 def test_near_copies_count_and_short_texts_prove_nothing() -> None:
@@ -95,7 +96,7 @@ def test_vectors_say_what_words_do_not() -> None:
         frame, (), Contamination(), lambda ids: np.array([vectors[name] for name in ids], np.float32).reshape(-1, 2)
     )
     assert hits.select("id", "kind", "item").rows() == [("row0", "semantic", "row2")]
-    assert hits["score"][0] == pytest.approx(1 / np.sqrt(1 + 1 / 64)) and counts["held_out"]["semantic"] == 1
+    assert hits["score"][0] == pytest.approx(1 / np.sqrt(1 + 1 / 64)) and counts["held_out"].semantic == 1
 
 
 SYLLABLES = ("ba", "ki", "lo", "mu", "ne", "ra", "si", "to", "wu", "ya")
@@ -130,7 +131,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
 
 def run(place: Path, out: str = "out", *sets: str) -> dict[str, Any]:
     settings = [f"against=[{place / 'bench'}]", *sets]
-    return build(place / "raw", place / out, read_recipe(place / "recipe.yaml", settings))
+    result = build(place / "raw", place / out, read_recipe(place / "recipe.yaml", settings))
+    return result.manifest.to_json() | ({"unchanged": True} if result.unchanged else {})
 
 
 def corpus(place: Path, out: str = "out") -> pl.DataFrame:

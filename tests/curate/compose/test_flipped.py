@@ -102,7 +102,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
             writer.writeheader()
             writer.writerows(entries)
     (place / "recipe.yaml").write_text(RECIPE)
-    manifest = build(place / "raw", place / "out", read_recipe(place / "recipe.yaml"))
+    manifest = build(place / "raw", place / "out", read_recipe(place / "recipe.yaml")).manifest.to_json()
     corpus = pl.concat([pl.read_parquet(path) for path in (place / "out" / "corpus").glob("*.parquet")])
     name = pl.col("source").str.split(".").list.first()
     return place, manifest, corpus.with_columns(set=name, rude=pl.col("completion").str.contains("idiot|moron"))

@@ -7,13 +7,13 @@ from typing import Any
 
 import polars as pl
 
-from curate.compose.compose import Dataset, compose
+from curate.compose.compose import DatasetOptions, compose
 from curate.compose.review import REVIEW
 from curate.compose.splits import Splits
 from curate.core.store import read_parquet
 from curate.dataset.look.explain import explain
 
-WHOLE = Dataset(splits=Splits(validation=0, test=0))
+WHOLE = DatasetOptions(splits=Splits(validation=0, test=0))
 
 
 def test_undecided_rows_are_queued_nearest_to_the_middle_first(rows: Any) -> None:

@@ -11,16 +11,17 @@ import pytest
 from click.testing import CliRunner
 
 from curate.commands.cli import cli
-from curate.compose.compose import Dataset, compose
+from curate.compose.compose import DatasetOptions, compose
 from curate.compose.splits import Splits
 from curate.compose.verdicts import read_verdicts
 from curate.core.errors import DataError
-from curate.pairing.given import Given
-from curate.pairing.same_prompt import SamePrompt
+from curate.core.manifest import VerdictCounts
+from curate.pairing.given import GivenPairer
+from curate.pairing.same_prompt import SamePromptPairer
 from curate.pipeline.forget import forget
 
-ONE = Dataset(splits=Splits(validation=0, test=0))
-PAIRERS = [Given(), SamePrompt()]
+ONE = DatasetOptions(splits=Splits(validation=0, test=0))
+PAIRERS = [GivenPairer(), SamePromptPairer()]
 
 
 def test_a_person_outranks_machines_and_the_data_s_own_labels(rows: Any) -> None:
@@ -38,7 +39,7 @@ def test_a_person_outranks_machines_and_the_data_s_own_labels(rows: Any) -> None
     ]
     assert corpus[unclear]["reason"] == "abstained"
     assert made.paired["train"].select("chosen_id", "rejected_id", "margin").rows() == [(mild, rude, 1.0)]
-    assert made.counts["verdicts"] == {"rows": 3, "changed": 3, "unknown": 1}
+    assert made.counts.verdicts == VerdictCounts(rows=3, changed=3, unknown=1)
     assert any("verdicts: 1 name no row" in line for line in made.warnings)
 
 

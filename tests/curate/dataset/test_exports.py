@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.compose.compose import Dataset, compose
+from curate.compose.compose import DatasetOptions, compose
 from curate.compose.splits import Splits
-from curate.dataset.exports import FORMULA, guarded, unguarded, write_csv
+from curate.dataset.exports import FORMULA, GUARD, guarded, write_csv
 from curate.dataset.formats import write_dataset
-from curate.pairing.given import Given
-from curate.pairing.same_prompt import SamePrompt
+from curate.pairing.given import GivenPairer
+from curate.pairing.same_prompt import SamePromptPairer
 
 NASTY = [
     "=1+1",
@@ -41,14 +41,16 @@ NASTY = [
 @given(st.text() | st.sampled_from(NASTY))
 def test_a_guarded_cell_is_no_formula_and_comes_back(text: str) -> None:
     cell = guarded(text)
-    assert unguarded(cell) == text
+    assert cell.removeprefix(GUARD) == text
     assert not cell.startswith(FORMULA) and not cell.lstrip().startswith(FORMULA)
 
 
 def made(rows: Any, **options: Any) -> Any:
     lines = [{"prompt": f"q {at}", "text": text, "toxicity": 0.1} for at, text in enumerate(NASTY)]
     lines += [{"prompt": f"q {at}", "text": f"{text} you fool {at}", "toxicity": 0.9} for at, text in enumerate(NASTY)]
-    return compose(rows(*lines), Dataset(splits=Splits(validation=0, test=0), **options), [Given(), SamePrompt()], 0)
+    return compose(
+        rows(*lines), DatasetOptions(splits=Splits(validation=0, test=0), **options), [GivenPairer(), SamePromptPairer()], 0
+    )
 
 
 @pytest.mark.parametrize("form", ["conversational", "standard"])
@@ -60,7 +62,7 @@ def test_csv_and_json_lines_hold_what_parquet_holds(rows: Any, tmp_path: Path, f
         ("unpaired", composed.unpaired["train"]),
         ("sft", composed.sft["train"]),
     ):
-        assert files[f"jsonl/{output}/train.jsonl"] == files[f"csv/{output}/train.csv"] == {"rows": frame.height}
+        assert files[f"jsonl/{output}/train.jsonl"] == files[f"csv/{output}/train.csv"] == frame.height
         lines = [json.loads(line) for line in (tmp_path / f"jsonl/{output}/train.jsonl").read_text("utf-8").split("\n") if line]
         assert lines == frame.to_dicts()
         told = list(csv.DictReader(io.StringIO((tmp_path / f"csv/{output}/train.csv").read_bytes().decode(), newline="")))
@@ -69,9 +71,9 @@ def test_csv_and_json_lines_hold_what_parquet_holds(rows: Any, tmp_path: Path, f
                 cell = said[name]
                 assert not cell.startswith(FORMULA)
                 if isinstance(value, list):
-                    assert json.loads(unguarded(cell)) == value
+                    assert json.loads(cell.removeprefix(GUARD)) == value
                 elif isinstance(value, str):
-                    assert unguarded(cell) == value
+                    assert cell.removeprefix(GUARD) == value
 
 
 def test_no_rows_no_file(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from curate.core.manifest import from_json
 from curate.dataset.figures import figures, project
 from curate.dataset.publish import write_report
 from curate.pages.charts import curve, histogram, scatter, standalone
@@ -61,7 +62,7 @@ def test_a_map_does_not_depend_on_the_order_of_rows() -> None:
 
 
 def test_figures_of_a_standing_folder_are_those_of_its_build(dataset_folder: Path, manifest: dict[str, Any]) -> None:
-    for figure in figures(dataset_folder, manifest):
+    for figure in figures(dataset_folder, from_json(manifest)):
         assert figure.csv() == (dataset_folder / f"figures/{figure.name}.csv").read_text("utf-8")
 
 

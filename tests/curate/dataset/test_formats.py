@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.compose.compose import Dataset, compose
+from curate.compose.compose import DatasetOptions, compose
 from curate.compose.splits import Splits
 from curate.core.store import PARQUET_ROWS, read_parquet
 from curate.dataset.formats import data_files, write_dataset
@@ -50,7 +50,7 @@ def test_an_empty_split_has_no_file_and_no_line_in_the_card(tmp_path: Path, rows
 
     made = compose(
         rows({"prompt": "a", "text": "x", "toxicity": 0.9}, {"prompt": "a", "text": "y", "toxicity": 0.1}),
-        Dataset(splits=Splits(validation=0, test=0)),
+        DatasetOptions(splits=Splits(validation=0, test=0)),
         [make() for make in PAIRERS.values() if not make.reads],
         0,
     )
@@ -67,7 +67,7 @@ def test_files_hold_at_most_a_parts_rows_in_order_of_id(tmp_path: Path, rows: Ro
     many = pl.concat([some] * 22_000).with_columns(
         id=pl.arange(66_000).cast(pl.String).str.zfill(9), completion=pl.arange(66_000).cast(pl.String)
     )
-    composed = compose(many, Dataset(), [], 0)
+    composed = compose(many, DatasetOptions(), [], 0)
     written = write_dataset(composed, tmp_path)
-    assert [written[f"corpus/part-{at:05d}.parquet"]["rows"] for at in (0, 1)] == [PARQUET_ROWS, 66_000 - PARQUET_ROWS]
+    assert [written[f"corpus/part-{at:05d}.parquet"] for at in (0, 1)] == [PARQUET_ROWS, 66_000 - PARQUET_ROWS]
     assert pl.concat([read_parquet(tmp_path / f"corpus/part-{at:05d}.parquet", ["id"]) for at in (0, 1)])["id"].is_sorted()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from curate.core.manifest import Obligations
 from curate.dataset.licences import obligations
 
 
 def test_free_licences_ask_for_nothing() -> None:
-    assert obligations(["CC0-1.0"]) == ([], [])
+    assert obligations(["CC0-1.0"]) == Obligations([], [])
 
 
 def test_attribution_is_asked_for_by_name() -> None:
-    assert obligations(["MIT", "cc-by-4.0", "CC0-1.0"]) == (["name the source and keep its notice (cc-by-4.0, MIT)"], [])
+    assert obligations(["MIT", "cc-by-4.0", "CC0-1.0"]) == Obligations(
+        ["name the source and keep its notice (cc-by-4.0, MIT)"], []
+    )
 
 
 @pytest.mark.parametrize(
@@ -26,11 +29,11 @@ def test_attribution_is_asked_for_by_name() -> None:
     ],
 )
 def test_a_conflict_is_said_not_resolved(licences: list[str], said: str) -> None:
-    assert any(said in line for line in obligations(licences)[1])
+    assert any(said in line for line in obligations(licences).conflicts)
 
 
 @pytest.mark.parametrize(
     "licences", [["cc-by-sa-3.0", "cc-by-sa-4.0"], ["cc-by-nc-sa-4.0", "cc-by-nc-4.0"], ["mit", "apache-2.0"]]
 )
 def test_licences_that_go_together_are_no_conflict(licences: list[str]) -> None:
-    assert obligations(licences)[1] == []
+    assert obligations(licences).conflicts == []

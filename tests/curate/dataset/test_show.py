@@ -81,7 +81,7 @@ def test_a_real_build_verifies_and_its_own_threshold_drops_what_it_dropped(tmp_p
             line = {"prompt": f"shall we meet on day number {at * 1111}?", "completion": "can", "is_toxic": False}
             file.write(json.dumps(line) + "\n")
     (tmp_path / "r.yaml").write_text(RECIPE)
-    made = build(raw, tmp_path / "out", read_recipe(tmp_path / "r.yaml"))
+    made = build(raw, tmp_path / "out", read_recipe(tmp_path / "r.yaml")).manifest.to_json()
     assert verify(tmp_path / "out") == []
     for stage, used in (("exact_duplicates", 1), ("near_duplicates", 0.7)):
         dropped = sum(next(one["dropped"] for one in made["stages"] if one["stage"] == stage).values())

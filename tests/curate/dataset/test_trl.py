@@ -37,7 +37,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     for form in ("conversational", "standard"):
         out = place / form
         recipe = read_recipe(place / "recipe.yaml", (f"dataset.form={form}", "dataset.also=[jsonl, csv]"))
-        manifest = build(place / "raw", out, recipe, work=place / "work")
+        manifest = build(place / "raw", out, recipe, work=place / "work").manifest.to_json()
         assert verify(out) == [] and {f"{name}/paired/train.{name}" for name in ("jsonl", "csv")} <= set(manifest["files"])
         made.append(out)
     return made

@@ -118,7 +118,7 @@ def recipe(place: Path, generate: dict[str, Any], pairing: str) -> None:
 
 
 def run(place: Path) -> dict[str, Any]:
-    manifest = build(place / "raw", place / "out", read_recipe(place / "recipe.yaml"))
+    manifest = build(place / "raw", place / "out", read_recipe(place / "recipe.yaml")).manifest.to_json()
     assert verify(place / "out") == []
     return manifest
 

@@ -70,7 +70,7 @@ def test_sigmoid_takes_each_label_by_itself(model: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_neither_batch_nor_order_changes_a_score(model: Path, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from curate.core import batches
+    from curate.text import batches
 
     one = labeler(model, precision=precision)
     texts = [*TEXTS, *(f"{text} {word}" for text in TEXTS for word in ("lah", "again", "you"))]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
 from curate.core.config import choose, chosen_name
 from curate.core.contracts import CategoryLabeler
+from curate.core.manifest import Manifest
 from curate.core.policy import load_policy
 from curate.labelers import LABELERS
 from curate.pipeline.recipe import TABLE, read_recipe
@@ -63,7 +64,7 @@ def test_a_judge_with_a_model_of_its_own_may_share_the_builders_word() -> None:
     from align.evaluation.judges import same_as_builder
 
     class Built:
-        manifest: ClassVar[dict[str, Any]] = {"recipe": {"stages": ["pii", {"llm": {}}]}, "models": {"llm": ["llm: m", "0123"]}}
+        manifest = Manifest(recipe={"stages": ["pii", {"llm": {}}]}, models={"llm": ["llm: m", "0123"]})
 
     judge = {"url": "http://localhost/v1", "parameters": {"temperature": 1}}
     assert same_as_builder(choose(LABELERS, {"llm": judge | {"model": "m"}}, "test", "labeler"), Built()) == "llm"  # type: ignore[arg-type]

@@ -90,7 +90,7 @@ def test_a_build_asks_the_expensive_labeler_within_its_budget(tiny_bert: Any, tm
     for name, some in (("one", lines[:9]), ("two", lines[9:])):
         (tmp_path / "raw" / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in some))
     (tmp_path / "recipe.yaml").write_text(RECIPE.replace("MODEL", str(model)))
-    manifest = build(tmp_path / "raw", tmp_path / "out", read_recipe(tmp_path / "recipe.yaml"))
+    manifest = build(tmp_path / "raw", tmp_path / "out", read_recipe(tmp_path / "recipe.yaml")).manifest.to_json()
     corpus = pl.read_parquet(tmp_path / "out" / "corpus" / "*.parquet")
     assert corpus["score_hf"].is_not_null().sum() == 7
     assert corpus.filter(pl.col("given").is_not_null())["score_hf"].null_count() == 6

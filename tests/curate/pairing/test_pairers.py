@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 
 from curate.pairing import INDEX, Context, Limits
-from curate.pairing.nearest_neighbour import NearestNeighbour
-from curate.pairing.on_policy import OnPolicy
-from curate.pairing.rewrite import Rewrite
-from curate.pairing.same_prompt import SamePrompt
+from curate.pairing.nearest_neighbour import NearestNeighbourPairer
+from curate.pairing.on_policy import OnPolicyPairer
+from curate.pairing.rewrite import RewritePairer
+from curate.pairing.same_prompt import SamePromptPairer
 from curate.text.similarity import measures as similarity
 
 Vectors = Callable[[pl.Series], Any]
@@ -53,7 +53,7 @@ NEAR = on_a_circle(row0=0, row1=30, row2=50, row3=80, row4=10)
 
 
 def test_a_toxic_text_is_paired_with_its_rewrites_nearest_meaning_first() -> None:
-    pairs = Rewrite(max_per_original=1).pair(index(ORIGINAL, MILD, MILD), Context(Limits(), NEAR))
+    pairs = RewritePairer(max_per_original=1).pair(index(ORIGINAL, MILD, MILD), Context(Limits(), NEAR))
     assert made(pairs) == [("row1", "row0")]
     assert pairs.filter(pl.col("reason") == "capped")["chosen_id"].to_list() == ["row2"]
     assert pairs["similarity"][0] == pytest.approx(np.cos(np.radians(30)), abs=1e-3)
@@ -77,25 +77,25 @@ def test_a_toxic_text_is_paired_with_its_rewrites_nearest_meaning_first() -> Non
     ],
 )
 def test_a_rewrite_that_is_none_says_why(original: dict[str, Any], rewrite: dict[str, Any], reason: str) -> None:
-    pairs = Rewrite().pair(index(ORIGINAL | original, MILD | rewrite), Context(Limits(0.3, 5), NEAR))
+    pairs = RewritePairer().pair(index(ORIGINAL | original, MILD | rewrite), Context(Limits(0.3, 5), NEAR))
     assert made(pairs) == [] and reason in pairs["reason"].to_list()
 
 
 def test_a_rewrite_that_means_something_else_is_refused() -> None:
     rows = index(ORIGINAL, MILD)
-    assert Rewrite(min_similarity=0.9).pair(rows, Context(Limits(), NEAR))["reason"].to_list() == ["meaning_lost"]
-    assert made(Rewrite(min_similarity=0.8).pair(rows, Context(Limits(), NEAR))) == [("row1", "row0")]
+    assert RewritePairer(min_similarity=0.9).pair(rows, Context(Limits(), NEAR))["reason"].to_list() == ["meaning_lost"]
+    assert made(RewritePairer(min_similarity=0.8).pair(rows, Context(Limits(), NEAR))) == [("row1", "row0")]
 
 
 def test_singlish_stays_singlish_or_nearly() -> None:
     rows = index(ORIGINAL | {"variety": "singlish", "variety_score": 0.6}, MILD | {"variety_score": 0.45})
-    assert made(Rewrite().pair(rows, Context(Limits(), NEAR))) == [("row1", "row0")]
-    assert Rewrite(max_variety_loss=0.1).pair(rows, Context(Limits(), NEAR))["reason"].to_list() == ["variety_lost"]
+    assert made(RewritePairer().pair(rows, Context(Limits(), NEAR))) == [("row1", "row0")]
+    assert RewritePairer(max_variety_loss=0.1).pair(rows, Context(Limits(), NEAR))["reason"].to_list() == ["variety_lost"]
 
 
 def test_what_a_person_wrote_as_a_rewrite_needs_no_labeler_to_agree() -> None:
     rows = index(ORIGINAL, MILD | {"agreed": False})
-    assert made(Rewrite().pair(rows, Context(Limits(), NEAR))) == [("row1", "row0")]
+    assert made(RewritePairer().pair(rows, Context(Limits(), NEAR))) == [("row1", "row0")]
 
 
 def test_an_exact_copy_stands_in_for_a_rewrite_that_was_dropped_and_not_beyond_its_cap() -> None:
@@ -103,26 +103,26 @@ def test_an_exact_copy_stands_in_for_a_rewrite_that_was_dropped_and_not_beyond_i
     copies = [MILD | {"id": "row3", "stands_for": f"gone{at}", "derived_from": f"row{at}"} for at in range(3)]
     vectors = on_a_circle(row0=0, row1=10, row2=20, row3=30)
     rows = index(*originals, *copies, {"id": "row3", "toxicity": 0.02})
-    pairs = Rewrite(max_uses=2).pair(rows, Context(Limits(), vectors))
+    pairs = RewritePairer(max_uses=2).pair(rows, Context(Limits(), vectors))
     assert made(pairs) == [("row3", "row2"), ("row3", "row1")], "the nearest two"
     assert pairs.filter(pl.col("rejected_id") == "row0")["reason"].to_list() == ["capped"]
 
 
 def test_an_original_whose_rewrites_are_gone_is_counted() -> None:
-    pairs = Rewrite().pair(index(ORIGINAL), Context(Limits(), NEAR))
+    pairs = RewritePairer().pair(index(ORIGINAL), Context(Limits(), NEAR))
     assert pairs.select("rejected_id", "reason").rows() == [("row0", "side_dropped")]
 
 
 def test_the_nearest_mild_text_is_taken_and_its_likeness_recorded() -> None:
     rows = index({"toxicity": 0.9}, {"toxicity": 0.1}, {"toxicity": 0.1}, {"toxicity": 0.9, "paired": True})
-    pairs = NearestNeighbour().pair(rows, Context(Limits(), NEAR))
+    pairs = NearestNeighbourPairer().pair(rows, Context(Limits(), NEAR))
     assert made(pairs) == [("row1", "row0")] and pairs["prompt_id"].to_list() == ["row0"]
     assert pairs["similarity"][0] == pytest.approx(np.cos(np.radians(30)), abs=1e-3)
 
 
 def test_uses_of_a_mild_text_are_capped_and_the_next_nearest_taken() -> None:
     rows = index({"toxicity": 0.9}, {"toxicity": 0.1}, {"toxicity": 0.1}, {"toxicity": 0.9}, {"toxicity": 0.9})
-    pairs = NearestNeighbour(min_similarity=0.3, max_uses=1).pair(rows, Context(Limits(), NEAR))
+    pairs = NearestNeighbourPairer(min_similarity=0.3, max_uses=1).pair(rows, Context(Limits(), NEAR))
     assert made(pairs) == [("row1", "row4"), ("row2", "row3")]
     assert pairs.filter(pl.col("rejected_id") == "row0")["reason"].to_list() == ["capped"]
 
@@ -141,7 +141,7 @@ def test_uses_of_a_mild_text_are_capped_and_the_next_nearest_taken() -> None:
     ids=["another split", "another variety", "too toxic itself", "too long", "the same text", "people rejected it", "too far"],
 )
 def test_no_mild_text_that_would_not_do_is_taken(mild: dict[str, Any]) -> None:
-    pairs = NearestNeighbour().pair(index({"toxicity": 0.9}, {"toxicity": 0.1} | mild), Context(Limits(0.3, 5), NEAR))
+    pairs = NearestNeighbourPairer().pair(index({"toxicity": 0.9}, {"toxicity": 0.1} | mild), Context(Limits(0.3, 5), NEAR))
     assert pairs.select("rejected_id", "reason").rows() == [("row0", "too_far")]
 
 
@@ -155,7 +155,7 @@ def test_block_by_block_is_what_comparing_all_with_all_gives(monkeypatch: pytest
         return table[[int(name.removeprefix("row")) for name in ids]]
 
     rows = index(*({"toxicity": 0.9 if at % 3 == 0 else 0.1, "split": "train" if at % 5 else "test"} for at in range(90)))
-    pairer = NearestNeighbour(min_similarity=0.2, max_uses=1, neighbours=4)
+    pairer = NearestNeighbourPairer(min_similarity=0.2, max_uses=1, neighbours=4)
     found = pairer.pair(rows, Context(Limits(), vectors))
     near = []
     split = dict(rows.select("id", "split").iter_rows())
@@ -193,7 +193,7 @@ def test_samples_of_one_prompt_are_paired_and_those_that_labelers_dispute_are_no
         {"toxicity": 0.01, "prompt_key": 7},
         sample | {"toxicity": 0.95, "prompt_key": 8},
     )
-    pairs = OnPolicy().pair(rows, Context())
+    pairs = OnPolicyPairer().pair(rows, Context())
     assert made(pairs) == [("row1", "row0")] and pairs["strategy"].to_list() == ["on_policy"]
 
 
@@ -203,6 +203,6 @@ def test_a_reply_too_long_or_short_does_not_end_a_prompt() -> None:
         {"toxicity": 0.9, "prompt_key": 7},
         *({"toxicity": 0.01 + at / 100, "prompt_key": 7, "chars": chars} for at, chars in enumerate(lengths)),
     )
-    assert made(SamePrompt().pair(rows, Context(Limits(0.3, 5)))) == [("row2", "row0"), ("row3", "row0")]
-    only = SamePrompt().pair(rows.head(2), Context(Limits(0.3, 5)))
+    assert made(SamePromptPairer().pair(rows, Context(Limits(0.3, 5)))) == [("row2", "row0"), ("row3", "row0")]
+    only = SamePromptPairer().pair(rows.head(2), Context(Limits(0.3, 5)))
     assert only.select("chosen_id", "reason").rows() == [("row1", "length_ratio")]

@@ -10,9 +10,9 @@ import pytest
 
 from curate.compose.unpaired import KTO_RATIO, benign, kto_weights, limit_benign
 from curate.pairing import INDEX, PAIR, PAIRERS, Context, Limits
-from curate.pairing.given import Given
+from curate.pairing.given import GivenPairer
 from curate.pairing.invariants import InvariantError, check_pairs
-from curate.pairing.same_prompt import SamePrompt
+from curate.pairing.same_prompt import SamePromptPairer
 
 
 def index(*lines: dict[str, Any]) -> pl.DataFrame:
@@ -67,7 +67,7 @@ def sides(chosen: float | None, rejected: float | None, **other: Any) -> pl.Data
 
 
 def test_a_given_pair_that_the_labels_separate_is_taken() -> None:
-    pairs = Given().pair(sides(0.1, 0.9), ANY)
+    pairs = GivenPairer().pair(sides(0.1, 0.9), ANY)
     assert names(pairs) == [("row0", "row1")]
     assert pairs["margin"][0] == pytest.approx(0.8)
 
@@ -86,40 +86,40 @@ def test_a_given_pair_that_the_labels_separate_is_taken() -> None:
     ],
 )
 def test_a_given_pair_that_does_not_hold_says_why(rows: pl.DataFrame, reason: str) -> None:
-    assert Given().pair(rows, ANY)["reason"].to_list() == [reason]
+    assert GivenPairer().pair(rows, ANY)["reason"].to_list() == [reason]
 
 
 def test_two_mild_sides_are_merely_preferred_or_left_out_on_request() -> None:
-    pairs = Given().pair(sides(0.1, 0.2), ANY)
+    pairs = GivenPairer().pair(sides(0.1, 0.2), ANY)
     assert names(pairs) == [("row0", "row1")] and pairs["relation"].to_list() == ["preferred"]
-    assert Given(preferred=False).pair(sides(0.1, 0.2), ANY)["reason"].to_list() == ["not_separated"]
+    assert GivenPairer(preferred=False).pair(sides(0.1, 0.2), ANY)["reason"].to_list() == ["not_separated"]
 
 
 def test_an_exact_copy_stands_in_for_a_side_that_was_dropped() -> None:
     copy = {"id": "kept", "stands_for": "gone", "toxicity": 0.1, "record": "r", "side": "chosen"}
     rows = index({"toxicity": 0.9, "record": "r", "side": "rejected"}, copy, {"id": "kept", "toxicity": 0.1})
-    assert names(Given().pair(rows, ANY)) == [("kept", "row0")]
-    assert names(SamePrompt().pair(rows, ANY)) == [("kept", "row0")], "once, for itself"
+    assert names(GivenPairer().pair(rows, ANY)) == [("kept", "row0")]
+    assert names(SamePromptPairer().pair(rows, ANY)) == [("kept", "row0")], "once, for itself"
 
 
 def test_a_side_whose_label_contradicts_what_people_said_is_in_no_other_pair() -> None:
     rows = index({"toxicity": 0.1, "side": "rejected"}, {"toxicity": 0.9}, {"toxicity": 0.95, "side": "chosen"})
-    assert names(SamePrompt().pair(rows, ANY)) == []
+    assert names(SamePromptPairer().pair(rows, ANY)) == []
 
 
 def test_a_given_pair_without_a_prompt_is_taken() -> None:
-    assert names(Given().pair(sides(0.1, 0.9).with_columns(prompt_key=pl.lit(None, pl.UInt64)), ANY)) == [("row0", "row1")]
+    assert names(GivenPairer().pair(sides(0.1, 0.9).with_columns(prompt_key=pl.lit(None, pl.UInt64)), ANY)) == [("row0", "row1")]
 
 
 def test_widest_margins_come_first_and_caps_hold() -> None:
     rows = index(*({"toxicity": value} for value in (0.0, 0.1, 0.2, 0.8, 0.9, 1.0)))
-    assert names(SamePrompt(max_per_prompt=1).pair(rows, ANY)) == [("row0", "row5")]
-    assert names(SamePrompt(max_per_prompt=3, max_uses=1).pair(rows, ANY)) == [
+    assert names(SamePromptPairer(max_per_prompt=1).pair(rows, ANY)) == [("row0", "row5")]
+    assert names(SamePromptPairer(max_per_prompt=3, max_uses=1).pair(rows, ANY)) == [
         ("row0", "row5"),
         ("row1", "row4"),
         ("row2", "row3"),
     ]
-    assert names(SamePrompt(max_per_prompt=3, max_uses=2).pair(rows, ANY)) == [
+    assert names(SamePromptPairer(max_per_prompt=3, max_uses=2).pair(rows, ANY)) == [
         ("row0", "row5"),
         ("row0", "row4"),
         ("row1", "row5"),
@@ -128,7 +128,7 @@ def test_widest_margins_come_first_and_caps_hold() -> None:
 
 def test_equal_margins_are_settled_by_id() -> None:
     rows = index({"toxicity": 0.9}, {"toxicity": 0.1}, {"toxicity": 0.1}, {"toxicity": 0.9})
-    assert names(SamePrompt(max_per_prompt=2, max_uses=1).pair(rows, ANY)) == [("row1", "row0"), ("row2", "row3")]
+    assert names(SamePromptPairer(max_per_prompt=2, max_uses=1).pair(rows, ANY)) == [("row1", "row0"), ("row2", "row3")]
 
 
 def test_looking_at_the_most_extreme_rows_only_finds_what_looking_at_all_finds() -> None:
@@ -137,7 +137,7 @@ def test_looking_at_the_most_extreme_rows_only_finds_what_looking_at_all_finds()
     draw = random.Random(0)
     for _ in range(30):
         rows = index(*({"toxicity": round(draw.random(), 1)} for _ in range(draw.randint(2, 14))))
-        pairer = SamePrompt(max_per_prompt=draw.randint(1, 5), max_uses=draw.randint(1, 3))
+        pairer = SamePromptPairer(max_per_prompt=draw.randint(1, 5), max_uses=draw.randint(1, 3))
         toxicity = dict(rows.select("id", "toxicity").iter_rows())
         toxic = dict(rows.select("id", "toxic").iter_rows())
         every = sorted(
@@ -153,17 +153,18 @@ def test_looking_at_the_most_extreme_rows_only_finds_what_looking_at_all_finds()
 
 
 def test_rows_of_different_prompts_splits_or_without_a_prompt_are_not_paired() -> None:
-    assert names(SamePrompt().pair(index({"toxicity": 0.1}, {"toxicity": 0.9, "prompt_key": 8}), ANY)) == []
-    assert names(SamePrompt().pair(index({"toxicity": 0.1}, {"toxicity": 0.9, "split": "test"}), ANY)) == []
+    assert names(SamePromptPairer().pair(index({"toxicity": 0.1}, {"toxicity": 0.9, "prompt_key": 8}), ANY)) == []
+    assert names(SamePromptPairer().pair(index({"toxicity": 0.1}, {"toxicity": 0.9, "split": "test"}), ANY)) == []
     assert (
-        names(SamePrompt().pair(index({"toxicity": 0.1, "prompt_key": None}, {"toxicity": 0.9, "prompt_key": None}), ANY)) == []
+        names(SamePromptPairer().pair(index({"toxicity": 0.1, "prompt_key": None}, {"toxicity": 0.9, "prompt_key": None}), ANY))
+        == []
     )
-    assert names(SamePrompt().pair(index({"toxicity": 0.1}, {"toxicity": None}), ANY)) == []
+    assert names(SamePromptPairer().pair(index({"toxicity": 0.1}, {"toxicity": None}), ANY)) == []
 
 
 def good_pair() -> tuple[pl.DataFrame, pl.DataFrame]:
     rows = index({"toxicity": 0.1}, {"toxicity": 0.9})
-    return SamePrompt().pair(rows, ANY), rows
+    return SamePromptPairer().pair(rows, ANY), rows
 
 
 def test_a_good_pair_passes() -> None:

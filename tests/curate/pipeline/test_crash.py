@@ -47,7 +47,8 @@ def place(tmp_path: Path) -> Path:
 
 
 def run(place: Path) -> dict[str, Any]:
-    return build(place / "raw", place / "out", read_recipe(place / "recipe.yaml"))
+    result = build(place / "raw", place / "out", read_recipe(place / "recipe.yaml"))
+    return result.manifest.to_json() | ({"unchanged": True} if result.unchanged else {})
 
 
 def dataset(place: Path) -> dict[str, bytes]:

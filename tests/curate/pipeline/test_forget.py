@@ -22,7 +22,7 @@ from curate.core.errors import DataError, StorageError
 from curate.dataset.verify import verify
 from curate.labelers.scoring import joined
 from curate.pipeline.build import build
-from curate.pipeline.forget import Forgotten, forget
+from curate.pipeline.forget import Removal, forget
 from curate.pipeline.recipe import read_recipe
 from curate.raw.tombstones import Tombstones, load_tombstones
 
@@ -94,7 +94,8 @@ def place(tmp_path: Path) -> Path:
 
 
 def run(place: Path) -> dict[str, Any]:
-    return build(place / "raw", place / "out", read_recipe(place / "recipe.yaml"))
+    result = build(place / "raw", place / "out", read_recipe(place / "recipe.yaml"))
+    return result.manifest.to_json() | ({"unchanged": True} if result.unchanged else {})
 
 
 def corpus(place: Path) -> pl.DataFrame:
@@ -122,7 +123,7 @@ def places_of(folder: Path, *words: str) -> list[str]:
     return found
 
 
-def remove(place: Path, *ids: str) -> Forgotten:
+def remove(place: Path, *ids: str) -> Removal:
     return forget(place / "out", ids)
 
 

@@ -48,7 +48,8 @@ def place(tmp_path: Path) -> Path:
 
 
 def run(place: Path, **options: Any) -> dict[str, Any]:
-    return build(place / "raw", place / "out", read_recipe(place / "recipe.yaml"), **options)
+    result = build(place / "raw", place / "out", read_recipe(place / "recipe.yaml"), **options)
+    return result.manifest.to_json() | ({"unchanged": True} if result.unchanged else {})
 
 
 def output(place: Path, name: str) -> pl.DataFrame:

@@ -17,8 +17,8 @@ LIMIT = 400  # records; `make bench-sources` takes the sets whole
 
 @pytest.mark.parametrize("name", SETS)
 def test_a_real_set_runs_through(name: str, shared: Path, tmp_path: Path) -> None:
-    manifest = build(shared / name, tmp_path / "out", read_recipe(bundled("curate/singlish.yaml")), limit=LIMIT)
-    records = manifest["records"]
-    assert records["read"] == records["mined"] + sum(records["skipped"].values()) + records["quarantined"]
-    assert records["mined"] > 0.9 * records["read"]
+    manifest = build(shared / name, tmp_path / "out", read_recipe(bundled("curate/singlish.yaml")), limit=LIMIT).manifest
+    records = manifest.records
+    assert records.read == records.mined + sum(records.skipped.values()) + records.quarantined
+    assert records.mined > 0.9 * records.read
     assert verify(tmp_path / "out") == []

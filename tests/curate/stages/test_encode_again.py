@@ -49,6 +49,6 @@ def test_a_second_build_with_one_changed_line_encodes_that_line_alone(tmp_path: 
     assert len(encoded) == len(set(encoded)) == 120  # eighty completions, forty prompts
     encoded.clear()
     write(tmp_path, changed="ask the uncle beside the lift")
-    manifest = build(tmp_path / "raw", tmp_path / "out", recipe)
+    manifest = build(tmp_path / "raw", tmp_path / "out", recipe).manifest.to_json()
     assert encoded == ["ask the uncle beside the lift"]
     assert next(stage["rows_in"] for stage in manifest["stages"] if stage["stage"] == "encode") == 80

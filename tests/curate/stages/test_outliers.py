@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from curate.core.config import bundled, plain
+from curate.core.manifest import Manifest
 from curate.dataset.look import show
 from curate.pipeline.recipe import read_recipe
 from curate.stages.outliers import Outliers
@@ -88,7 +89,7 @@ def test_show_counts_from_stored_cosines_what_each_threshold_drops() -> None:
     keys = stage.keys(frame.select(stage.reads))
     edges = stage.edges(keys.buckets, keys.payload.with_columns(frame["rank"], frame["toxic"]))
     named = edges.with_columns(pl.col("a", "b").cast(pl.String))
-    manifest = {"recipe": {"stages": [{"outliers": plain(stage)}]}}
+    manifest = Manifest(recipe={"stages": [{"outliers": plain(stage)}]})
     lines = show._outliers(manifest, named, frame.select("id", "rank", "toxic"), None)
     assert next(line for line in lines if line.startswith("0.45 *")).split()[2] == str(NOISE)
     assert show._outliers(manifest, named, frame.select("id", "rank", "toxic"), 1.0)[2].split()[:2] == ["1", str(COUNT)]

@@ -76,5 +76,5 @@ def test_a_build_encodes_by_openvino_and_records_it(home: Path, tmp_path: Path) 
         "stages: [pii, exact_duplicates, column, encode: {backend: openvino}, consensus: {labelers: [column]}]\n"
         "pairing: [given, same_prompt]\n"
     )
-    manifest = build(tmp_path / "raw", tmp_path / "out", read_recipe(tmp_path / "recipe.yaml"))
+    manifest = build(tmp_path / "raw", tmp_path / "out", read_recipe(tmp_path / "recipe.yaml")).manifest.to_json()
     assert manifest["models"]["encode"] == [encoder(BUILTIN, backend="openvino").hash] and len(list(home.iterdir())) == 1

@@ -12,14 +12,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.core import batches
 from curate.core.cache import caching
 from curate.core.errors import RecipeError, StorageError
 from curate.core.schema import MESSAGE
 from curate.pipeline.build import build
 from curate.pipeline.recipe import read_recipe
 from curate.stages.encode import Encode
-from curate.text import encoders
+from curate.text import batches, encoders
 from curate.text.encoders import BUILTIN, BUILTIN_SHA256, encoder, minilm, processor
 from curate.text.encoders import vectors as vectors_module
 from curate.text.encoders.corpus_model import distil_corpus, static_models
@@ -289,5 +288,5 @@ def test_a_build_in_bf16_is_refused_before_anything_is_read_or_runs(tmp_path: Pa
         build(tmp_path / "raw", tmp_path / "out", recipe)
     assert not (tmp_path / "out").exists() and not (tmp_path / "out.work").exists()
     (tmp_path / "cpuinfo").write_text("flags : avx512_bf16")
-    manifest = build(tmp_path / "raw", tmp_path / "out", recipe)
+    manifest = build(tmp_path / "raw", tmp_path / "out", recipe).manifest.to_json()
     assert manifest["models"]["encode"] == [encoder(BUILTIN, precision="bf16").hash]

@@ -1,0 +1,382 @@
+"""What `manifest.json` says of a dataset folder, as types, and the one place where it is read and checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
+
+from curate.core.config import plain
+from curate.core.errors import DataError, StorageError
+from curate.core.schema import canonical, digest
+
+MANIFEST = "manifest.json"
+COMPOSE = "compose"
+"""What the manifest and the corpus call the step after the last stage, which makes the outputs."""
+
+Json = dict[str, Any]
+Tally = dict[str, int]
+"""Word -> how many."""
+Cell = str | int | float
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A file of the folder.
+
+    Attributes:
+        sha256: of its bytes.
+        bytes: how many there are.
+        rows: how many it holds; None for a file that is no table.
+    """
+
+    sha256: str
+    bytes: int = 0
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class Records:
+    """Records of all sources: read = mined + skipped + quarantined; the mined ones gave the rows."""
+
+    read: int = 0
+    mined: int = 0
+    skipped: Tally = field(default_factory=dict)
+    quarantined: int = 0
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class SourceEntry:
+    """A source file, as `raw.receipts.FileReport` has it."""
+
+    source: str
+    sha256: str
+    format: str | None = None
+    container: str = "plain"
+    encoding: str = "utf-8"
+    records: int = 0
+    mined: int = 0
+    rows: int = 0
+    labelled: int = 0
+    skipped: Tally = field(default_factory=dict)
+    quarantined: Tally = field(default_factory=dict)
+    roles: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StageEntry:
+    """What a stage did: rows_in = kept + the sum of dropped, by reason; `key` is the hash of all that decides."""
+
+    stage: str
+    rows_in: int
+    kept: int
+    dropped: Tally
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class StrategyCounts:
+    """What a pairer proposed: accepted pairs, and refused candidates by reason."""
+
+    pairs: int
+    refused: Tally
+
+
+@dataclass(frozen=True)
+class PairedBias:
+    """What else tells chosen from rejected: lengths (medians' ratio, AUC), and shares in [0, 1] by side."""
+
+    pairs: int
+    median_length_ratio: float
+    shorter_is_chosen_auc: float
+    refusal_share: dict[str, float]
+    variety_share: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class UnpairedBias:
+    """The same of desirable against undesirable."""
+
+    median_length_ratio: float
+    shorter_is_desirable_auc: float
+    refusal_share: dict[str, float]
+    variety_share: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Bias:
+    """By strategy and over "all"; None where unpaired train lacks a side, which the file writes as {}."""
+
+    paired: dict[str, PairedBias] = field(default_factory=dict)
+    unpaired: Annotated[UnpairedBias | None, BeforeValidator(lambda value: value or None)] = None
+
+
+@dataclass(frozen=True)
+class BenignCounts:
+    """Benign rows: the share asked for, rows by split, and the real shares of train (None without rows)."""
+
+    asked: float = 0.0
+    unpaired: Tally = field(default_factory=dict)
+    sft: Tally = field(default_factory=dict)
+    unpaired_train_share: float | None = None
+    sft_train_share: float | None = None
+
+    def train_shares(self) -> dict[str, float | None]:
+        """Output -> real share of its train split."""
+        return {"unpaired": self.unpaired_train_share, "sft": self.sft_train_share}
+
+
+@dataclass(frozen=True)
+class PurgeCounts:
+    """Held-out rows before the purge, the share of them that it took, in [0, 1], and how many by what they share."""
+
+    held_out: int = 0
+    share: float = 0.0
+    validation: Tally = field(default_factory=dict)
+    test: Tally = field(default_factory=dict)
+
+    def by_split(self) -> dict[str, Tally]:
+        """Split -> rows purged, by what they share."""
+        return {"validation": self.validation, "test": self.test}
+
+
+@dataclass(frozen=True)
+class VerdictCounts:
+    """What people said of single rows: rows of this build, of which the labelers had said otherwise, and no rows of it."""
+
+    rows: int = 0
+    changed: int = 0
+    unknown: int = 0
+
+
+@dataclass(frozen=True)
+class OverlapCounts:
+    """Overlap with one evaluation set: its items, training rows that overlap, and these by kind of likeness."""
+
+    items: int
+    rows: int
+    grams: int
+    near: int
+    semantic: int
+
+
+@dataclass(frozen=True)
+class DatasetCounts:
+    """What composing made, in numbers; `rows_in` = `kept` + the sum of `dropped`.
+
+    Attributes:
+        rows_in: rows that every stage kept.
+        kept: of them, rows in an output.
+        dropped: reason -> rows in none.
+        paired: split -> pairs.
+        unpaired: split -> "desirable" and "undesirable" -> rows.
+        sft: split -> rows.
+        splits: split -> rows of the whole build.
+        strategies: pairer -> what it proposed.
+        relations: relation -> pairs.
+        generated: side -> rows that generators made.
+        bias: what else tells the sides apart, in train.
+        benign: rows whose prompt has no toxic completion.
+        purged: held-out rows that training shows.
+        labels: "toxic" and "non_toxic" -> evidence -> unpaired rows.
+        variety: variety -> unpaired rows.
+        words: side -> mean words of a completion; None without rows.
+        pii: type -> replacements, in all rows.
+        kto: weights of the sides that KTO would want, None where a side is empty.
+        verdicts: what people said after an earlier build.
+        contamination: evaluation set -> overlap.
+        suspect: stage -> pairs of kept near copies with opposite labels.
+    """
+
+    rows_in: int = 0
+    kept: int = 0
+    dropped: Tally = field(default_factory=dict)
+    paired: Tally = field(default_factory=dict)
+    unpaired: dict[str, Tally] = field(default_factory=dict)
+    sft: Tally = field(default_factory=dict)
+    splits: Tally = field(default_factory=dict)
+    strategies: dict[str, StrategyCounts] = field(default_factory=dict)
+    relations: Tally = field(default_factory=dict)
+    generated: Tally = field(default_factory=dict)
+    bias: Bias = Bias()
+    benign: BenignCounts = BenignCounts()
+    purged: PurgeCounts = PurgeCounts()
+    labels: dict[str, Tally] = field(default_factory=dict)
+    variety: Tally = field(default_factory=dict)
+    words: dict[str, float | None] = field(default_factory=dict)
+    pii: Tally = field(default_factory=dict)
+    kto: dict[str, float] | None = None
+    verdicts: VerdictCounts = VerdictCounts()
+    contamination: dict[str, OverlapCounts] = field(default_factory=dict)
+    suspect: Tally = field(default_factory=dict)
+
+    def sizes(self) -> dict[str, Tally]:
+        """Output -> split -> rows."""
+        unpaired = {split: sum(sides.values()) for split, sides in self.unpaired.items()}
+        return {"paired": self.paired, "unpaired": unpaired, "sft": self.sft}
+
+
+@dataclass(frozen=True)
+class Obligations:
+    """What the licences of the sources ask, and what of it cannot be met at once."""
+
+    duties: list[str] = field(default_factory=list)
+    conflicts: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class FigureData:
+    """The numbers of one figure."""
+
+    header: list[str]
+    rows: list[list[Cell]]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a build says of the folder that it made.
+
+    Attributes:
+        format: of the dataset folder.
+        name: what the dataset is called.
+        inputs: hash of all that decides the outputs: sources, recipe, versions.
+        recipe: the recipe as plain values, every default written out.
+        policy: hash of the policy, which says what counts as toxic.
+        versions: package -> version.
+        records: of all sources.
+        sources: each source file.
+        left_aside: `name` and `reason` of each file that was not read.
+        stages: in order.
+        models: stage -> hashes of its models.
+        dataset: what composing made.
+        warnings: one line each.
+        licences: licence -> rows; "" where none is stated.
+        obligations: what the licences ask.
+        figures: name -> numbers.
+        files: path within the folder -> entry, in order of path.
+        fingerprint: hash of all of the above.
+    """
+
+    format: int = 0
+    name: str = "dataset"
+    inputs: str = ""
+    recipe: Json = field(default_factory=dict)
+    policy: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    records: Records = Records()
+    sources: tuple[SourceEntry, ...] = ()
+    left_aside: tuple[dict[str, str], ...] = ()
+    stages: tuple[StageEntry, ...] = ()
+    models: dict[str, list[str]] = field(default_factory=dict)
+    dataset: DatasetCounts = DatasetCounts()
+    warnings: list[str] = field(default_factory=list)
+    licences: Tally = field(default_factory=dict)
+    obligations: Obligations = Obligations()
+    figures: dict[str, FigureData] = field(default_factory=dict)
+    files: dict[str, FileEntry] = field(default_factory=dict)
+    fingerprint: str = ""
+
+    @property
+    def steps(self) -> tuple[StageEntry, ...]:
+        """The stages in order, and composing as the last."""
+        counts = self.dataset
+        return (*self.stages, StageEntry(COMPOSE, counts.rows_in, counts.kept, counts.dropped))
+
+    @property
+    def stage_options(self) -> dict[str, Json]:
+        """Stage -> its options, in the recipe's order."""
+        entries = (entry if isinstance(entry, Mapping) else {entry: {}} for entry in self.recipe.get("stages", ()))
+        return {str(word): options or {} for entry in entries for word, options in entry.items()}
+
+    @property
+    def dataset_options(self) -> Json:
+        """The recipe's section `dataset`."""
+        return cast("Json", self.recipe.get("dataset", {}))
+
+    @property
+    def form(self) -> Literal["conversational", "standard"]:
+        """Whether the outputs hold messages or plain texts."""
+        return "standard" if self.dataset_options.get("form") == "standard" else "conversational"
+
+    @property
+    def never_train(self) -> tuple[str, ...]:
+        """Patterns of sources that no training row may come from."""
+        return tuple(self.dataset_options.get("splits", {}).get("never_train", ("held_out/*",)))
+
+    def tables(self, stem: str) -> list[str]:
+        """Paths of the Parquet files that begin so ("corpus/", "paired/test-"), in order."""
+        return sorted(path for path in self.files if path.startswith(stem) and path.endswith(".parquet"))
+
+    def sealed(self) -> Manifest:
+        """The same with the fingerprint of what it says."""
+        return replace(self, fingerprint=_fingerprint(self.to_json()))
+
+    def to_json(self) -> Json:
+        """What the file holds."""
+        tree = cast("Json", plain(self))
+        bias = tree["dataset"]["bias"]
+        bias["unpaired"] = bias["unpaired"] or {}
+        return tree
+
+
+def from_json(tree: object) -> Manifest:
+    """The manifest of what a file holds; what an older build did not say yet is empty.
+
+    Raises:
+        ValueError: a value that no build writes, with its place.
+    """
+    try:
+        return _adapter().validate_python(tree)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(step) for step in first["loc"])
+        raise ValueError(f"{place}: {first['msg'].lower()}" if place else first["msg"].lower()) from None
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a dataset folder.
+
+    Raises:
+        DataError: there is none.
+        StorageError: it is not what a build wrote.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise DataError(f"{folder}: found no {MANIFEST}", hint="pass a folder that `curate build` made")
+    try:
+        tree = json.loads(path.read_bytes())
+        if not isinstance(tree, dict) or "files" not in tree:
+            raise ValueError("no list of files")
+        return from_json(tree)
+    except ValueError as error:
+        cause = "not JSON" if isinstance(error, json.JSONDecodeError) else str(error)
+        raise StorageError(f"{path}: is not a build's manifest ({cause})", hint="build the folder again") from None
+
+
+def find_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a dataset folder; None where none can be read."""
+    try:
+        return read_manifest(folder)
+    except (DataError, StorageError, OSError):
+        return None
+
+
+def is_sealed(folder: Path) -> bool:
+    """Whether a folder's manifest says, to the last key, what its fingerprint was made of."""
+    tree = json.loads((folder / MANIFEST).read_bytes())
+    return bool(_fingerprint(tree) == tree.get("fingerprint"))
+
+
+def _fingerprint(tree: Mapping[str, object]) -> str:
+    return digest(canonical({key: value for key, value in tree.items() if key != "fingerprint"}), size=16)
+
+
+@cache
+def _adapter() -> TypeAdapter[Manifest]:
+    return TypeAdapter(Manifest)
