@@ -207,6 +207,7 @@ class Worker:
         """Train up to the cap and keep the weights at `steps`; returns why it ended early, or None."""
         from safetensors.torch import load_file, save
 
+        from align.training.job import TrainingJob
         from align.training.trainer import train
 
         if (folder / "trained.json").is_file():
@@ -223,15 +224,17 @@ class Worker:
         try:
             every = math.gcd(*steps) if steps else 1
             train(
-                self.loaded.model,
-                rows,
-                phase,
-                folder / "train",
-                task.seed,
-                keep,
-                threads=self.grid.recipe.threads,
-                log_every=every,
-                cache=self._reference(rows, plan, phase),
+                TrainingJob(
+                    self.loaded.model,
+                    rows,
+                    phase,
+                    folder / "train",
+                    task.seed,
+                    log=keep,
+                    threads=self.grid.recipe.threads,
+                    log_every=every,
+                    cache=self._reference(rows, plan, phase),
+                )
             )
         except NonFiniteError as error:  # a rate that is too high is a finding, not a failure
             diverged = str(error)

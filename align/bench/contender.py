@@ -158,16 +158,24 @@ def our_trainer(settings: Settings, rows: Rows, plan: Plan, phase: Phase) -> Any
     """Ours, its reference computed."""
     from align.models.adapters import Lora, add_adapters
     from align.training.checkpoints import Signals
+    from align.training.job import TrainingJob
     from align.training.journal import Journal
     from align.training.reference import reference_for
-    from align.training.trainer import make_shell
+    from align.training.shell import PackedTrainer, training_arguments
+    from align.training.step import Preparation
 
-    out, model = Path(settings.folder), bare_model(settings)
+    model = bare_model(settings)
     add_adapters(model, Lora(rank=settings.rank), SEED)
-    trainer = make_shell(model, rows, plan, phase, out, SEED, "bench", None, 10, Signals())
-    trainer.step.reference = reference_for(model, rows, plan, out, phase.token_budget, lambda count: None)
-    trainer.journal, trainer.tick = Journal(out / "metrics.jsonl", 0), lambda count: None
-    return trainer
+    job = TrainingJob(model, rows, phase, Path(settings.folder), SEED)
+    return PackedTrainer(
+        job,
+        training_arguments(job, len(plan.batches)),
+        Preparation(plan, reference=reference_for(model, rows, plan, job.folder, phase.token_budget, lambda count: None)),
+        Journal(job.folder / "metrics.jsonl", 0),
+        key="bench",
+        signals=Signals(),
+        on_step=lambda steps: None,
+    )
 
 
 def their_trainer(settings: Settings, rows: Rows, plan: Plan) -> Any:  # noqa: ANN401 - a trainer

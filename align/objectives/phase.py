@@ -52,10 +52,7 @@ class Phase:
             KTO authors' code. `{micro: n}`: each run of n of its rows by itself, as TRL with micro-batches of n.
         scheduler: course of the learning rate after warm-up. linear: transformers' default.
         warmup_share: share of the steps during which the learning rate rises from 0. 0.1: our choice.
-        weight_decay: AdamW's. 0: transformers' default.
         max_grad_norm: gradients are scaled down to this 2-norm. 1.0: transformers' default.
-        adam_beta1: decay of AdamW's first moment. 0.9: PyTorch's default.
-        adam_beta2: decay of AdamW's second moment. 0.999: PyTorch's default.
         save_steps: optimizer steps between checkpoints; an interrupt always saves one. 200: our choice.
     """
 
@@ -71,10 +68,7 @@ class Phase:
     kl_scope: Literal["batch"] | Micro = "batch"
     scheduler: Literal["linear", "cosine", "constant"] = "linear"
     warmup_share: Share = 0.1
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
     max_grad_norm: Positive = 1.0
-    adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     save_steps: Count = 200
 
 
@@ -103,7 +97,7 @@ def parse(entry: object, where: str) -> Phase:
         if key not in own | shared:
             close = difflib.get_close_matches(str(key), sorted(own | shared), n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(own | shared))}"
-            raise RecipeError(f"{where}: {name} has no option {str(key)!r}", hint=f"{hint}")
+            raise RecipeError(f"{where}: {name} has no option {str(key)!r}", hint=hint)
     objective: Objective = choose(OBJECTIVES, {name: {key: given[key] for key in given if key in own}}, where, "objective")
     rest = {key: value for key, value in given.items() if key in shared}
     return build(Phase, {"name": name, "objective": objective, **rest}, f"{where}: {name}")

@@ -15,6 +15,7 @@ from align.models.adapters import Lora
 from align.models.pretrained import Pretrained
 from align.models.tiny import Tiny
 from align.objectives.phase import parse
+from align.training.job import TrainingJob
 from align.training.trainer import train
 from curate.core.errors import DataError
 
@@ -107,7 +108,7 @@ def test_adapters_start_as_nothing_and_only_they_are_trained(
     trained = [name for name, value in adapted.named_parameters() if value.requires_grad]
     assert trained and all("lora_" in name for name in trained)
     phase = parse({"kto_s": {"learning_rate": 1e-2, "batch_size": 8, "epochs": 1}}, "r")
-    train(adapted, make_rows(24), phase, tmp_path / "out", seed=0)
+    train(TrainingJob(adapted, make_rows(24), phase, tmp_path / "out", seed=0))
     assert all(torch.equal(value, frozen[name]) for name, value in adapted.named_parameters() if name in frozen)
     with torch.no_grad():
         assert not torch.equal(plain(ids).logits, adapted(ids).logits)
@@ -124,7 +125,7 @@ def test_adapters_on_bf16_weights_are_trained_and_fp32(
 ) -> None:
     model = Pretrained(path=str(local), lora=Lora(rank=2)).load(dataset, tmp_path, seed=0).model
     phase = parse({"kto_s": {"learning_rate": 1e-2, "batch_size": 8, "steps": 3}}, "r")
-    train(model, make_rows(24), phase, tmp_path / "out", seed=0)
+    train(TrainingJob(model, make_rows(24), phase, tmp_path / "out", seed=0))
     moved = [value for name, value in model.named_parameters() if "lora_B" in name]
     assert all(value.dtype == torch.float32 for value in moved) and any(bool(value.any()) for value in moved)
 

@@ -11,6 +11,7 @@ import torch
 
 from align.data.rows import Rows
 from align.objectives.phase import parse
+from align.training.job import TrainingJob
 from align.training.journal import read
 from align.training.trainer import train
 from curate.core.errors import UserError
@@ -52,8 +53,8 @@ def test_a_pass_that_does_not_fit_is_halved_and_nothing_else_changes(
     rows = make_rows(32)
     roomy, tight = tiny_llama(), tiny_llama()
     plenty, layer = narrow(roomy, 10_000, error), narrow(tight, 40, error)
-    whole = train(roomy, rows, MADE, tmp_path / "whole", seed=0)
-    split = train(tight, rows, MADE, tmp_path / "split", seed=0)
+    whole = train(TrainingJob(roomy, rows, MADE, tmp_path / "whole", seed=0))
+    split = train(TrainingJob(tight, rows, MADE, tmp_path / "split", seed=0))
     assert whole.notes == () and plenty.seen[0] == max(plenty.seen) > 80  # the longest pass came first
     assert 1 <= len(split.notes) <= 3 and all("do not fit into memory; going on with at most" in note for note in split.notes)
     assert max(layer.seen[len(split.notes) + 1 :]) <= 40
@@ -66,11 +67,11 @@ def test_a_single_row_that_does_not_fit_is_refused(tiny_llama: TinyLlama, make_r
     model = tiny_llama()
     narrow(model, 4, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."))
     with pytest.raises(UserError, match=r"phase kto_s: a pass of \d+ tokens, a single row or pair, does not fit into memory"):
-        train(model, make_rows(32), MADE, tmp_path, seed=0)
+        train(TrainingJob(model, make_rows(32), MADE, tmp_path, seed=0))
 
 
 def test_another_error_is_not_taken_for_lack_of_memory(tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path) -> None:
     model = tiny_llama()
     narrow(model, 4, RuntimeError("shapes do not match"))
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        train(model, make_rows(32), MADE, tmp_path, seed=0)
+        train(TrainingJob(model, make_rows(32), MADE, tmp_path, seed=0))

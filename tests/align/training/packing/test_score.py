@@ -14,17 +14,12 @@ from align.training.packing.score import log_probs
 
 TinyLlama = Callable[..., Any]
 MakeRows = Callable[..., Rows]
+Alone = Callable[..., torch.Tensor]
 
 
-def naive(model: Any, prompt: list[int], completion: list[int]) -> torch.Tensor:
-    """One row at a time, the model's own attention, a full log-softmax."""
-    logits = model(input_ids=torch.tensor([prompt + completion]), use_cache=False).logits[0].log_softmax(-1)
-    return torch.stack([logits[len(prompt) - 1 + place, token] for place, token in enumerate(completion)]).sum()
-
-
-def test_packed_scores_are_those_of_one_row_at_a_time(tiny_llama: TinyLlama, make_rows: MakeRows) -> None:
+def test_packed_scores_are_those_of_one_row_at_a_time(tiny_llama: TinyLlama, alone: Alone, make_rows: MakeRows) -> None:
     model, rows = tiny_llama(double=True).eval(), make_rows(12)
-    expected = torch.stack([naive(model, *row) for row in zip(rows.prompts, rows.completions, strict=True)])
+    expected = torch.stack([alone(model, *row) for row in zip(rows.prompts, rows.completions, strict=True)])
     with packed(model):
         found = log_probs(model, lay(list(zip(rows.prompts, rows.completions, strict=True))))
     assert found.dtype == torch.float64 and torch.allclose(found, expected, atol=1e-10)
