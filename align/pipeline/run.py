@@ -28,7 +28,7 @@ from curate.core.store import locked, write_json, write_text
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from align.models.loaded import Loaded
+    from align.models.loaded import LoadedModel
 
 
 def run(recipe: Recipe, runs: Path, say: Callable[[str], None], *, cpu_since: float = 0.0) -> tuple[Path, dict[str, Any], bool]:
@@ -142,7 +142,7 @@ def _checkpoints(
 def _evaluate(
     recipe: Recipe,
     dataset: Dataset,
-    loaded: Loaded,
+    loaded: LoadedModel,
     start: Mapping[str, Tensor] | None,
     folder: Path,
     label: str,

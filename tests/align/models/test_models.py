@@ -96,6 +96,11 @@ def test_a_local_model_keeps_its_template_and_tokens(local: Path, dataset: Datas
     assert loaded.tokenizer.chat_template and loaded.model.dtype == torch.float32
 
 
+def test_another_revision_is_another_model(local: Path, dataset: Dataset, tmp_path: Path) -> None:
+    one, other = (Pretrained(path=str(local), revision=name).load(dataset, tmp_path, seed=0) for name in ("main", "0123"))
+    assert one.fingerprint != other.fingerprint and one.name == other.name
+
+
 def test_adapters_start_as_nothing_and_only_they_are_trained(
     local: Path, dataset: Dataset, make_rows: MakeRows, tmp_path: Path
 ) -> None:
