@@ -34,7 +34,7 @@ class Interrupted(UserError):
     exit_code: ClassVar[int] = 130
 
 
-class Terminated(Interrupted):
+class TrainingTerminated(Interrupted):
     """SIGTERM came; a checkpoint was saved."""
 
     exit_code: ClassVar[int] = 143
@@ -105,7 +105,7 @@ class Signals:
 
     def stop(self, message: str) -> Interrupted:
         """The error that ends the run."""
-        kind = Terminated if self.received is signal.SIGTERM else Interrupted
+        kind = TrainingTerminated if self.received is signal.SIGTERM else Interrupted
         return kind(f"{self.received.name if self.received else 'interrupt'}: {message}; the same command goes on from there")
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @config
-class Log:
+class Tracking:
     """Trackers that follow a run.
 
     Args:
@@ -32,7 +32,7 @@ class Trackers:
     """The trackers of one phase.
 
     Attributes:
-        to: as `Log.to`.
+        to: as `Tracking.to`.
         name: what they call the run.
     """
 
@@ -57,12 +57,12 @@ class Trackers:
 NO_TRACKERS = Trackers()
 
 
-def trackers(log: Log, folder: Path) -> Trackers:
+def trackers(log: Tracking, folder: Path) -> Trackers:
     """The trackers of the phase that has this folder: its run's folder and its own give the name."""
     return Trackers(log.to, f"{folder.parent.name}/{folder.name}")
 
 
-def check(log: Log) -> None:
+def check(log: Tracking) -> None:
     """Refuse a tracker whose package is not there.
 
     Raises:

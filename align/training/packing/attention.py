@@ -30,7 +30,6 @@ def packed_attention(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float | None = None,
-    dropout: float = 0.0,
     pack: Pack | None = None,
     sliding_window: int | None = None,
     **others: object,
@@ -44,10 +43,10 @@ def packed_attention(
         value: like `key`.
         attention_mask: must be None; the pack says who sees whom.
         scaling: factor of the scores; by default width ** -0.5.
-        dropout: must be 0; the trainer turns dropout off.
         pack: the pass; handed down by `model(..., pack=pack)`.
         sliding_window: how far back the layer looks; exact as long as no segment is longer.
-        others: what this function does not know; refused unless null or without effect.
+        others: dropout, which the trainer turns off, and what this function does not know; refused unless null or without
+            effect.
 
     Returns:
         Shape (1, T, heads, width), and no weights.
@@ -55,11 +54,10 @@ def packed_attention(
     Raises:
         UnpackableError: called without a pack, or asked for anything that it does not implement.
     """
-    refused = [name for name, given in others.items() if name not in HARMLESS and given is not None and given is not False]
+    refused = ["dropout"] if others.pop("dropout", 0.0) else []
+    refused += [name for name, given in others.items() if name not in HARMLESS and given is not None and given is not False]
     if others.get("is_causal") is False or getattr(module, "is_causal", True) is False:
         refused.append("attention that is not causal")
-    if dropout:
-        refused.append("dropout")
     if attention_mask is not None:
         refused.append("attention_mask")
     if pack is not None and sliding_window is not None and pack.longest_key > sliding_window:

@@ -16,7 +16,7 @@ import torch
 
 from align.data.rows import Rows
 from align.objectives.phase import Phase, parse
-from align.training.checkpoints import Interrupted, Terminated
+from align.training.checkpoints import Interrupted, TrainingTerminated
 from align.training.job import TrainingJob
 from align.training.trainer import train
 from curate.core.errors import StorageError
@@ -69,7 +69,7 @@ def test_a_signal_saves_and_the_resumed_run_ends_in_the_same_bits(
     before = signal.getsignal(number)
     with pytest.raises(Interrupted, match=f"stopped after step {at + 1} of {STEPS}, checkpoint saved") as caught:
         train(TrainingJob(tiny_llama(), rows, phase(word), tmp_path, seed=3, log=send(number, at), log_every=1))
-    assert caught.value.exit_code == 128 + number and isinstance(caught.value, Terminated) is (number == signal.SIGTERM)
+    assert caught.value.exit_code == 128 + number and isinstance(caught.value, TrainingTerminated) is (number == signal.SIGTERM)
     assert signal.getsignal(number) is before
     torch.manual_seed(99)  # the resumed process has drawn other random numbers
     result = train(TrainingJob(tiny_llama(), rows, phase(word), tmp_path, seed=3))
@@ -183,7 +183,7 @@ def test_a_signal_during_the_reference_stops_before_the_first_step(
         return whole_score(model, pack)
 
     monkeypatch.setattr(reference, "log_probs", score)
-    with pytest.raises(Terminated, match="stopped before step 1"):
+    with pytest.raises(TrainingTerminated, match="stopped before step 1"):
         train(TrainingJob(tiny_llama(), make_rows(), phase("kto_s"), tmp_path, seed=3))
     assert not (tmp_path / "metrics.jsonl").exists()
 

@@ -57,6 +57,15 @@ def test_a_model_gets_the_faster_layout_that_is_exact(kind: str, tiny_of: TinyOf
             assert torch.allclose(log_probs(model, way.lay(segments, "cpu")), expected, atol=1e-4)
 
 
+def test_a_padded_row_is_blind_to_its_neighbours_and_their_padding(tiny_llama: TinyLlama) -> None:
+    model = tiny_llama(double=True).eval()
+    first, other = ([5, 6], [7, 2]), ([8, 9, 10], [11, 2])
+    one = log_probs(model, pad([first, other]))
+    two = log_probs(model, pad([first, ([30, 31, 32, 33], [34, 35, 36, 2])]))
+    moved = (one - two).abs()
+    assert moved[0] < 1e-10 and moved[1] > 1e-3
+
+
 @pytest.mark.parametrize("word", ["kto_s", "dpo"])
 def test_padded_training_is_packed_training(
     word: str, tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
