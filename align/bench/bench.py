@@ -175,12 +175,12 @@ class _Side:
 @contextmanager
 def _started(settings: Settings, side: str) -> Iterator[_Side]:
     with tempfile.TemporaryDirectory() as folder:
-        process = _Side(dataclasses.replace(settings, side=side, folder=folder), Path(folder) / "log")
+        contender = _Side(dataclasses.replace(settings, side=side, folder=folder), Path(folder) / "log")
         try:
-            yield process
+            yield contender
         finally:
-            process.process.kill()
-            process.process.communicate()
+            contender.process.kill()
+            contender.process.communicate()
 
 
 def _lockstep(settings: Settings, name: str) -> dict[str, Raced]:
@@ -206,11 +206,11 @@ def _in_turn(settings: Settings) -> dict[str, Raced]:
     """One side after another, undisturbed; the clock is read after the warm-up and after the last step."""
     raced = {}
     for side in SIDES:
-        with _started(settings, side) as process:
-            set_up = process.hear(SetUp)
-            process.tell()
-            process.hear(StepTime)  # the warm-up
-            raced[side] = Raced(set_up, [process.hear(StepTime).seconds], process.hear(Totals))
+        with _started(settings, side) as contender:
+            set_up = contender.hear(SetUp)
+            contender.tell()
+            contender.hear(StepTime)  # the warm-up
+            raced[side] = Raced(set_up, [contender.hear(StepTime).seconds], contender.hear(Totals))
     return raced
 
 

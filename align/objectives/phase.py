@@ -96,7 +96,7 @@ def parse(entry: object, where: str) -> Phase:
     for key in given:
         if key not in own | shared:
             close = difflib.get_close_matches(str(key), sorted(own | shared), n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(own | shared))}"
+            hint = f"did you mean {close[0]!r}?" if close else f"one of {', '.join(sorted(own | shared))}"
             raise RecipeError(f"{where}: {name} has no option {str(key)!r}", hint=hint)
     objective: Objective = choose(OBJECTIVES, {name: {key: given[key] for key in given if key in own}}, where, "objective")
     rest = {key: value for key, value in given.items() if key in shared}

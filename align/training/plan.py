@@ -165,6 +165,10 @@ def passes(units: Sequence[Unit], lengths: Sequence[int], budget: int, world: in
 
     Raises:
         DataError: fewer units than processes.
+
+    Example:
+        >>> passes([(0,), (1,), (2,)], [5, 3, 4], budget=8)
+        [[[(0,)], [(1,), (2,)]]]
     """
     if len(units) < world:
         raise DataError(f"an optimizer batch of {len(units)} cannot be split over {world} processes", hint="raise batch_size")

@@ -87,7 +87,15 @@ def reference_for(
     segments = owned + [segment for batch in others for segment in batch.values()]
     keys = [segment_key(segment) for segment in segments]
     store = LogProbStore(cache / (weights or reference_name(model)))
-    _fill(store, model, segments, keys, [rows.ids[row] for row in used], budget, tick, layout)
+
+    def score(missing: Sequence[int]) -> Tensor:
+        values = score_all(model, [segments[at] for at in missing], budget, tick, layout)
+        bad = [at for at, finite in zip(missing, torch.isfinite(values).tolist(), strict=True) if not finite]
+        if bad:
+            raise _not_finite(model, [rows.ids[used[at]] for at in bad if at < len(used)])
+        return values
+
+    _fill(store, keys, score)
     kind = torch.promote_types(next(model.parameters()).dtype, torch.float32)
     values = torch.tensor([store[key] for key in keys], dtype=kind)
     matched = torch.full((len(rows),), float("nan"), dtype=kind)
@@ -101,30 +109,21 @@ def reference_for(
     return Reference(matched, tuple(mismatched))
 
 
-def _fill(
-    store: LogProbStore,
-    model: PreTrainedModel,
-    segments: Sequence[Segment],
-    keys: Sequence[bytes],
-    ids: Sequence[str],
-    budget: int,
-    tick: Callable[[int], None],
-    layout: Layout,
-) -> None:
-    """Compute what the store lacks; the first `ids` segments are rows of that name, the others mismatches.
+def _fill(store: LogProbStore, keys: Sequence[bytes], score: Callable[[Sequence[int]], Tensor]) -> None:
+    """Have the store's missing values computed.
 
     Several processes share the work; where they share no folder, each computes what it cannot read.
+
+    Args:
+        store: of one reference.
+        keys: of every segment that is needed; some twice.
+        score: gives log-probabilities of the segments at some places of `keys`.
     """
     first = {key: at for at, key in reversed(list(enumerate(keys)))}
 
     def compute(missing: Sequence[int]) -> None:
-        if not missing:
-            return
-        values = score_all(model, [segments[at] for at in missing], budget, tick, layout)
-        bad = (~torch.isfinite(values)).nonzero()[:, 0].tolist()
-        if bad:
-            raise _not_finite(model, [ids[missing[at]] for at in bad if missing[at] < len(ids)])
-        store.add([keys[at] for at in missing], values)
+        if missing:
+            store.add([keys[at] for at in missing], score(missing))
 
     missing = ranks.on_main(lambda: [first[key] for key in store.missing(keys)])
     if not missing:
