@@ -106,7 +106,8 @@ class Signals:
     def stop(self, message: str) -> Interrupted:
         """The error that ends the run."""
         kind = TrainingTerminated if self.received is signal.SIGTERM else Interrupted
-        return kind(f"{self.received.name if self.received else 'interrupt'}: {message}; the same command goes on from there")
+        name = self.received.name if self.received else "interrupt"
+        return kind(f"{name}: {message}", hint="the same command goes on from there")
 
 
 @contextlib.contextmanager
