@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from align.bench import bench as racing
+from align.bench.figures import BenchFigures, table
 from align.training.packing.layout import PACKED
 from align.training.packing.pack import Segment
 from align.training.packing.probe import probe
@@ -86,7 +87,7 @@ def check(dtype: torch.dtype, device: str) -> str:
     return line
 
 
-def race(device: str) -> dict[str, Any]:
+def race(device: str) -> BenchFigures:
     """The step of each side on one random model that lies on the disk for the while."""
     cuda = device == "cuda"
     names = ("proxy", "paired") if cuda else ("proxy",)
@@ -128,9 +129,10 @@ def main() -> None:
         print(check(dtype, device))
     if asked.checks:
         return
-    results = race(device)
-    print(racing.table(results))
+    figures = race(device)
+    print(table(figures))
     if device == "cuda":
+        results = figures.to_json()
         print("\n".join(verdicts(results)))
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")

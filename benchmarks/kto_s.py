@@ -29,6 +29,7 @@ from align.data.dataset import open_dataset, phase_rows
 from align.data.rows import Rows
 from align.models.table import MODELS
 from align.objectives.phase import parse
+from align.training.job import TrainingJob
 from align.training.journal import read
 from align.training.trainer import train
 from curate.core.progress import Progress
@@ -174,7 +175,7 @@ def main() -> None:
                     phase = parse({word: given_phase | {"steps": STEPS, "scheduler": "constant"}}, "benchmarks/kto_s.py")
                     with tempfile.TemporaryDirectory() as folder:
                         loaded.model.load_state_dict(start)
-                        train(loaded.model, rows, phase, Path(folder), seed, cache=given.cache / "reference")
+                        train(TrainingJob(loaded.model, rows, phase, Path(folder), seed, cache=given.cache / "reference"))
                         runs[word].append(figures(read(Path(folder) / "metrics.jsonl"), options["beta"]))
                     progress.add(1)
             results["settings"][name] = {"options": options, "compared": compared(runs), "runs": runs}

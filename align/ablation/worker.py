@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from align.data.rows import Rows
-    from align.models.loaded import Loaded
+    from align.models.loaded import LoadedModel
     from align.objectives.phase import Phase
 
 IDLE = 0.2  # seconds between looks at the ledger while others work on what this worker waits for
@@ -61,14 +61,14 @@ class Worker:
         self.judges = panel(grid.recipe.eval.judge, grid.recipe.eval.truth, grid.recipe.eval.others)
 
     @cached_property
-    def loaded(self) -> Loaded:
+    def loaded(self) -> LoadedModel:
         """The base model, in memory once."""
         import torch
         from transformers.utils import logging
 
         logging.disable_progress_bar()
         torch.set_num_threads(self.grid.recipe.threads)
-        loaded: Loaded = self.grid.recipe.model.load(self.dataset, self.cache, self.grid.recipe.seed)
+        loaded: LoadedModel = self.grid.recipe.model.load(self.dataset, self.cache, self.grid.recipe.seed)
         return loaded
 
     @cached_property
@@ -207,6 +207,7 @@ class Worker:
         """Train up to the cap and keep the weights at `steps`; returns why it ended early, or None."""
         from safetensors.torch import load_file, save
 
+        from align.training.job import TrainingJob
         from align.training.trainer import train
 
         if (folder / "trained.json").is_file():
@@ -223,15 +224,17 @@ class Worker:
         try:
             every = math.gcd(*steps) if steps else 1
             train(
-                self.loaded.model,
-                rows,
-                phase,
-                folder / "train",
-                task.seed,
-                keep,
-                threads=self.grid.recipe.threads,
-                log_every=every,
-                cache=self._reference(rows, plan, phase),
+                TrainingJob(
+                    self.loaded.model,
+                    rows,
+                    phase,
+                    folder / "train",
+                    task.seed,
+                    log=keep,
+                    threads=self.grid.recipe.threads,
+                    log_every=every,
+                    cache=self._reference(rows, plan, phase),
+                )
             )
         except NonFiniteError as error:  # a rate that is too high is a finding, not a failure
             diverged = str(error)

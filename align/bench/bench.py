@@ -1,7 +1,4 @@
-"""Our training step against TRL's, as it comes and tuned: the same rows, weights and order, each in a fresh process.
-
-python -m align.bench FIGURES.json   # the table of figures that `align bench --json` printed
-"""
+"""Our training step against TRL's, as it comes and tuned: the same rows, weights and order, each in a fresh process."""
 
 from __future__ import annotations
 
@@ -16,15 +13,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from align.bench.contender import SIDES, Settings
+from align.bench.figures import BenchFigures, ScenarioFigures, SideFigures
+from align.bench.messages import SIDES, Settings, SetUp, StepTime, Totals
 from curate.core.errors import UserError
-from curate.pages.tables import table_lines
 
 VERSIONS = ("margins", "torch", "transformers", "trl", "peft", "accelerate")
 PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12}  # dense bf16, by the vendor's data sheets
 WARMUP = 1  # steps: the first one allocates, and optimizers make their state in it
+
+Message = TypeVar("Message", SetUp, StepTime, Totals)
+
+
+@dataclass(frozen=True)
+class Raced:
+    """One side's messages, in order: how it was set up, seconds of the counted steps, and what it told at the end."""
+
+    set_up: SetUp
+    seconds: list[float]
+    totals: Totals
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ def bench(
     model: Path | None = None,
     device: str | None = None,
     changes: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+) -> BenchFigures:
     """Race each scenario.
 
     On a CPU the sides take their steps in turn, so that what else the machine does costs each the same; on a GPU one after
@@ -74,7 +82,7 @@ def bench(
         say: called with a line as each begins.
         model: folder of a model in place of the scenarios' random one.
         device: "cpu" or "cuda"; by default cuda where there is one.
-        changes: settings in place of the scenario's, for small runs (see `contender.Settings`).
+        changes: settings in place of the scenario's, for small runs (see `messages.Settings`).
 
     Returns:
         Figures by scenario, versions and the kind of machine.
@@ -91,18 +99,13 @@ def bench(
     for name in scenarios:
         scenario = SCENARIOS[name]
         say(f"bench: {name}")
-        settings = _settings(scenario, model, device, changes or {})
-        raced = _lockstep(settings, name) if device == "cpu" else _in_turn(settings, name)
+        settings = dataclasses.replace(_settings(scenario, model, device), **(changes or {}))
+        raced = _lockstep(settings, name) if device == "cpu" else _in_turn(settings)
         figures[name] = _figures(raced, settings, scenario)
-    return {
-        "format": 1,
-        "machine": _machine(device),
-        "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
-        "scenarios": figures,
-    }
+    return BenchFigures(_machine(device), {name: importlib.metadata.version(name) for name in VERSIONS}, figures)
 
 
-def _settings(scenario: Scenario, model: Path | None, device: str, changes: Mapping[str, Any]) -> Settings:
+def _settings(scenario: Scenario, model: Path | None, device: str) -> Settings:
     vocabulary = scenario.vocabulary
     if model is not None:
         try:
@@ -111,7 +114,7 @@ def _settings(scenario: Scenario, model: Path | None, device: str, changes: Mapp
             raise UserError(
                 f"{model}: holds no model config ({error})", hint="pass a folder with config.json and weights"
             ) from None
-    made = Settings(
+    return Settings(
         side="",
         folder="",
         model=None if model is None else str(model.resolve()),
@@ -128,7 +131,6 @@ def _settings(scenario: Scenario, model: Path | None, device: str, changes: Mapp
         rank=16,
         threads=1 if device == "cpu" else (os.cpu_count() or 1),
     )
-    return dataclasses.replace(made, **changes)
 
 
 class _Side:
@@ -155,160 +157,109 @@ class _Side:
         except BrokenPipeError:
             raise self._failed() from None
 
-    def hear(self) -> dict[str, Any]:
+    def hear(self, kind: type[Message]) -> Message:
+        """The next message, which is of this kind."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
             raise self._failed()
-        heard: dict[str, Any] = json.loads(line)
-        return heard
+        return kind(**json.loads(line))
 
     def _failed(self) -> UserError:
         last = self._log.read_text(errors="replace").strip().splitlines()[-1:] or ["no message"]
         return UserError(
-            f"align bench: {self._name} failed ({last[0][:200]})", hint="its dependencies may be missing or memory too small"
+            f"align bench: {self._name} failed ({last[0][:200]})", hint="install what it lacks, or give it more memory"
         )
 
 
 @contextmanager
-def _started(settings: Settings) -> Iterator[_Side]:
+def _started(settings: Settings, side: str) -> Iterator[_Side]:
     with tempfile.TemporaryDirectory() as folder:
-        side = _Side(dataclasses.replace(settings, folder=folder), Path(folder) / "log")
+        contender = _Side(dataclasses.replace(settings, side=side, folder=folder), Path(folder) / "log")
         try:
-            yield side
+            yield contender
         finally:
-            side.process.kill()
-            side.process.communicate()
+            contender.process.kill()
+            contender.process.communicate()
 
 
-def _lockstep(settings: Settings, name: str) -> dict[str, dict[str, Any]]:
+def _lockstep(settings: Settings, name: str) -> dict[str, Raced]:
     """Every side up at once, a step of each in turn; who goes first changes from step to step."""
     from curate.core.progress import Progress
 
-    found: dict[str, dict[str, Any]] = {side: {"seconds": []} for side in SIDES}
+    seconds: dict[str, list[float]] = {side: [] for side in SIDES}
     with ExitStack() as stack, Progress(f"bench {name}", settings.steps, "steps") as progress:
-        sides = {}
+        sides, set_ups = {}, {}
         for side in SIDES:  # set up one by one, for the machine's sake
-            sides[side] = stack.enter_context(_started(dataclasses.replace(settings, side=side)))
-            found[side] |= sides[side].hear()
+            sides[side] = stack.enter_context(_started(settings, side))
+            set_ups[side] = sides[side].hear(SetUp)
         for step in range(settings.steps):
             for place in range(len(SIDES)):
                 side = SIDES[(place + step) % len(SIDES)]
                 sides[side].tell()
-                found[side]["seconds"].append(sides[side].hear()["seconds"])
+                seconds[side].append(sides[side].hear(StepTime).seconds)
             progress.add(1)
-        for side in SIDES:
-            found[side] |= sides[side].hear()
-    return {side: values | {"seconds": values["seconds"][settings.warmup :]} for side, values in found.items()}
+        return {side: Raced(set_ups[side], seconds[side][settings.warmup :], sides[side].hear(Totals)) for side in SIDES}
 
 
-def _in_turn(settings: Settings, name: str) -> dict[str, dict[str, Any]]:
+def _in_turn(settings: Settings) -> dict[str, Raced]:
     """One side after another, undisturbed; the clock is read after the warm-up and after the last step."""
-    found: dict[str, dict[str, Any]] = {}
+    raced = {}
     for side in SIDES:
-        with _started(dataclasses.replace(settings, side=side)) as process:
-            found[side] = process.hear()
-            process.tell()
-            process.hear()  # the warm-up
-            found[side]["seconds"] = [process.hear()["seconds"]]
-            found[side] |= process.hear()
-    return found
+        with _started(settings, side) as contender:
+            set_up = contender.hear(SetUp)
+            contender.tell()
+            contender.hear(StepTime)  # the warm-up
+            raced[side] = Raced(set_up, [contender.hear(StepTime).seconds], contender.hear(Totals))
+    return raced
 
 
-def _figures(raced: Mapping[str, dict[str, Any]], settings: Settings, scenario: Scenario) -> dict[str, Any]:
+def _figures(raced: Mapping[str, Raced], settings: Settings, scenario: Scenario) -> ScenarioFigures:
     """Rates over the counted steps, ratios, and how far the losses are apart."""
-    ours = raced["ours"]
+    ours = raced["ours"].totals
     steps = settings.steps - settings.warmup
-    tokens, flops = sum(ours["tokens"][settings.warmup :]), sum(ours["flops"][settings.warmup :])
-    peak = _peak_flops(settings.device)
+    tokens, flops = sum(ours.tokens[settings.warmup :]), sum(ours.flops[settings.warmup :])
+    peak = peak_flops(_gpu()) if settings.device == "cuda" else None
     sides = {}
-    for side, values in raced.items():
-        total = sum(values["seconds"])
-        sides[side] = {
-            "seconds_per_step": total / steps,
-            "rows_per_second": steps * settings.batch / total,
-            "tokens_per_second": tokens / total,
-            "mfu": None if peak is None else flops / total / peak,
-            "bytes_at_peak": values["bytes_at_peak"],
-            "set_up_cpu_seconds": values["set_up_cpu_s"],
-            "losses": values["losses"],
-        }
+    for side, one in raced.items():
+        total = sum(one.seconds)
+        sides[side] = SideFigures(
+            seconds_per_step=total / steps,
+            rows_per_second=steps * settings.batch / total,
+            tokens_per_second=tokens / total,
+            mfu=None if peak is None else flops / total / peak,
+            bytes_at_peak=one.totals.bytes_at_peak,
+            set_up_cpu_seconds=one.set_up.cpu_seconds,
+            losses=one.totals.losses,
+        )
     others = [side for side in SIDES if side != "ours"]
-    return {
-        "settings": {key: value for key, value in dataclasses.asdict(settings).items() if key not in {"side", "folder", "model"}},
-        "tokens_per_step": tokens / steps,
-        "clock": "CPU seconds" if settings.device == "cpu" else "seconds",
-        "sides": sides,
-        "times_faster": {side: sides[side]["seconds_per_step"] / sides["ours"]["seconds_per_step"] for side in others},
-        "loss_differences": {
-            side: [abs(a - b) for a, b in zip(ours["losses"], raced[side]["losses"], strict=True)] for side in others
+    return ScenarioFigures(
+        settings=settings,
+        tokens_per_step=tokens / steps,
+        clock="CPU seconds" if settings.device == "cpu" else "seconds",
+        sides=sides,
+        times_faster={side: sides[side].seconds_per_step / sides["ours"].seconds_per_step for side in others},
+        loss_differences={
+            side: [abs(a - b) for a, b in zip(ours.losses, raced[side].totals.losses, strict=True)] for side in others
         },
-        "goals": {} if settings.model else dict(scenario.goals),
-    }
+        goals={} if settings.model else dict(scenario.goals),
+    )
 
 
-def _apart(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
-    return [abs(a - b) for a, b in zip(ours, theirs, strict=True)]
+def peak_flops(gpu: str) -> float | None:
+    """Floating-point operations a second that a GPU could do, by its name; None for one that is not in the table.
+
+    >>> peak_flops("NVIDIA H200")
+    989000000000000.0
+    """
+    return next((peak for kind, peak in PEAK_FLOPS.items() if kind in gpu), None)
 
 
-def _peak_flops(device: str) -> float | None:
+def _gpu() -> str:
     import torch
 
-    if device != "cuda":
-        return None
-    name = torch.cuda.get_device_name()
-    return next((peak for kind, peak in PEAK_FLOPS.items() if kind in name), None)
+    return torch.cuda.get_device_name()
 
 
 def _machine(device: str) -> str:
-    import torch
-
-    if device == "cuda":
-        return f"{torch.cuda.get_device_name()}, bf16"
-    return f"CPU with {os.cpu_count()} cores, one thread a side, fp32"
-
-
-def table(results: Mapping[str, Any]) -> str:
-    """The figures as text: a table per scenario, and a verdict on every goal."""
-    lines = [results["machine"] + "; " + ", ".join(f"{name} {version}" for name, version in results["versions"].items())]
-    for name, found in results["scenarios"].items():
-        settings = found["settings"]
-        what = f"{settings['vocabulary']:,} tokens of vocabulary, batch {settings['batch']}"
-        what += ", shared prompts" if settings["paired"] else ""
-        lines += ["", f"{name}: {what}, {found['tokens_per_step']:.0f} tokens a step, {found['clock']}"]
-        header = ["", "s/step", "rows/s", "tokens/s", "MFU", "peak MB", "ours is", "losses within"]
-        rows = []
-        for side, values in found["sides"].items():
-            mfu = "-" if values["mfu"] is None else f"{values['mfu']:.1%}"
-            other = side in found["times_faster"]
-            rows.append(
-                [
-                    side,
-                    f"{values['seconds_per_step']:.3f}",
-                    f"{values['rows_per_second']:.2f}",
-                    f"{values['tokens_per_second']:.0f}",
-                    mfu,
-                    f"{values['bytes_at_peak'] / 1e6:,.0f}",
-                    f"{found['times_faster'][side]:.2f} x" if other else "",
-                    f"{max(found['loss_differences'][side]):.1e}" if other else "",
-                ]
-            )
-        lines += table_lines(header, rows)
-        lines += [f"goal {text}: {'reached' if holds else 'MISSED'}" for text, holds in goals(found)]
-    return "\n".join(lines)
-
-
-def goals(found: Mapping[str, Any]) -> list[tuple[str, bool]]:
-    """What a scenario is meant to reach, in words, and whether it does."""
-    reached = [
-        (f">= {goal:g} x {side}: {found['times_faster'][side]:.2f}", found["times_faster"][side] >= goal)
-        for side, goal in found["goals"].items()
-    ]
-    ours, theirs = (found["sides"][side]["bytes_at_peak"] for side in ("ours", "trl tuned"))
-    if found["goals"]:
-        reached.append((f"peak memory <= trl tuned: {ours / theirs:.2f} of it", ours <= theirs))
-    return reached
-
-
-if __name__ == "__main__":
-    sys.stdout.write(table(json.loads(Path(sys.argv[1]).read_bytes())) + "\n")
+    return f"{_gpu()}, bf16" if device == "cuda" else f"CPU with {os.cpu_count()} cores, one thread a side, fp32"

@@ -1,14 +1,15 @@
 """One side of `align bench`, in a process of its own: a real trainer that takes a step when it is told to.
 
-    python -m align.contender < settings.json
+    python -m align.bench.contender < settings.json
 
 Settings come as the first line of standard input; after it, each line lets one step go (on a GPU all go at once). Every line
-of standard output is a JSON object: what was set up, what each step cost, and at the end the losses and the peak of memory.
+of standard output is a message as JSON: a `SetUp`, a `StepTime` for each step (on a GPU for the warm-up and the last), `Totals`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import math
 import os
@@ -16,61 +17,26 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from align.bench.messages import SIDES, Say, Settings, SetUp, Totals
+from align.bench.meter import Meter
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel, Trainer
+
     from align.data.rows import Rows
     from align.objectives.phase import Phase
     from align.training.plan import Plan
 
-SIDES = ("ours", "trl default", "trl tuned")
 SPREAD = 0.6  # of the logarithm of lengths
 EOS = 2
 FIRST = 3  # token ids below are pad, bos and eos
 SEED = 0
 BETA = 0.1  # TRL's and ours
 RATE = 1e-4  # large enough that twenty steps show a wrong gradient
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What every side is given.
-
-    Attributes:
-        side: one of `SIDES`.
-        folder: where the trainer may write.
-        model: folder of a model, or None for a Llama of `hidden` x `layers` with random weights.
-        hidden: width.
-        layers: how many.
-        vocabulary: tokens.
-        device: "cpu" or "cuda".
-        paired: two completions of each prompt, one of each class.
-        batch: rows in an optimizer batch.
-        steps: optimizer steps, the warm-up among them.
-        warmup: steps that are not counted.
-        prompt: mean tokens of a prompt.
-        completion: mean tokens of a completion, end of turn left out.
-        rank: of the adapters.
-        threads: of torch.
-    """
-
-    side: str
-    folder: str
-    model: str | None
-    hidden: int
-    layers: int
-    vocabulary: int
-    device: str
-    paired: bool
-    batch: int
-    steps: int
-    warmup: int
-    prompt: int
-    completion: int
-    rank: int
-    threads: int
 
 
 def make_rows(count: int, vocabulary: int, *, paired: bool, prompt: int, completion: int) -> Rows:
@@ -116,15 +82,15 @@ def plan_both_can_follow(rows: Rows, phase: Phase) -> Plan:
     """
     from align.training.plan import Batch, Plan, make_plan
 
-    made = make_plan(rows, phase, SEED)
+    plan = make_plan(rows, phase, SEED)
     batches = []
-    for batch in made.batches:
+    for batch in plan.batches:
         order = sorted(batch.rows, key=lambda row: not rows.desirable[row])
         batches.append(Batch(tuple(order), (order[-1], *order[:-1])))
-    return Plan(tuple(batches), made.rows, made.left_out)
+    return Plan(tuple(batches), plan.rows, plan.left_out)
 
 
-def bare_model(settings: Settings) -> Any:  # noqa: ANN401 - a transformers model
+def bare_model(settings: Settings) -> PreTrainedModel:
     """The model before its adapters; TRL as it comes holds it in fp32, as it loads models by name."""
     import torch
 
@@ -133,13 +99,13 @@ def bare_model(settings: Settings) -> Any:  # noqa: ANN401 - a transformers mode
     if settings.model is not None:
         from transformers import AutoModelForCausalLM
 
-        model: Any = AutoModelForCausalLM.from_pretrained(settings.model, dtype=dtype, use_safetensors=True)
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(settings.model, dtype=dtype, use_safetensors=True)
     else:
         from transformers import LlamaConfig, LlamaForCausalLM
 
         torch.manual_seed(SEED)
         heads = max(1, settings.hidden // 64)
-        made = LlamaConfig(
+        config = LlamaConfig(
             vocab_size=settings.vocabulary,
             hidden_size=settings.hidden,
             intermediate_size=round(settings.hidden * 8 / 3 / 32) * 32,
@@ -150,27 +116,35 @@ def bare_model(settings: Settings) -> Any:  # noqa: ANN401 - a transformers mode
             bos_token_id=1,
             eos_token_id=EOS,
         )
-        model = LlamaForCausalLM(made).to(dtype)
+        model = LlamaForCausalLM(config).to(dtype)
     return model.to(settings.device)
 
 
-def our_trainer(settings: Settings, rows: Rows, plan: Plan, phase: Phase) -> Any:  # noqa: ANN401 - a trainer
+def our_trainer(settings: Settings, rows: Rows, plan: Plan, phase: Phase) -> Trainer:
     """Ours, its reference computed."""
     from align.models.adapters import Lora, add_adapters
     from align.training.checkpoints import Signals
+    from align.training.job import TrainingJob
     from align.training.journal import Journal
     from align.training.reference import reference_for
-    from align.training.trainer import make_shell
+    from align.training.shell import PackedTrainer, training_arguments
+    from align.training.step import Preparation
 
-    out, model = Path(settings.folder), bare_model(settings)
+    model = bare_model(settings)
     add_adapters(model, Lora(rank=settings.rank), SEED)
-    trainer = make_shell(model, rows, plan, phase, out, SEED, "bench", None, 10, Signals())
-    trainer.step.reference = reference_for(model, rows, plan, out, phase.token_budget, lambda count: None)
-    trainer.journal, trainer.tick = Journal(out / "metrics.jsonl", 0), lambda count: None
-    return trainer
+    job = TrainingJob(model, rows, phase, Path(settings.folder), SEED)
+    return PackedTrainer(
+        job,
+        training_arguments(job, len(plan.batches)),
+        Preparation(plan, reference=reference_for(model, rows, plan, job.folder, phase.token_budget, lambda count: None)),
+        Journal(job.folder / "metrics.jsonl", 0),
+        key="bench",
+        signals=Signals(),
+        on_step=lambda steps: None,
+    )
 
 
-def their_trainer(settings: Settings, rows: Rows, plan: Plan) -> Any:  # noqa: ANN401 - a trainer
+def their_trainer(settings: Settings, rows: Rows, plan: Plan) -> Trainer:
     """TRL's, by its public arguments, on the plan's rows in the plan's order."""
     from datasets import Dataset
     from peft import LoraConfig
@@ -218,12 +192,12 @@ def their_trainer(settings: Settings, rows: Rows, plan: Plan) -> Any:  # noqa: A
     )
 
 
-def race(settings: Settings, say: Callable[[dict[str, Any]], None], wait: Callable[[], None]) -> None:
+def race(settings: Settings, say: Say, wait: Callable[[], None]) -> None:
     """Set a side up and take its steps.
 
     Args:
         settings: which side, and of what.
-        say: called with what was found.
+        say: called with each message.
         wait: called before each step on a CPU, and once before the first on a GPU.
     """
     if settings.side not in SIDES:
@@ -245,27 +219,24 @@ def race(settings: Settings, say: Callable[[dict[str, Any]], None], wait: Callab
     before = time.process_time()
     ours = settings.side == "ours"
     trainer = our_trainer(settings, rows, plan, phase) if ours else their_trainer(settings, rows, plan)
-    meter = _Meter(settings, say, wait)
-    losses: list[Any] = []
+    meter = Meter(settings, say, wait)
+    losses: list[Tensor] = []
     step = trainer.training_step
 
-    def kept(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - handed through
-        losses.append(step(*args, **options))
+    def keeping_its_loss(model: nn.Module, inputs: object, num_items_in_batch: object = None) -> Tensor:
+        losses.append(step(model, inputs, num_items_in_batch))
         return losses[-1]
 
-    trainer.training_step = kept
+    trainer.training_step = keeping_its_loss  # no callback is shown the loss of every step
     trainer.add_callback(meter.callback())
-    say({"set_up_cpu_s": time.process_time() - before})
+    say(SetUp(time.process_time() - before))
     with packed(trainer.model) if ours else contextlib.nullcontext():
         trainer.train()
     tokens = [sum(rows.lengths[row] for row in batch.rows) for batch in plan.batches]
-    say(
-        {"losses": [float(loss) for loss in losses], "tokens": tokens, "flops": needed_flops(trainer.model, rows, plan)}
-        | meter.memory()
-    )
+    say(Totals([float(loss) for loss in losses], tokens, needed_flops(trainer.model, rows, plan), meter.peak()))
 
 
-def needed_flops(model: Any, rows: Rows, plan: Plan) -> list[float]:  # noqa: ANN401 - a transformers model
+def needed_flops(model: nn.Module, rows: Rows, plan: Plan) -> list[float]:
     """Floating-point operations that a step cannot do without, by the usual estimate of 2 per weight and token.
 
     Forward and backward through every token of the batch, the gradient of the trained weights, and a forward pass over the
@@ -280,80 +251,12 @@ def needed_flops(model: Any, rows: Rows, plan: Plan) -> list[float]:  # noqa: AN
     ]
 
 
-class _Meter:
-    """What a step costs, from the end of one to the end of the next: collating, forward, backward, clipping, AdamW, logging."""
-
-    def __init__(self, settings: Settings, say: Callable[[dict[str, Any]], None], wait: Callable[[], None]) -> None:
-        self._settings, self._say, self._wait = settings, say, wait
-        self._since = 0.0
-
-    def callback(self) -> Any:  # noqa: ANN401 - a TrainerCallback
-        from transformers import TrainerCallback
-
-        meter = self
-
-        class Lockstep(TrainerCallback):  # type: ignore[misc]
-            def on_train_begin(self, args: object, state: object, control: object, **_: object) -> None:
-                meter.begin()
-
-            def on_step_end(self, args: object, state: Any, control: object, **_: object) -> None:  # noqa: ANN401
-                meter.end(int(state.global_step))
-
-        return Lockstep()
-
-    def begin(self) -> None:
-        """Before the first step."""
-        if self._settings.device == "cpu":
-            Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here, what is held already with it
-        else:
-            import torch
-
-            torch.cuda.synchronize()
-            torch.cuda.reset_peak_memory_stats()
-        self._wait()
-        self._since = self._now()
-
-    def end(self, step: int) -> None:
-        """After a step; on a GPU only where the clock must be read, for a read waits for the device."""
-        last = step == self._settings.steps
-        if self._settings.device != "cpu" and step != self._settings.warmup and not last:
-            return
-        now = self._now()
-        self._say({"step": step, "seconds": now - self._since})
-        if self._settings.device == "cpu" and not last:
-            self._wait()
-        self._since = self._now()
-
-    def memory(self) -> dict[str, int]:
-        """Most bytes held while there were steps."""
-        if self._settings.device == "cpu":
-            return {"bytes_at_peak": _peak_resident()}
-        import torch
-
-        return {"bytes_at_peak": torch.cuda.max_memory_allocated()}
-
-    def _now(self) -> float:
-        """Seconds: of CPU, or of the clock once the GPU is done."""
-        if self._settings.device == "cpu":
-            return time.process_time()
-        import torch
-
-        torch.cuda.synchronize()
-        return time.perf_counter()
-
-
-def _peak_resident() -> int:
-    """Most bytes of this process in memory since the peak was last cleared; getrusage cannot clear its own."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-
-
 def main() -> None:
     """Read settings, race, and keep everything that libraries print away from the answers."""
     settings = Settings(**json.loads(sys.stdin.readline()))
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    race(settings, lambda found: print(json.dumps(found), file=answers), _wait)  # noqa: T201 - this is its output
+    race(settings, lambda message: print(json.dumps(dataclasses.asdict(message)), file=answers), _wait)  # noqa: T201 - this is its output
 
 
 def _wait() -> None:

@@ -98,6 +98,7 @@ def probe_drift(
         tick: called with a line before each setting.
         cache: where the reference's log-probabilities are shared.
     """
+    from align.training.job import TrainingJob
     from align.training.journal import read
     from align.training.trainer import train
 
@@ -112,7 +113,7 @@ def probe_drift(
             tick(f"{phase.name}: {found:.0%} desirable, beta {beta:g}")
             with tempfile.TemporaryDirectory() as folder:
                 _put(model, start)
-                train(model, kept, brief, Path(folder), seed, cache=cache)
+                train(TrainingJob(model, kept, brief, Path(folder), seed, cache=cache))
                 yield drift(read(Path(folder) / "metrics.jsonl"), beta, found)
     _put(model, start)
 
@@ -132,6 +133,7 @@ def preview_drift(recipe: Recipe, cache: Path, say: Callable[[str], None]) -> st
 
     from align.data.dataset import open_dataset, phase_rows
     from align.pipeline.recipe import phase_names
+    from align.training.job import TrainingJob
     from align.training.trainer import train
     from curate.pages.tables import table_lines
 
@@ -153,7 +155,7 @@ def preview_drift(recipe: Recipe, cache: Path, say: Callable[[str], None]) -> st
                     table.append([name, shares[0], figures[0], *shares[1:], *figures[1:]])
             if at < last:
                 say(f"{name}: {len(rows):,} rows")
-                train(loaded.model, rows, phase, Path(folder) / name, recipe.seed, threads=recipe.threads)
+                train(TrainingJob(loaded.model, rows, phase, Path(folder) / name, recipe.seed, threads=recipe.threads))
     if not table:
         return "no phase of this recipe measures z"
     felt = [row for row in table if float(row[4]) > 50]

@@ -193,13 +193,14 @@ def bench(scenarios: tuple[str, ...], model: Path | None, device: str | None, as
     import json
 
     from align.bench import bench as racing
+    from align.bench.figures import table
     from curate.core.errors import RecipeError
 
     for name in scenarios:
         if name not in racing.SCENARIOS:
             raise RecipeError(f"--scenario {name}: found no such scenario", hint=f"one of {', '.join(racing.SCENARIOS)} will do")
-    results = racing.bench(scenarios or tuple(racing.SCENARIOS), _say, model=model, device=device)
-    click.echo(json.dumps(results, indent=1) if as_json else racing.table(results))
+    figures = racing.bench(scenarios or tuple(racing.SCENARIOS), _say, model=model, device=device)
+    click.echo(json.dumps(figures.to_json(), indent=1) if as_json else table(figures))
 
 
 @click.command()

@@ -10,7 +10,7 @@ from align.data.dataset import Dataset
 from align.evaluation.judges import panel
 from align.evaluation.settings import Evaluation
 from align.evaluation.suites import SUITES, Subject
-from align.models.loaded import Loaded
+from align.models.loaded import LoadedModel
 from curate.core.config import chosen_name
 from curate.core.store import write_json, write_text
 
@@ -30,7 +30,7 @@ def measured_before(folder: Path) -> dict[str, Any] | None:
 
 def measure(
     evaluation: Evaluation,
-    loaded: Loaded,
+    loaded: LoadedModel,
     dataset: Dataset,
     folder: Path,
     label: str,

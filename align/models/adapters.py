@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from peft import LoraConfig
 from pydantic import Field
@@ -55,11 +55,10 @@ def fold(model: PreTrainedModel) -> None:
 
     for name, module in list(model.named_modules()):
         if isinstance(module, BaseTunerLayer):
-            layer: Any = module
             with torch.no_grad():
-                layer.merge(safe_merge=True)  # refuses a product that is not finite
+                module.merge(safe_merge=True)  # refuses a product that is not finite
             parent, _, own = name.rpartition(".")
-            setattr(model.get_submodule(parent), own, layer.get_base_layer())
+            setattr(model.get_submodule(parent), own, module.get_base_layer())
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     model.__dict__.pop("peft_config", None)
@@ -78,9 +77,9 @@ def save_adapters(model: PreTrainedModel, to: Path, *, base: str | None = None, 
     from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
 
-    told: LoraConfig = copy.deepcopy(model.peft_config["default"])
-    told.base_model_name_or_path, told.revision, told.inference_mode = base, revision, True
+    settings: LoraConfig = copy.deepcopy(model.peft_config["default"])
+    settings.base_model_name_or_path, settings.revision, settings.inference_mode = base, revision, True
     tensors = {f"base_model.model.{name}": value.contiguous().cpu() for name, value in get_peft_model_state_dict(model).items()}
     to.mkdir(parents=True, exist_ok=True)
-    told.save_pretrained(str(to))
+    settings.save_pretrained(str(to))
     save_file(tensors, to / "adapter_model.safetensors", metadata={"format": "pt"})

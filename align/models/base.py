@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import xxhash
 
@@ -39,7 +39,7 @@ def base_of(model: PreTrainedModel, start: Mapping[str, Tensor]) -> PreTrainedMo
     return other
 
 
-def tensor_hashes(model: Any) -> dict[str, str]:  # noqa: ANN401
+def tensor_hashes(model: PreTrainedModel) -> dict[str, str]:
     """Hex hash of each of the model's tensors."""
     return {name: _tensor_hash(value) for name, value in model.state_dict().items()}
 

@@ -41,11 +41,11 @@ def export(run: Path, to: Path, *, phase: str | None = None, merge: bool = False
     load_model(loaded.model, weights, device=str(loaded.model.device))
     if isinstance(base, Pretrained) and base.lora is not None and not merge:
         save_adapters(loaded.model, to, base=base.path, revision=base.revision)
-        said = f"adapters over {loaded.name}; load them with peft's PeftModel.from_pretrained(base, {str(to)!r})"
+        how = f"adapters over {loaded.name}; load them with peft's PeftModel.from_pretrained(base, {str(to)!r})"
     else:
         if adapters:
             fold(loaded.model)
         loaded.model.save_pretrained(to)
-        said = f"whole weights; load them with AutoModelForCausalLM.from_pretrained({str(to)!r})"
+        how = f"whole weights; load them with AutoModelForCausalLM.from_pretrained({str(to)!r})"
     loaded.tokenizer.save_pretrained(to)
-    return [f"{to}: {name} of {run.name}", said]
+    return [f"{to}: {name} of {run.name}", how]

@@ -78,7 +78,7 @@ def generate(
     """
     import torch
 
-    found: dict[int, Sampled] = {}
+    completions: dict[int, Sampled] = {}
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))  # near-equal lengths: little padding
     training = model.training
     model.eval()
@@ -88,11 +88,11 @@ def generate(
                 batch = order[start : start + sampling.batch_size]
                 draws = np.stack([_stream(names[index], seed, sampling.max_new_tokens) for index in batch])
                 done = _decode(model, [prompts[index] for index in batch], draws, ends, sampling.temperature)
-                found.update(zip(batch, done, strict=True))
+                completions.update(zip(batch, done, strict=True))
                 progress.add(len(batch))
     finally:
         model.train(training)
-    return [found[index] for index in range(len(prompts))]
+    return [completions[index] for index in range(len(prompts))]
 
 
 def end_tokens(model: PreTrainedModel, end: int | None) -> frozenset[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from align.statistics import per_unit
 
@@ -53,7 +53,7 @@ def likelihoods(
     """
     import torch
 
-    found: dict[int, Likelihood] = {}
+    by_row: dict[int, Likelihood] = {}
     training = model.training
     model.eval()
     with torch.inference_mode():
@@ -62,29 +62,29 @@ def likelihoods(
             real = targets != -100
             taken = p.gather(-1, targets.clamp(min=0)[..., None])[..., 0]
             log_probs = taken.masked_fill(~real, 0.0).sum(1, dtype=torch.float64).tolist()
-            kls: list[Any] = [None] * len(batch)
+            kls: list[float | None] = [None] * len(batch)
             if base is not None:
                 q = p if base is model else _log_softmax(base, given, targets.shape[1])
                 kls = _kl(p, q).masked_fill(~real, 0.0).sum(1, dtype=torch.float64).tolist()
-            found.update(zip(batch, map(Likelihood, log_probs, kls), strict=True))
+            by_row.update(zip(batch, map(Likelihood, log_probs, kls), strict=True))
     model.train(training)
-    return [found[at] for at in range(len(prompts))]
+    return [by_row[at] for at in range(len(prompts))]
 
 
 def kl_figures(
-    found: Sequence[Likelihood], tokens: Sequence[int], clusters: Sequence[Hashable] | None = None
-) -> dict[str, Any] | None:
+    texts: Sequence[Likelihood], tokens: Sequence[int], clusters: Sequence[Hashable] | None = None
+) -> dict[str, float | None] | None:
     """KL from the base of some texts, as JSON values; None where it was not measured.
 
     Args:
-        found: per text.
+        texts: what the model makes of each.
         tokens: of each text.
         clusters: what each text shares with its like; by default texts are alone.
 
     Returns:
         value: nats per token, the mean over all tokens; se: its standard error over clusters; per_text: nats per text; tokens.
     """
-    kls = [one.kl for one in found if one.kl is not None]
+    kls = [one.kl for one in texts if one.kl is not None]
     mean = per_unit(kls, tokens, clusters) if len(kls) == len(tokens) else None
     if mean is None:
         return None

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from align.data.dataset import Dataset
 from align.models.adapters import Lora, add_adapters
-from align.models.loaded import Loaded, model_fingerprint
+from align.models.loaded import LoadedModel, model_fingerprint
 from curate.core.config import config
 from curate.core.errors import DataError
 from curate.core.schema import digest
@@ -73,7 +73,7 @@ class Pretrained:
                 add_adapters(model, self.lora, seed=0)
         return model
 
-    def load(self, dataset: Dataset, cache: Path, seed: int) -> Loaded:
+    def load(self, dataset: Dataset, cache: Path, seed: int) -> LoadedModel:
         """The model, on a GPU where there is one; its adapters drawn from `seed`.
 
         Raises:
@@ -94,7 +94,7 @@ class Pretrained:
             add_adapters(model, self.lora, seed)
         if torch.cuda.is_available():
             model = model.cuda()
-        return Loaded(model.eval(), tokenizer, self.path, model_fingerprint(weights, tokenizer))
+        return LoadedModel(model.eval(), tokenizer, self.path, model_fingerprint(weights, tokenizer))
 
     def identity(self) -> str:
         """Hash of a local folder's files; a Hub id is named by its revision alone."""
@@ -109,4 +109,4 @@ class Pretrained:
 
 def _unloadable(path: str, error: Exception) -> DataError:
     first = " ".join(str(error).split())[:160]
-    return DataError(f"{path}: cannot be loaded ({first})", hint="check the id or folder, or unset HF_HUB_OFFLINE to download it")
+    return DataError(f"{path}: cannot be loaded ({first})", hint="check the id or folder; unset HF_HUB_OFFLINE to download it")

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from align.data.dataset import Dataset, open_dataset
 from align.data.run_folder import phase_weights, run_recipe
-from align.models.loaded import Loaded, model_fingerprint
+from align.models.loaded import LoadedModel, model_fingerprint
 from align.models.pretrained import Pretrained
 from align.models.tiny import Tiny
 from curate.core.config import choose, config
@@ -36,7 +36,7 @@ class Model(Protocol):
         """The model without weights, on torch's meta device."""
         ...
 
-    def load(self, dataset: Dataset, cache: Path, seed: int) -> Loaded:
+    def load(self, dataset: Dataset, cache: Path, seed: int) -> LoadedModel:
         """Model and tokenizer."""
         ...
 
@@ -46,7 +46,7 @@ class Model(Protocol):
 
 
 @config
-class Trained:
+class RunModel:
     """The model that a phase of a finished run left, over that run's own base.
 
     Args:
@@ -67,7 +67,7 @@ class Trained:
         recipe = run_recipe(Path(self.path))
         return base_model(recipe, self.path).skeleton(open_dataset(Path(recipe["data"])), self._cache)
 
-    def load(self, dataset: Dataset, cache: Path, seed: int) -> Loaded:
+    def load(self, dataset: Dataset, cache: Path, seed: int) -> LoadedModel:
         """The run's base with the phase's weights in it; distances from the base are measured from that base.
 
         Raises:
@@ -83,7 +83,7 @@ class Trained:
         start = trainable(base.model) if base.start is None else base.start
         load_model(base.model, weights, device=str(base.model.device))
         label = f"{Path(self.path).name}: {name}"
-        return Loaded(base.model, base.tokenizer, label, model_fingerprint(self.identity(), base.tokenizer), start)
+        return LoadedModel(base.model, base.tokenizer, label, model_fingerprint(self.identity(), base.tokenizer), start)
 
     def identity(self) -> str:
         """Hash of the weights."""
@@ -97,7 +97,7 @@ class Trained:
 MODELS: dict[str, type] = {
     "builtin:tiny": Tiny,
     "pretrained": Pretrained,
-    "run": Trained,
+    "run": RunModel,
 }
 """Recipe word -> base model."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from align.data.dataset import Dataset
-from align.models.loaded import Loaded, model_fingerprint
+from align.models.loaded import LoadedModel, model_fingerprint
 from curate.core.config import config, plain
 from curate.core.progress import Progress
 from curate.core.schema import canonical, digest
@@ -37,6 +37,7 @@ CHUNK = 16  # batches that are sorted by length together: little padding, yet ev
 INIT = 0.08  # about hidden_size ** -0.5: after one epoch half the perplexity that transformers' 0.02 gives
 BETAS = (0.9, 0.99)  # small batches: a longer memory of the second moment; 3e-3 with 0.95 learned less
 WARMUP = 0.05  # share of the steps
+MAX_TOKENS = 256  # longer dialogues are cut here: our choice
 
 
 @config
@@ -44,7 +45,8 @@ class Tiny:
     """A Llama of about 0.9 M parameters and a byte-level BPE tokenizer, both made from the dataset's own `corpus/`.
 
     It reads every row that is not of the test split, dropped and duplicate rows too: what curation removes was part of the
-    XX
+    web that a base model has read. Its toxic replies are what alignment then takes away.
+
     Args:
         vocab_size: entries of the tokenizer, special tokens included.
         hidden_size: width; heads are 32 wide.
@@ -52,7 +54,6 @@ class Tiny:
         epochs: passes over the texts.
         learning_rate: peak of AdamW, cosine to zero.
         batch_size: dialogues per step; small, because the steps are few.
-        max_tokens: longer dialogues are cut here.
     """
 
     vocab_size: Annotated[int, Field(ge=300, le=65_536)] = 2_048
@@ -61,7 +62,6 @@ class Tiny:
     epochs: Annotated[float, Field(gt=0)] = 1.25
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
     batch_size: Annotated[int, Field(ge=1)] = 10
-    max_tokens: Annotated[int, Field(ge=8)] = 256
 
     def tokenizer(self, dataset: Dataset, cache: Path) -> PreTrainedTokenizerFast:
         """The tokenizer alone; what `align plan` needs."""
@@ -79,7 +79,7 @@ class Tiny:
         """Nothing: options, dataset and seed decide it."""
         return ""
 
-    def load(self, dataset: Dataset, cache: Path, seed: int) -> Loaded:
+    def load(self, dataset: Dataset, cache: Path, seed: int) -> LoadedModel:
         """The trained model, from the cache where these very texts, options and seed made one before."""
         from transformers import LlamaForCausalLM
 
@@ -92,7 +92,7 @@ class Tiny:
             model.save_pretrained(folder)
             write_json(receipt, {"sha256": sha256(weights)})
         model = LlamaForCausalLM.from_pretrained(folder).to(_device())
-        return Loaded(model.eval(), tokenizer, "builtin:tiny", model_fingerprint(sha256(weights), tokenizer))
+        return LoadedModel(model.eval(), tokenizer, "builtin:tiny", model_fingerprint(sha256(weights), tokenizer))
 
 
 def _dialogues(dataset: Dataset) -> list[list[dict[str, str]]]:
@@ -178,7 +178,7 @@ def _train(options: Tiny, tokenizer: PreTrainedTokenizerFast, texts: list[str], 
 
     torch.manual_seed(seed)
     model = LlamaForCausalLM(_config(options, tokenizer)).to(_device()).train()
-    sequences = [ids[: options.max_tokens] for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+    sequences = [ids[:MAX_TOKENS] for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
     batches = list(_batches(sequences, options, seed))
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, betas=BETAS, weight_decay=0.01, fused=True)
     warmup = max(1, round(WARMUP * len(batches)))

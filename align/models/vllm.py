@@ -2,9 +2,8 @@
 
 What is drawn is the same as by `align.models.generate`: softmax at the recipe's temperature, nothing cut off its tail, until
 a token ends the turn. The random numbers are vLLM's own, a stream for each prompt, so single completions differ between the
-backends while their distribution does not. Every
-call compares vLLM's log-probabilities of what it drew with the model's own: weights
-that were not taken over, or an architecture that vLLM computes otherwise, end in an error and in no figure.
+backends while their distribution does not. Every call compares vLLM's log-probabilities of what it drew with the model's own:
+weights that were not taken over, or an architecture that vLLM computes otherwise, end in an error and in no figure.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,9 @@ from curate.core.schema import digest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+    from vllm import CompletionOutput
+
+Arguments = dict[str, str | int | float | bool | list[int]]
 
 MEMORY = 0.4  # share of the GPU's memory that vLLM may fill: the model under evaluation and its base lie beside it
 LONGEST = 8_192  # tokens of a prompt and its completion, where the model itself allows more: room for their cache is set aside
@@ -81,17 +83,17 @@ class Engine:
         shutil.rmtree(self._folder / str(self._handed - 1), ignore_errors=True)
         self._taken = name
 
-    def draw(self, prompts: Sequence[Sequence[int]], requests: Sequence[Mapping[str, Any]]) -> list[Any]:
+    def draw(self, prompts: Sequence[Sequence[int]], requests: Sequence[Arguments]) -> list[CompletionOutput]:
         """One `CompletionOutput` per prompt, same order."""
         from vllm import SamplingParams
 
-        made = self._llm.generate(
+        outputs = self._llm.generate(
             [{"prompt_token_ids": list(prompt)} for prompt in prompts],
             [SamplingParams(**request) for request in requests],
             use_tqdm=False,
             lora_request=self._lora,
         )
-        return [one.outputs[0] for one in made]
+        return [one.outputs[0] for one in outputs]
 
 
 def generate(
@@ -111,9 +113,9 @@ def generate(
     """
     engine = _started(model)
     engine.take(model)
-    made = engine.draw(prompts, [request_arguments(name, seed, ends, sampling) for name in names])
-    check(model, prompts[:CHECKED], made[:CHECKED])
-    return [cut(list(one.token_ids), ends) for one in made]
+    drawn = engine.draw(prompts, [request_arguments(name, seed, ends, sampling) for name in names])
+    check(model, prompts[:CHECKED], drawn[:CHECKED])
+    return [cut(list(one.token_ids), ends) for one in drawn]
 
 
 def _started(model: PreTrainedModel) -> Engine:
@@ -138,10 +140,10 @@ def require() -> None:
         )
 
 
-def engine_arguments(model: PreTrainedModel, folder: Path) -> dict[str, Any]:
+def engine_arguments(model: PreTrainedModel, folder: Path) -> Arguments:
     """What `vllm.LLM` is called with."""
     longest = getattr(model.config, "max_position_embeddings", None) or LONGEST
-    found: dict[str, Any] = {
+    arguments: Arguments = {
         "model": str(folder),
         "skip_tokenizer_init": True,  # token ids in, token ids out
         "dtype": _dtype(model),
@@ -153,11 +155,11 @@ def engine_arguments(model: PreTrainedModel, folder: Path) -> dict[str, Any]:
     if has_adapters(model):
         ranks = {value.shape[0] for name, value in model.named_parameters() if ".lora_A." in name}
         room = next((room for room in RANKS if room >= max(ranks)), max(ranks))
-        found |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": room}
-    return found
+        arguments |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": room}
+    return arguments
 
 
-def request_arguments(name: str, seed: int, ends: frozenset[int], sampling: Sampling) -> dict[str, Any]:
+def request_arguments(name: str, seed: int, ends: frozenset[int], sampling: Sampling) -> Arguments:
     """What `vllm.SamplingParams` is called with for one prompt."""
     return {
         "temperature": sampling.temperature,
@@ -172,7 +174,7 @@ def request_arguments(name: str, seed: int, ends: frozenset[int], sampling: Samp
     }
 
 
-def check(model: PreTrainedModel, prompts: Sequence[Sequence[int]], made: Sequence[Any]) -> None:
+def check(model: PreTrainedModel, prompts: Sequence[Sequence[int]], outputs: Sequence[CompletionOutput]) -> None:
     """Compare vLLM's log-probabilities of what it drew with the model's own.
 
     Raises:
@@ -180,10 +182,10 @@ def check(model: PreTrainedModel, prompts: Sequence[Sequence[int]], made: Sequen
     """
     from align.models.likelihood import likelihoods
 
-    drawn = [list(one.token_ids) for one in made]
+    drawn = [list(one.token_ids) for one in outputs]
     kept = [at for at, tokens in enumerate(drawn) if tokens]
     own = likelihoods(model, [prompts[at] for at in kept], [drawn[at] for at in kept])
-    gaps = [abs(made[at].cumulative_logprob - one.log_prob) for at, one in zip(kept, own, strict=True)]
+    gaps = [abs(outputs[at].cumulative_logprob - one.log_prob) for at, one in zip(kept, own, strict=True)]
     apart = sum(gaps) / max(1, sum(len(drawn[at]) for at in kept))
     if not apart <= APART[_dtype(model)]:
         raise UserError(

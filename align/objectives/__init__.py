@@ -1,6 +1,6 @@
 """Objectives: each one file, one frozen config, one pure call; `OBJECTIVES` is the whole list.
 
-An objective's call takes the tensors that `reads` names and returns unreduced losses:
+An objective's call takes the tensors that `reads` names and returns unreduced losses, one per row or pair:
 
 - `log_prob`: log-probability of a completion under the policy, summed over its tokens, in nats; shape (rows,).
 - `log_ratio`: log_prob minus the reference's; shape (rows,).
@@ -9,13 +9,13 @@ An objective's call takes the tensors that `reads` names and returns unreduced l
   `kl_scope: {micro: n}`, over each row's run of n; shape (rows,)).
 - `chosen_log_ratio`, `rejected_log_ratio`: the two sides of each pair; shape (pairs,).
 - `chosen_log_prob`, `rejected_log_prob`: the same without a reference; shape (pairs,).
-- `chosen_tokens`, `rejected_tokens`: completion tokens of the two sides; shape (pairs,).
+- `chosen_tokens`, `rejected_tokens`: completion tokens of the two sides, at least 1; shape (pairs,).
 - `chosen_unsafe`, `rejected_unsafe`: boolean, whether each side is unsafe; shape (pairs,).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from align.objectives.apo_zero import APOZero
 from align.objectives.bfpo import BFPO
@@ -27,6 +27,7 @@ from align.objectives.kto_s import KTOS
 from align.objectives.orpo import ORPO
 from align.objectives.safe_dpo import SafeDPO
 from align.objectives.sft import SFT
+from align.objectives.shared import Per
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,7 +44,7 @@ class Objective(Protocol):
 
     needs: ClassVar[frozenset[str]]
     reads: ClassVar[tuple[str, ...]]
-    per: ClassVar[Literal["token", "row", "pair"]]
+    per: ClassVar[Per]
 
     def __call__(self, *args: Tensor) -> Tensor:
         """Losses, unreduced."""

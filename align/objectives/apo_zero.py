@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
+from align.objectives.shared import Beta, Per, value_loss
 from curate.core.config import config
 
 if TYPE_CHECKING:
@@ -26,24 +25,12 @@ class APOZero:
     `apo_zero_unpaired`.
     """
 
-    beta: Annotated[float, Field(gt=0)] = 0.1
+    beta: Beta = 0.1
 
     needs: ClassVar[frozenset[str]] = frozenset({"unpaired", "reference"})
     reads: ClassVar[tuple[str, ...]] = ("log_ratio", "desirable")
-    per: ClassVar[Literal["token", "row", "pair"]] = "row"
+    per: ClassVar[Per] = "row"
 
     def __call__(self, log_ratio: Tensor, desirable: Tensor) -> Tensor:
-        """Loss of each row, unreduced.
-
-        Args:
-            log_ratio: r = log policy(completion | prompt) - log reference(completion | prompt), summed over tokens, in nats;
-                shape (rows,).
-            desirable: boolean, shape (rows,).
-
-        Returns:
-            Dimensionless, in (0, 1), shape (rows,).
-        """
-        import torch
-
-        direction = torch.where(desirable, 1.0, -1.0).to(log_ratio.dtype)
-        return torch.sigmoid(-self.beta * direction * log_ratio)  # sigmoid(-a): 1 - sigmoid(a) cancels
+        """Loss of each row, dimensionless, in (0, 1)."""
+        return value_loss(log_ratio, desirable, self.beta)

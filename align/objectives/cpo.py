@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
+from align.objectives.shared import Beta, Per, Weight
 from curate.core.config import config
 
 if TYPE_CHECKING:
@@ -27,24 +26,15 @@ class CPO:
     Source: Xu et al. (2024), arXiv 2401.08417.
     """
 
-    beta: Annotated[float, Field(gt=0)] = 0.1
-    alpha: Annotated[float, Field(ge=0)] = 1.0
+    beta: Beta = 0.1
+    alpha: Weight = 1.0
 
     needs: ClassVar[frozenset[str]] = frozenset({"paired"})
     reads: ClassVar[tuple[str, ...]] = ("chosen_log_prob", "rejected_log_prob")
-    per: ClassVar[Literal["token", "row", "pair"]] = "pair"
+    per: ClassVar[Per] = "pair"
 
     def __call__(self, chosen_log_prob: Tensor, rejected_log_prob: Tensor) -> Tensor:
-        """Loss of each pair, unreduced.
-
-        Args:
-            chosen_log_prob: log-probability of the chosen completion under the policy, summed over its tokens, in nats; shape
-                (pairs,).
-            rejected_log_prob: the same of the rejected completion; shape (pairs,).
-
-        Returns:
-            Nats, above 0, shape (pairs,).
-        """
+        """Loss of each pair, nats, above 0."""
         from torch.nn.functional import softplus
 
         preference = softplus(-self.beta * (chosen_log_prob - rejected_log_prob))  # -log sigmoid(a), without overflow

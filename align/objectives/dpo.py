@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
+from align.objectives.shared import Beta, Per
 from curate.core.config import config
 
 if TYPE_CHECKING:
@@ -22,23 +21,14 @@ class DPO:
     Source: Rafailov et al. (2023), arXiv 2305.18290, equation 7.
     """
 
-    beta: Annotated[float, Field(gt=0)] = 0.1
+    beta: Beta = 0.1
 
     needs: ClassVar[frozenset[str]] = frozenset({"paired", "reference"})
     reads: ClassVar[tuple[str, ...]] = ("chosen_log_ratio", "rejected_log_ratio")
-    per: ClassVar[Literal["token", "row", "pair"]] = "pair"
+    per: ClassVar[Per] = "pair"
 
     def __call__(self, chosen_log_ratio: Tensor, rejected_log_ratio: Tensor) -> Tensor:
-        """Loss of each pair, unreduced.
-
-        Args:
-            chosen_log_ratio: log policy(chosen | prompt) - log reference(chosen | prompt), summed over tokens, in nats;
-                shape (pairs,).
-            rejected_log_ratio: the same of the rejected completion; shape (pairs,).
-
-        Returns:
-            Dimensionless, above 0, shape (pairs,).
-        """
+        """Loss of each pair, dimensionless, above 0."""
         from torch.nn.functional import softplus
 
         return softplus(-self.beta * (chosen_log_ratio - rejected_log_ratio))  # -log sigmoid(a) = softplus(-a), without overflow

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
+from align.objectives.shared import Beta, Per
 from curate.core.config import config
 
 if TYPE_CHECKING:
@@ -25,26 +24,15 @@ class IPO:
     Source: Azar et al. (2023), arXiv 2310.12036, equation 17.
     """
 
-    beta: Annotated[float, Field(gt=0)] = 0.1
+    beta: Beta = 0.1
 
     needs: ClassVar[frozenset[str]] = frozenset({"paired", "reference"})
     reads: ClassVar[tuple[str, ...]] = ("chosen_log_ratio", "rejected_log_ratio", "chosen_tokens", "rejected_tokens")
-    per: ClassVar[Literal["token", "row", "pair"]] = "pair"
+    per: ClassVar[Per] = "pair"
 
     def __call__(
         self, chosen_log_ratio: Tensor, rejected_log_ratio: Tensor, chosen_tokens: Tensor, rejected_tokens: Tensor
     ) -> Tensor:
-        """Loss of each pair, unreduced.
-
-        Args:
-            chosen_log_ratio: log policy(chosen | prompt) - log reference(chosen | prompt), summed over tokens, in nats;
-                shape (pairs,).
-            rejected_log_ratio: the same of the rejected completion; shape (pairs,).
-            chosen_tokens: tokens of the chosen completion, at least 1; shape (pairs,).
-            rejected_tokens: tokens of the rejected completion, at least 1; shape (pairs,).
-
-        Returns:
-            Nats per token, squared; shape (pairs,).
-        """
+        """Loss of each pair, nats per token, squared."""
         margin = chosen_log_ratio / chosen_tokens - rejected_log_ratio / rejected_tokens
         return (margin - 1 / (2 * self.beta)) ** 2

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
+from align.objectives.shared import Beta, Per, Weight, value_loss
 from curate.core.config import config
 
 if TYPE_CHECKING:
@@ -34,31 +33,18 @@ class KTOS:
     Source: Lim et al. (2025), arXiv 2502.12485.
     """
 
-    beta: Annotated[float, Field(gt=0)] = 0.1
-    lambda_desirable: Annotated[float, Field(ge=0)] = 1.0
-    lambda_undesirable: Annotated[float, Field(ge=0)] = 1.0
+    beta: Beta = 0.1
+    lambda_desirable: Weight = 1.0
+    lambda_undesirable: Weight = 1.0
 
     needs: ClassVar[frozenset[str]] = frozenset({"unpaired", "reference"})
     reads: ClassVar[tuple[str, ...]] = ("log_ratio", "desirable", "kl")
-    per: ClassVar[Literal["token", "row", "pair"]] = "row"
+    per: ClassVar[Per] = "row"
 
     def __call__(self, log_ratio: Tensor, desirable: Tensor, kl: Tensor) -> Tensor:
-        """Loss of each row, unreduced.
-
-        Args:
-            log_ratio: r = log policy(completion | prompt) - log reference(completion | prompt), summed over tokens, in nats;
-                shape (rows,).
-            desirable: boolean, shape (rows,).
-            kl: mean log-ratio of mismatched rows over the whole optimizer batch, in nats, any sign; a scalar. It is clamped
-                at 0 here; no gradient flows through it, nor through S.
-
-        Returns:
-            Dimensionless, in (0, lambda), shape (rows,).
-        """
+        """Loss of each row, dimensionless, in (0, lambda); `kl` is clamped at 0 here; no gradient flows through it or S."""
         import torch
 
         drift = kl.detach().clamp(min=0)
         side = torch.where(log_ratio.detach() > 0, 1.0, -1.0).to(log_ratio.dtype)  # S; the paper's convention at r = 0 is unknown
-        direction = torch.where(desirable, 1.0, -1.0).to(log_ratio.dtype)
-        weight = torch.full_like(log_ratio, self.lambda_undesirable).masked_fill(desirable, self.lambda_desirable)
-        return weight * torch.sigmoid(-self.beta * direction * (log_ratio + side * drift))  # sigmoid(-a): 1 - sigmoid(a) cancels
+        return value_loss(log_ratio + side * drift, desirable, self.beta, (self.lambda_desirable, self.lambda_undesirable))

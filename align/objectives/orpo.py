@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
+from align.objectives.shared import Per, Weight
 from curate.core.config import config
 
 if TYPE_CHECKING:
@@ -28,27 +27,16 @@ class ORPO:
     Source: Hong et al. (2024), arXiv 2403.07691.
     """
 
-    weight: Annotated[float, Field(ge=0)] = 0.1
+    weight: Weight = 0.1
 
     needs: ClassVar[frozenset[str]] = frozenset({"paired"})
     reads: ClassVar[tuple[str, ...]] = ("chosen_log_prob", "rejected_log_prob", "chosen_tokens", "rejected_tokens")
-    per: ClassVar[Literal["token", "row", "pair"]] = "pair"
+    per: ClassVar[Per] = "pair"
 
     def __call__(
         self, chosen_log_prob: Tensor, rejected_log_prob: Tensor, chosen_tokens: Tensor, rejected_tokens: Tensor
     ) -> Tensor:
-        """Loss of each pair, unreduced.
-
-        Args:
-            chosen_log_prob: log-probability of the chosen completion under the policy, summed over its tokens, in nats; shape
-                (pairs,).
-            rejected_log_prob: the same of the rejected completion; shape (pairs,).
-            chosen_tokens: tokens of the chosen completion, at least 1; shape (pairs,).
-            rejected_tokens: tokens of the rejected completion, at least 1; shape (pairs,).
-
-        Returns:
-            Nats per token, above 0, shape (pairs,).
-        """
+        """Loss of each pair, nats per token, above 0."""
         from torch.nn.functional import softplus
 
         chosen, rejected = chosen_log_prob / chosen_tokens, rejected_log_prob / rejected_tokens

@@ -51,10 +51,7 @@ class Phase:
             KTO authors' code. `{micro: n}`: each run of n of its rows by itself, as TRL with micro-batches of n.
         scheduler: course of the learning rate after warm-up. linear: transformers' default.
         warmup_share: share of the steps during which the learning rate rises from 0. 0.1: our choice.
-        weight_decay: AdamW's. 0: transformers' default.
         max_grad_norm: gradients are scaled down to this 2-norm. 1.0: transformers' default.
-        adam_beta1: decay of AdamW's first moment. 0.9: PyTorch's default.
-        adam_beta2: decay of AdamW's second moment. 0.999: PyTorch's default.
         save_steps: optimizer steps between checkpoints; an interrupt always saves one. 200: our choice.
     """
 
@@ -70,10 +67,7 @@ class Phase:
     kl_scope: Literal["batch"] | Micro = "batch"
     scheduler: Literal["linear", "cosine", "constant"] = "linear"
     warmup_share: Share = 0.1
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
     max_grad_norm: Positive = 1.0
-    adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     save_steps: Count = 200
 
 

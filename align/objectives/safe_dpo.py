@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
+from align.objectives.shared import Beta, Per, Weight
 from curate.core.config import config
 
 if TYPE_CHECKING:
@@ -28,28 +27,17 @@ class SafeDPO:
     Source: Kim et al. (2025), arXiv 2505.20065.
     """
 
-    beta: Annotated[float, Field(gt=0)] = 0.1
-    margin: Annotated[float, Field(ge=0)] = 0.0
+    beta: Beta = 0.1
+    margin: Weight = 0.0
 
     needs: ClassVar[frozenset[str]] = frozenset({"paired", "reference", "safety", "safe_side"})
     reads: ClassVar[tuple[str, ...]] = ("chosen_log_ratio", "rejected_log_ratio", "chosen_unsafe", "rejected_unsafe")
-    per: ClassVar[Literal["token", "row", "pair"]] = "pair"
+    per: ClassVar[Per] = "pair"
 
     def __call__(
         self, chosen_log_ratio: Tensor, rejected_log_ratio: Tensor, chosen_unsafe: Tensor, rejected_unsafe: Tensor
     ) -> Tensor:
-        """Loss of each pair, unreduced.
-
-        Args:
-            chosen_log_ratio: log policy(chosen | prompt) - log reference(chosen | prompt), summed over tokens, in nats;
-                shape (pairs,).
-            rejected_log_ratio: the same of the rejected completion; shape (pairs,).
-            chosen_unsafe: whether the chosen completion is unsafe; boolean, shape (pairs,).
-            rejected_unsafe: whether the rejected completion is; boolean, shape (pairs,).
-
-        Returns:
-            Dimensionless, above 0 (0 where both are unsafe), shape (pairs,).
-        """
+        """Loss of each pair, dimensionless, above 0 (0 where both sides are unsafe)."""
         import torch
         from torch.nn.functional import softplus
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
+from align.objectives.shared import Per
 from curate.core.config import config
 
 if TYPE_CHECKING:
@@ -22,15 +23,8 @@ class SFT:
 
     needs: ClassVar[frozenset[str]] = frozenset({"desirable"})
     reads: ClassVar[tuple[str, ...]] = ("log_prob",)
-    per: ClassVar[Literal["token", "row", "pair"]] = "token"
+    per: ClassVar[Per] = "token"
 
     def __call__(self, log_prob: Tensor) -> Tensor:
-        """Loss of each row, unreduced.
-
-        Args:
-            log_prob: log-probability of the completion, summed over its tokens, in nats; shape (rows,).
-
-        Returns:
-            Nats, shape (rows,).
-        """
+        """Loss of each row, nats."""
         return -log_prob

@@ -16,7 +16,7 @@ from align.evaluation.suites import SUITES
 from align.models.table import MODELS
 from align.objectives.phase import Phase, parse
 from align.training import trl_engine
-from align.training.trackers import Log
+from align.training.trackers import Tracking
 from curate.core.config import build, bundled, choose, chosen_name, config, load, plain
 from curate.labelers import LABELERS
 
@@ -48,7 +48,7 @@ class Recipe:
     eval: Evaluation
     threads: Annotated[int, Field(ge=1)] = 1
     engine: Literal["align", "trl"] = "align"
-    log: Log = Log()
+    log: Tracking = Tracking()
 
 
 def read_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:

@@ -28,7 +28,7 @@ from curate.core.store import locked, write_json, write_text
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from align.models.loaded import Loaded
+    from align.models.loaded import LoadedModel
 
 
 def run(recipe: Recipe, runs: Path, say: Callable[[str], None], *, cpu_since: float = 0.0) -> tuple[Path, dict[str, Any], bool]:
@@ -100,6 +100,7 @@ def _checkpoints(
         import torch
         from transformers.utils import logging
 
+        from align.training.job import TrainingJob
         from align.training.trainer import train
 
         logging.disable_progress_bar()
@@ -115,18 +116,11 @@ def _checkpoints(
         with clock(name):
             rows = phase_rows(dataset, phase.objective.needs, loaded.tokenizer)
             say(f"{name}: {len(rows):,} rows")
-            shared = cache / "reference"
-            followed = trackers.trackers(recipe.log, folder / name)
-            if recipe.engine == "trl":
-                done = trl_engine.train(
-                    loaded.model, rows, phase, folder / name, recipe.seed, loaded.tokenizer,
-                    threads=recipe.threads, trackers=followed,
-                )  # fmt: skip
-            else:
-                done = train(
-                    loaded.model, rows, phase, folder / name, recipe.seed,
-                    threads=recipe.threads, cache=shared, trackers=followed,
-                )  # fmt: skip
+            job = TrainingJob(
+                loaded.model, rows, phase, folder / name, recipe.seed,
+                threads=recipe.threads, cache=cache / "reference", trackers=trackers.trackers(recipe.log, folder / name),
+            )  # fmt: skip
+            done = trl_engine.train(job, loaded.tokenizer) if recipe.engine == "trl" else train(job)
         for line in [*(f"{line}; an earlier checkpoint was used" for line in done.damaged), *done.notes]:
             say(f"{name}: {line}")
         phases.append(
@@ -148,7 +142,7 @@ def _checkpoints(
 def _evaluate(
     recipe: Recipe,
     dataset: Dataset,
-    loaded: Loaded,
+    loaded: LoadedModel,
     start: Mapping[str, Tensor] | None,
     folder: Path,
     label: str,

@@ -12,17 +12,21 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from curate.core.command import print_error
 from curate.core.errors import UserError
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
+    from torch.distributed.distributed_c10d import Store
 
 T = TypeVar("T")
 
 PATIENCE = timedelta(days=7)  # how long a process waits for the main one: judging a large model takes hours
 FAILED = "margins/failed"  # the key by which the first process that fails is known
 
-_control: Any = None
+_control: ProcessGroup | None = None
 _first: bool | None = None
 
 
@@ -92,19 +96,19 @@ def on_main(work: Callable[[], T]) -> T:
         return work()
     import torch.distributed as dist
 
-    told: list[Any] = [None, False]
+    outcome: list[Any] = [None, False]  # its value, and whether there is one
     if is_main():
         try:
-            told = [work(), True]
+            outcome = [work(), True]
         except BaseException:
             _first_to_fail()
             with contextlib.suppress(RuntimeError):
-                dist.broadcast_object_list(told, src=0, group=_group())
+                dist.broadcast_object_list(outcome, src=0, group=_group())
             raise
-    dist.broadcast_object_list(told, src=0, group=_group())
-    if not told[1]:
+    dist.broadcast_object_list(outcome, src=0, group=_group())
+    if not outcome[1]:
         raise Elsewhere
-    value: T = told[0]
+    value: T = outcome[0]
     return value
 
 
@@ -114,9 +118,9 @@ def main_first(work: Callable[[], T]) -> T:
     Raises:
         Elsewhere: it failed, on the other processes.
     """
-    made: list[T] = []
-    on_main(lambda: made.append(work()))
-    return made[0] if made else work()
+    values: list[T] = []
+    on_main(lambda: values.append(work()))
+    return values[0] if values else work()
 
 
 def together(work: Callable[[], T]) -> T:
@@ -126,14 +130,14 @@ def together(work: Callable[[], T]) -> T:
         Elsewhere: another process failed.
     """
     try:
-        found = work()
+        value = work()
     except UserError:
         _first_to_fail()  # before the others know, for one of them may keep the store
         any_of(True)
         raise
     if any_of(False):
         raise Elsewhere
-    return found
+    return value
 
 
 def any_of(flag: bool) -> bool:
@@ -143,9 +147,9 @@ def any_of(flag: bool) -> bool:
     import torch
     import torch.distributed as dist
 
-    told = torch.tensor(int(flag))
-    dist.all_reduce(told, op=dist.ReduceOp.MAX, group=_group())
-    return bool(told)
+    flags = torch.tensor(int(flag))
+    dist.all_reduce(flags, op=dist.ReduceOp.MAX, group=_group())
+    return bool(flags)
 
 
 def tell(problem: str, hint: str | None = None) -> None:
@@ -170,7 +174,7 @@ def _first_to_fail() -> bool:
     return _first
 
 
-def _group() -> Any:  # noqa: ANN401 - a process group
+def _group() -> ProcessGroup:
     """The processes' own line to each other; made once, by all of them."""
     global _control
     if _control is None:
@@ -183,7 +187,8 @@ def _group() -> Any:  # noqa: ANN401 - a process group
     return _control
 
 
-def _store() -> Any:  # noqa: ANN401 - torch's store, kept by the launcher
+def _store() -> Store:
+    """Torch's store, kept by the launcher."""
     from torch.distributed import distributed_c10d
 
     return distributed_c10d._get_default_store()

@@ -9,12 +9,15 @@ from __future__ import annotations
 import copy
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from curate.core.errors import RecipeError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def asked() -> bool:
@@ -44,7 +47,7 @@ def lend(model: nn.Module) -> nn.Module:
     return stand_in
 
 
-def give_back(model: Any, weights: Path, device: torch.device | str) -> None:  # noqa: ANN401 - a transformers model
+def give_back(model: PreTrainedModel, weights: Path, device: torch.device | str) -> None:
     """Fill a model that `lend` emptied with the weights that its stand-in left.
 
     Args:
@@ -72,8 +75,8 @@ def full_state(model: nn.Module) -> dict[str, Tensor] | None:
         return None
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
-    state: dict[str, Any] = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
-    return state
+    whole_on_cpu = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    return {name: value for name, value in get_model_state_dict(model, options=whole_on_cpu).items() if isinstance(value, Tensor)}
 
 
 def whole(value: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ class Interrupted(UserError):
     exit_code: ClassVar[int] = 130
 
 
-class Terminated(Interrupted):
+class TrainingTerminated(Interrupted):
     """SIGTERM came; a checkpoint was saved."""
 
     exit_code: ClassVar[int] = 143
@@ -67,7 +67,7 @@ def prune(out: Path, keep: int = KEEP) -> None:
     sealed = [folder for folder in _folders(out) if (folder / MANIFEST).is_file()]
     kept = sealed[:keep]
     for folder in _folders(out):
-        if folder not in kept and (not kept or _step(folder) < _step(kept[0])):
+        if folder not in kept and (not kept or step_of(folder) < step_of(kept[0])):
             (folder / MANIFEST).unlink(missing_ok=True)  # first, so that a kill in between leaves nothing half believed
             shutil.rmtree(folder)
 
@@ -94,7 +94,7 @@ def newest(out: Path, key: str) -> tuple[Path | None, list[str]]:
 def discard_newer(out: Path, step: int) -> None:
     """Delete checkpoints beyond a step: damaged ones, which the resumed run will write anew."""
     for folder in _folders(out):
-        if _step(folder) > step:
+        if step_of(folder) > step:
             shutil.rmtree(folder)
 
 
@@ -105,8 +105,9 @@ class Signals:
 
     def stop(self, message: str) -> Interrupted:
         """The error that ends the run."""
-        kind = Terminated if self.received is signal.SIGTERM else Interrupted
-        return kind(f"{self.received.name if self.received else 'interrupt'}: {message}; the same command goes on from there")
+        kind = TrainingTerminated if self.received is signal.SIGTERM else Interrupted
+        name = self.received.name if self.received else "interrupt"
+        return kind(f"{name}: {message}", hint="the same command goes on from there")
 
 
 @contextlib.contextmanager
@@ -138,11 +139,12 @@ def held() -> Iterator[Signals]:
 
 def _folders(out: Path) -> list[Path]:
     """Checkpoint folders, newest first."""
-    found = [path for path in out.glob("checkpoint-*") if path.is_dir() and path.name.rpartition("-")[2].isdigit()]
-    return sorted(found, key=_step, reverse=True)
+    folders = [path for path in out.glob("checkpoint-*") if path.is_dir() and path.name.rpartition("-")[2].isdigit()]
+    return sorted(folders, key=step_of, reverse=True)
 
 
-def _step(folder: Path) -> int:
+def step_of(folder: Path) -> int:
+    """Optimizer steps that a checkpoint had taken, by its folder's name."""
     return int(folder.name.rpartition("-")[2])
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-CURE = "; nothing was saved from this step: lower learning_rate, or look at the last lines of metrics.jsonl"
+CURE = "lower learning_rate, or look at the last lines of metrics.jsonl"
 
 CAUSES = (  # the first that is not finite is where it began; what stands behind it only inherits it
     ("log_prob_chosen", "the log-probabilities of desirable completions"),
@@ -78,7 +78,7 @@ class Guard:
         if event is not None:
             event.synchronize()
         if not bool(sums.isfinite().all()):
-            raise NonFiniteError(f"phase {self._phase}: step {step}: NaN or infinity in {cause(sums, model)}")
+            raise self._error(step, cause(sums, model))
 
     def weights(self, step: int, model: nn.Module) -> None:
         """Check every weight: a checkpoint with NaN in it must not be written.
@@ -89,20 +89,24 @@ class Guard:
         self.settle(model)
         name = bad_weight(model)
         if ranks.any_of(name is not None):  # sharded, each process sees its own part
-            raise NonFiniteError(f"phase {self._phase}: step {step}: NaN or infinity in the weights ({name or 'sharded'}){CURE}")
+            raise self._error(step, f"the weights ({name or 'sharded'})")
+
+    def _error(self, step: int, where: str) -> NonFiniteError:
+        place = f"phase {self._phase}: step {step}"
+        return NonFiniteError(f"{place}: NaN or infinity in {where}; nothing was saved from this step", hint=CURE)
 
 
 def cause(sums: Tensor, model: nn.Module) -> str:
     """Where the trouble began, in words."""
     name = bad_weight(model)
     if name is not None:
-        return f"the weights ({name}){CURE}"
+        return f"the weights ({name})"
     values = dict(zip(SUMS, sums.tolist(), strict=True))
     for key, words in CAUSES:
         if not math.isfinite(values[key]):
             if key == "grad_norm":
                 words += f" ({bad_gradient(model) or 'its norm overflows'})"
-            return words + CURE
+            return words
     raise AssertionError("called for finite sums")
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -137,7 +137,7 @@ def line_of(counts: Counts, sums: Mapping[str, float]) -> dict[str, float]:
     return line
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read(path: Path) -> list[dict[str, float]]:
     """The lines of a journal; a last line that a kill cut short is left out."""
     if not path.is_file():
         return []

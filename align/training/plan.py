@@ -61,8 +61,8 @@ def make_plan(rows: Rows, phase: Phase, seed: int) -> Plan:
     for epoch in range(math.ceil(total / per_epoch)):
         for index, group in enumerate(deal(units, rows.desirable, per_epoch, f"{seed}:{epoch}")):
             members = tuple(row for unit in group for row in unit)
-            found = partners(rows, members, f"{seed}:{epoch}:{index}") if "kl" in phase.objective.reads else ()
-            batches.append(Batch(members, found))
+            others = partners(rows, members, f"{seed}:{epoch}:{index}") if "kl" in phase.objective.reads else ()
+            batches.append(Batch(members, others))
     return Plan(tuple(batches[:total]), sum(map(len, units)), left_out)
 
 
@@ -144,8 +144,8 @@ def partners(rows: Rows, members: Sequence[int], seed: str) -> tuple[int, ...]:
         return prompt[a] != prompt[b] and completion[a] != completion[b]
 
     match = _maximum_matching(len(order), allowed)
-    found = {order[place]: order[other] for place, other in enumerate(match) if other != -1}
-    return tuple(found.get(row, -1) for row in members)
+    partner_of = {order[place]: order[other] for place, other in enumerate(match) if other != -1}
+    return tuple(partner_of.get(row, -1) for row in members)
 
 
 def passes(units: Sequence[Unit], lengths: Sequence[int], budget: int, world: int = 1) -> list[list[list[Unit]]]:
@@ -165,6 +165,10 @@ def passes(units: Sequence[Unit], lengths: Sequence[int], budget: int, world: in
 
     Raises:
         DataError: fewer units than processes.
+
+    Example:
+        >>> passes([(0,), (1,), (2,)], [5, 3, 4], budget=8)
+        [[[(0,)], [(1,), (2,)]]]
     """
     if len(units) < world:
         raise DataError(f"an optimizer batch of {len(units)} cannot be split over {world} processes", hint="raise batch_size")

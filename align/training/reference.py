@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 import xxhash
@@ -20,6 +20,9 @@ from align.training.packing.pack import Segment
 from align.training.packing.score import log_probs
 from align.training.plan import Plan
 from curate.core.errors import NonFiniteError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 CPU_TOKENS = 2_048  # tokens of a pass on a CPU: larger ones fall out of its cache (measured 10 to 25 % slower a row)
 NO_MATTER = {"_name_or_path", "name_or_path", "transformers_version", "use_cache", "dtype", "torch_dtype", "architectures"}
@@ -51,7 +54,7 @@ def mismatches(rows: Rows, plan: Plan, step: int) -> dict[int, Segment]:
 
 
 def reference_for(
-    model: Any,  # noqa: ANN401 - a transformers model
+    model: PreTrainedModel,
     rows: Rows,
     plan: Plan,
     cache: Path,
@@ -84,7 +87,15 @@ def reference_for(
     segments = owned + [segment for batch in others for segment in batch.values()]
     keys = [segment_key(segment) for segment in segments]
     store = LogProbStore(cache / (weights or reference_name(model)))
-    _fill(store, model, segments, keys, [rows.ids[row] for row in used], budget, tick, layout)
+
+    def score(missing: Sequence[int]) -> Tensor:
+        values = score_all(model, [segments[at] for at in missing], budget, tick, layout)
+        bad = [at for at, finite in zip(missing, torch.isfinite(values).tolist(), strict=True) if not finite]
+        if bad:
+            raise _not_finite(model, [rows.ids[used[at]] for at in bad if at < len(used)])
+        return values
+
+    _fill(store, keys, score)
     kind = torch.promote_types(next(model.parameters()).dtype, torch.float32)
     values = torch.tensor([store[key] for key in keys], dtype=kind)
     matched = torch.full((len(rows),), float("nan"), dtype=kind)
@@ -98,30 +109,21 @@ def reference_for(
     return Reference(matched, tuple(mismatched))
 
 
-def _fill(
-    store: LogProbStore,
-    model: Any,  # noqa: ANN401
-    segments: Sequence[Segment],
-    keys: Sequence[bytes],
-    ids: Sequence[str],
-    budget: int,
-    tick: Callable[[int], None],
-    layout: Layout,
-) -> None:
-    """Compute what the store lacks; the first `ids` segments are rows of that name, the others mismatches.
+def _fill(store: LogProbStore, keys: Sequence[bytes], score: Callable[[Sequence[int]], Tensor]) -> None:
+    """Have the store's missing values computed.
 
     Several processes share the work; where they share no folder, each computes what it cannot read.
+
+    Args:
+        store: of one reference.
+        keys: of every segment that is needed; some twice.
+        score: gives log-probabilities of the segments at some places of `keys`.
     """
     first = {key: at for at, key in reversed(list(enumerate(keys)))}
 
     def compute(missing: Sequence[int]) -> None:
-        if not missing:
-            return
-        values = score_all(model, [segments[at] for at in missing], budget, tick, layout)
-        bad = (~torch.isfinite(values)).nonzero()[:, 0].tolist()
-        if bad:
-            raise NonFiniteError(_cause(model, [ids[missing[at]] for at in bad if missing[at] < len(ids)]))
-        store.add([keys[at] for at in missing], values)
+        if missing:
+            store.add([keys[at] for at in missing], score(missing))
 
     missing = ranks.on_main(lambda: [first[key] for key in store.missing(keys)])
     if not missing:
@@ -133,7 +135,7 @@ def _fill(
 
 
 def score_all(
-    model: Any,  # noqa: ANN401
+    model: PreTrainedModel,
     segments: Sequence[Segment],
     budget: int,
     tick: Callable[[int], None],
@@ -153,7 +155,7 @@ def score_all(
     return values
 
 
-def reference_name(model: Any, hashes: dict[str, str] | None = None) -> str:  # noqa: ANN401
+def reference_name(model: PreTrainedModel, hashes: Mapping[str, str] | None = None) -> str:
     """What names a reference: its weights and settings, without adapters that add nothing yet.
 
     A fresh LoRA adapter's second factor is zero, its first is drawn from the seed: left in, no two seeds would share a value.
@@ -169,9 +171,15 @@ def reference_name(model: Any, hashes: dict[str, str] | None = None) -> str:  # 
     return xxhash.xxh3_128_hexdigest(repr(sorted(kept.items())).encode())
 
 
-def _cause(model: Any, ids: list[str]) -> str:  # noqa: ANN401
+def _not_finite(model: PreTrainedModel, ids: list[str]) -> NonFiniteError:
+    """What is wrong with the reference; `ids` are the rows of its own that show it."""
     for name, value in model.named_parameters():
         if not bool(torch.isfinite(value).all()):
-            return f"NaN or infinity in the weights ({name}) before the first step; start from other weights"
+            return NonFiniteError(
+                f"NaN or infinity in the weights ({name}) before the first step", hint="start from other weights"
+            )
     named = ", ".join(ids[:3]) or "mismatched rows only"
-    return f"NaN or infinity in the reference's log-probabilities ({named}); the weights overflow on them: load the model in fp32"
+    return NonFiniteError(
+        f"NaN or infinity in the reference's log-probabilities ({named}): the weights overflow on them",
+        hint="load the model in fp32",
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,21 +24,44 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
+@dataclass(frozen=True)
+class Preparation:
+    """What is worked out before the first step.
+
+    Attributes:
+        plan: which rows meet in which step.
+        layout: how rows are laid.
+        reference: log-probabilities that the objective compares with, where it does.
+    """
+
+    plan: Plan
+    layout: Layout = PACKED
+    reference: Reference | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What will be done otherwise than asked, a line each."""
+        why = self.layout.why_padded
+        return () if why is None else (f"rows are padded, not packed ({why}): slower, the same losses",)
+
+
 class Step:
     """What a step trains on and how; `accumulate` is the step.
 
+    Args:
+        accelerator: knows device and processes.
+        rows: what the plan is about.
+        phase: the objective and how it is optimised.
+        preparation: plan, layout and reference.
+
     Attributes:
-        layout: how rows are laid; packed until it is set otherwise.
-        reference: given before the first step where the objective compares with one.
-        budget: most tokens in a pass of one process.
+        budget: most tokens in a pass of one process; the phase's, until `rehearse` finds that less fits.
     """
 
-    def __init__(self, accelerator: Accelerator, rows: Rows, plan: Plan, phase: Phase) -> None:
-        """Start with the phase's budget."""
+    def __init__(self, accelerator: Accelerator, rows: Rows, phase: Phase, preparation: Preparation) -> None:
         self.accelerator, self.device = accelerator, accelerator.device
-        self.rows, self.plan, self.phase = rows, plan, phase
-        self.layout: Layout = PACKED
-        self.reference: Reference | None = None
+        self.rows, self.phase, self.plan = rows, phase, preparation.plan
+        self.layout, self.reference = preparation.layout, preparation.reference
         self.budget = phase.token_budget
 
     def accumulate(self, model: nn.Module, step: int) -> tuple[Tensor, Tensor]:

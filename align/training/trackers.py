@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from align.processes import ranks
 from curate.core.config import config
 from curate.core.errors import RecipeError
 
+if TYPE_CHECKING:
+    from transformers import TrainerCallback
+
 
 @config
-class Log:
+class Tracking:
     """Trackers that follow a run.
 
     Args:
@@ -29,35 +32,37 @@ class Trackers:
     """The trackers of one phase.
 
     Attributes:
-        to: as `Log.to`.
+        to: as `Tracking.to`.
         name: what they call the run.
     """
 
     to: tuple[str, ...] = ()
     name: str | None = None
 
-    def arguments(self) -> dict[str, Any]:
-        """What a `TrainingArguments` is told; it would name tensorboard's folder by host and hour, so `follow` sees to that."""
-        return {"report_to": [name for name in self.to if name != "tensorboard"] or "none", "run_name": self.name}
+    @property
+    def report_to(self) -> list[str]:
+        """What transformers itself reports to; it would name tensorboard's folder by host and hour, so that is a callback."""
+        return [name for name in self.to if name != "tensorboard"] or ["none"]
 
-    def follow(self, trainer: Any, out: Path) -> None:  # noqa: ANN401 - a transformers Trainer
-        """Let tensorboard follow a trainer, into the phase's folder; a resumed phase goes on there."""
-        if "tensorboard" in self.to and ranks.is_main():
-            from torch.utils.tensorboard import SummaryWriter
-            from transformers.integrations import TensorBoardCallback
+    def callbacks(self, folder: Path) -> list[TrainerCallback]:
+        """Those beside transformers' own: tensorboard, into the phase's folder; a resumed phase goes on there."""
+        if "tensorboard" not in self.to or not ranks.is_main():
+            return []
+        from torch.utils.tensorboard import SummaryWriter
+        from transformers.integrations import TensorBoardCallback
 
-            trainer.add_callback(TensorBoardCallback(SummaryWriter(str(out / "tensorboard"))))
+        return [TensorBoardCallback(SummaryWriter(str(folder / "tensorboard")))]
 
 
 NO_TRACKERS = Trackers()
 
 
-def trackers(log: Log, folder: Path) -> Trackers:
+def trackers(log: Tracking, folder: Path) -> Trackers:
     """The trackers of the phase that has this folder: its run's folder and its own give the name."""
     return Trackers(log.to, f"{folder.parent.name}/{folder.name}")
 
 
-def check(log: Log) -> None:
+def check(log: Tracking) -> None:
     """Refuse a tracker whose package is not there.
 
     Raises:

@@ -14,25 +14,37 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from align.data.rows import Rows
 from align.objectives.phase import Phase
 from align.processes import ranks
+from align.training.job import TrainingJob, TrainResult
 from align.training.plan import Plan, make_plan
-from align.training.trackers import NO_TRACKERS, Trackers
 from curate.core.config import plain
 from curate.core.errors import NonFiniteError, RecipeError
 from curate.core.progress import Progress, quiet
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
-
-    from align.training.trainer import TrainResult
+    from transformers import (
+        PreTrainedTokenizerBase,
+        PreTrainedTokenizerFast,
+        Trainer,
+        TrainerCallback,
+        TrainerControl,
+        TrainerState,
+        TrainingArguments,
+    )
 
 OBJECTIVES = ("sft", "dpo", "kto")
 NOT_TRLS = ("token_budget", "together", "save_steps")
 """Options of a phase without a counterpart: TRL takes a batch in one pass, computes a shared prompt twice, and is not resumed."""
+
+AS_OURS = (
+    *("output_dir", "use_cpu", "num_train_epochs", "learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay"),
+    *("max_grad_norm", "adam_beta1", "adam_beta2", "optim", "logging_nan_inf_filter", "disable_tqdm", "seed", "run_name"),
+)
+"""Arguments that TRL's trainers are given as ours is."""
 
 NAMES = {"learning_rate": "lr", "loss": "loss", "grad_norm": "grad_norm", "kl": "kl"}
 NAMES |= {name: name for name in ("rewards/chosen", "rewards/rejected", "rewards/margins")}
@@ -53,7 +65,7 @@ def check(phases: Sequence[Phase], where: str) -> None:
         place = f"{where}: phases[{at}]: {phase.name}"
         if phase.name not in OBJECTIVES:
             raise RecipeError(
-                f"{place}: TRL has no such trainer", hint=f"engine trl can {', '.join(OBJECTIVES)}, leave engine out"
+                f"{place}: TRL has no such trainer", hint=f"leave engine out, or take one of {', '.join(OBJECTIVES)}"
             )
         for field in dataclasses.fields(Phase):
             if field.name in NOT_TRLS and getattr(phase, field.name) != field.default:
@@ -66,44 +78,29 @@ def check(phases: Sequence[Phase], where: str) -> None:
                     f"{place}: kl_scope: {phase.kl_scope.micro} does not divide batch_size {phase.batch_size}, and TRL's "
                     "micro-batches are all of one size"
                 ),
-                hint="choose one that does",
+                hint="choose one that divides it",
             )
 
 
-def train(
-    model: PreTrainedModel,
-    rows: Rows,
-    phase: Phase,
-    out: Path,
-    seed: int,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    threads: int = 1,
-    trackers: Trackers = NO_TRACKERS,
-) -> TrainResult:
-    """Train `model` in place through one phase; the same call again loads its weights.
+def train(job: TrainingJob, tokenizer: PreTrainedTokenizerBase) -> TrainResult:
+    """Train the job's model in place; the same call again loads its weights.
 
     A phase that was stopped starts again: TRL's checkpoints are not verified, so none is kept. The order of rows is the plan's
     of `align.training.trainer`; a batch holds as many rows as the largest of the plan's, so that the number of steps is the same.
     z is TRL's: over a micro-batch, against the row before.
 
-    Writes to `out` what `align.training.trainer.train` does, but for what TRL does not say: kl_raw, kl_count, log_ratio_at_start.
+    Writes to the job's folder what `align.training.trainer.train` does, but for what TRL does not say: kl_raw, kl_count,
+    log_ratio_at_start. The job's `log` hears nothing, its `cache` is not used, and `threads` are one by default.
 
     Args:
-        model: a causal language model; trained in place.
-        rows: what to train on.
-        phase: the objective and how it is optimised; see `check`.
-        out: this phase's own folder.
-        seed: decides the order of rows.
+        job: the phase; see `check`.
         tokenizer: says which tokens pad and end a turn.
-        threads: CPU threads of torch.
-        trackers: where metrics go too.
 
     Raises:
         DataError: no row that the objective can use.
         NonFiniteError: NaN or infinity in the loss or the gradient.
         RecipeError: there are several processes.
-        StorageError: `out` holds another phase's work, or cannot be written.
+        StorageError: the folder holds another phase's work, or cannot be written.
     """
     import torch
 
@@ -111,87 +108,66 @@ def train(
     from align.models.base import tensor_hashes
     from align.training.checkpoints import finish, finished, key_of, load_weights
     from align.training.journal import read, summary
-    from align.training.trainer import TrainResult
 
     if ranks.count() > 1:
         raise RecipeError(
             f"engine: trl: found {ranks.count()} processes", hint="start it without a launcher, or leave engine out"
         )
     started = time.perf_counter()
-    plan = make_plan(rows, phase, seed)
-    out.mkdir(parents=True, exist_ok=True)
+    model, rows, phase, folder = job.model, job.rows, job.phase, job.folder
+    plan = make_plan(rows, phase, job.seed)
+    folder.mkdir(parents=True, exist_ok=True)
     version = importlib.metadata.version("trl")
-    key = key_of("trl", version, plain(phase), seed, rows.fingerprint, sorted(tensor_hashes(model).items()))
-    steps = len(plan.batches)
-    done = finished(out, key)
-    if done is None:
-        torch.set_num_threads(threads)
-        torch.manual_seed(seed)
-        path = out / "metrics.jsonl"
+    key = key_of("trl", version, plain(phase), job.seed, rows.fingerprint, sorted(tensor_hashes(model).items()))
+    steps = resumed = len(plan.batches)
+    metrics = finished(folder, key)
+    if metrics is None:
+        torch.set_num_threads(job.threads or 1)
+        torch.manual_seed(job.seed)
+        path = folder / "metrics.jsonl"
         with Progress(f"{phase.name} (trl {version})", steps, "steps") as progress, quiet():
-            trainer = _trainer(model, rows, plan, phase, out, seed, tokenizer, trackers)
-            trackers.follow(trainer, out)
-            trainer.add_callback(_scribe(path, rows, plan, phase, progress))
+            trainer = _trainer(job, plan, tokenizer)
+            for follower in [*job.trackers.callbacks(folder), _scribe(path, rows, plan, phase, progress)]:
+                trainer.add_callback(follower)
             trainer.train()
         model.eval()
         lines = read(path)
-        steps = len(lines)
-        done = summary(lines)
-        finish(model, out, key, done)
-        seconds, resumed = time.perf_counter() - started, 0
+        steps, resumed = len(lines), 0
+        metrics = summary(lines)
+        finish(model, folder, key, metrics)
     else:
-        load_weights(model, out)
-        seconds, resumed = time.perf_counter() - started, steps
+        load_weights(model, folder)
+    seconds = time.perf_counter() - started
     notes = (f"trained by TRL {version}: a phase that is stopped starts again",)
-    return TrainResult(done, steps, plan.rows, plan.left_out, seconds, resumed, out / WEIGHTS, (), notes)
+    return TrainResult(metrics, steps, plan.rows, plan.left_out, seconds, resumed, folder / WEIGHTS, (), notes)
 
 
-def _trainer(
-    model: PreTrainedModel,
-    rows: Rows,
-    plan: Plan,
-    phase: Phase,
-    out: Path,
-    seed: int,
-    tokenizer: PreTrainedTokenizerBase,
-    trackers: Trackers,
-) -> Any:  # noqa: ANN401 - one of three trainers
+def _trainer(job: TrainingJob, plan: Plan, tokenizer: PreTrainedTokenizerBase) -> Trainer:
     """TRL's trainer of the objective, with every argument that decides something spelt out."""
     import torch
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
 
+    from align.training.shell import training_arguments
+
+    model, rows, phase = job.model, job.rows, job.phase
     paired = phase.name == "dpo"
     micro, passes = _sizes(plan, phase)
-    cuda = torch.cuda.is_available()
-    shared: dict[str, Any] = {
-        "output_dir": str(out),
-        "use_cpu": not cuda,
-        "bf16": cuda,
+    ours = training_arguments(job, len(plan.batches))
+    shared: dict[str, object] = {name: getattr(ours, name) for name in AS_OURS} | {
+        "bf16": torch.cuda.is_available(),
         "per_device_train_batch_size": micro // 2 if paired else micro,
         "gradient_accumulation_steps": passes,
-        "num_train_epochs": 1,  # the rows of every epoch are laid out one after the other
-        "train_sampling_strategy": "sequential",
-        "learning_rate": phase.learning_rate,
-        "lr_scheduler_type": phase.scheduler if phase.scheduler != "constant" else "constant_with_warmup",
-        "warmup_steps": math.ceil(phase.warmup_share * len(plan.batches)),
-        "weight_decay": phase.weight_decay,
-        "max_grad_norm": phase.max_grad_norm,
-        "adam_beta1": phase.adam_beta1,
-        "adam_beta2": phase.adam_beta2,
-        "optim": "adamw_torch",
+        "train_sampling_strategy": "sequential",  # the rows of every epoch are laid out one after the other
         "max_length": None,  # longer rows are left out of the plan
         "gradient_checkpointing": False,
         "logging_steps": 1,
-        "logging_nan_inf_filter": False,
         "save_strategy": "no",
-        "disable_tqdm": True,
-        "seed": seed,
-        **trackers.arguments(),
+        "report_to": job.trackers.report_to,
     }
     words = _words(rows, model.config.vocab_size, tokenizer)
     data = Dataset.from_dict(_texts(rows, plan, words, paired=paired, labelled=phase.name == "kto"))
-    given: dict[str, Any] = {"model": model, "train_dataset": data, "processing_class": words}
+    given: dict[str, object] = {"model": model, "train_dataset": data, "processing_class": words}
     if phase.name == "sft":
         return SFTTrainer(args=SFTConfig(**shared, completion_only_loss=True), **given)
     reference = copy.deepcopy(model).eval()
@@ -233,7 +209,9 @@ def _words(rows: Rows, vocabulary: int, tokenizer: PreTrainedTokenizerBase) -> P
     )
 
 
-def _texts(rows: Rows, plan: Plan, words: PreTrainedTokenizerFast, *, paired: bool, labelled: bool) -> dict[str, list[Any]]:
+def _texts(
+    rows: Rows, plan: Plan, words: PreTrainedTokenizerFast, *, paired: bool, labelled: bool
+) -> dict[str, list[str] | list[bool]]:
     """The plan's rows in its order, a word per token."""
     special = {words.convert_tokens_to_ids(word): word for word in words.all_special_tokens}
 
@@ -251,14 +229,14 @@ def _texts(rows: Rows, plan: Plan, words: PreTrainedTokenizerFast, *, paired: bo
             "chosen": [behind(rows.completions[row]) for row in chosen],
             "rejected": [behind(rows.completions[row]) for row in rejected],
         }
-    texts: dict[str, list[Any]] = {
+    texts: dict[str, list[str] | list[bool]] = {
         "prompt": [text(rows.prompts[row]) for row in order],
         "completion": [behind(rows.completions[row]) for row in order],
     }
     return texts | {"label": [rows.desirable[row] for row in order]} if labelled else texts
 
 
-def _scribe(path: Path, rows: Rows, plan: Plan, phase: Phase, progress: Progress) -> Any:  # noqa: ANN401 - a TrainerCallback
+def _scribe(path: Path, rows: Rows, plan: Plan, phase: Phase, progress: Progress) -> TrainerCallback:
     """Writes each step's line, and stops at NaN."""
     from transformers import TrainerCallback
 
@@ -266,7 +244,9 @@ def _scribe(path: Path, rows: Rows, plan: Plan, phase: Phase, progress: Progress
     path.write_text("", encoding="utf-8")
 
     class Scribe(TrainerCallback):  # type: ignore[misc]
-        def on_log(self, args: object, state: Any, control: object, logs: dict[str, float], **_: object) -> None:  # noqa: ANN401
+        def on_log(
+            self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: object
+        ) -> None:
             nonlocal since
             if "loss" not in logs:
                 return

@@ -6,12 +6,11 @@ import contextlib
 import functools
 import inspect
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
-from transformers import AttentionInterface
+from transformers import AttentionInterface, PreTrainedModel
 
 from align.training.packing.pack import Pack
 from curate.core.errors import UserError
@@ -31,7 +30,6 @@ def packed_attention(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float | None = None,
-    dropout: float = 0.0,
     pack: Pack | None = None,
     sliding_window: int | None = None,
     **others: object,
@@ -45,10 +43,10 @@ def packed_attention(
         value: like `key`.
         attention_mask: must be None; the pack says who sees whom.
         scaling: factor of the scores; by default width ** -0.5.
-        dropout: must be 0; the trainer turns dropout off.
         pack: the pass; handed down by `model(..., pack=pack)`.
         sliding_window: how far back the layer looks; exact as long as no segment is longer.
-        others: what this function does not know; refused unless null or without effect.
+        others: dropout, which the trainer turns off, and what this function does not know; refused unless null or without
+            effect.
 
     Returns:
         Shape (1, T, heads, width), and no weights.
@@ -56,22 +54,21 @@ def packed_attention(
     Raises:
         UnpackableError: called without a pack, or asked for anything that it does not implement.
     """
-    refused = [name for name, given in others.items() if name not in HARMLESS and given is not None and given is not False]
+    refused = ["dropout"] if others.pop("dropout", 0.0) else []
+    refused += [name for name, given in others.items() if name not in HARMLESS and given is not None and given is not False]
     if others.get("is_causal") is False or getattr(module, "is_causal", True) is False:
         refused.append("attention that is not causal")
-    if dropout:
-        refused.append("dropout")
     if attention_mask is not None:
         refused.append("attention_mask")
     if pack is not None and sliding_window is not None and pack.longest_key > sliding_window:
         refused.append(f"sliding_window {sliding_window} for a row of {pack.longest_key} tokens")
     if pack is None or refused or query.shape[0] != 1 or query.shape[2] != key.shape[2]:
-        found = ", ".join(refused) or ("a call without a pack" if pack is None else f"queries of shape {tuple(query.shape)}")
-        raise UnpackableError(f"{type(module).__name__}: packed attention cannot serve {found}")
+        request = ", ".join(refused) or ("a call without a pack" if pack is None else f"queries of shape {tuple(query.shape)}")
+        raise UnpackableError(f"{type(module).__name__}: packed attention cannot serve {request}")
     pack.calls += 1
     if sliding_window is not None:
         pack.window = min(sliding_window, pack.window or sliding_window)
-    layer: Any = getattr(module, "layer_idx", None)
+    layer = int(getattr(module, "layer_idx", 0))
     if pack.writes is not None:
         pack.writes[layer] = (key.detach(), value.detach())
     if pack.reads is not None:
@@ -123,13 +120,13 @@ def _varlen(query: Tensor, key: Tensor, value: Tensor, scaling: float | None, pa
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
     if pack.keys is not None:
         k, v = k.index_select(0, pack.keys), v.index_select(0, pack.keys)
-    options: dict[str, Any] = {"window_size": (-1, 0), "scale": scaling}  # causal from the last key back
-    repeats = q.shape[1] // k.shape[1]
+    attend, repeats = varlen_attn, q.shape[1] // k.shape[1]
     if repeats > 1 and _has_gqa():
-        options["enable_gqa"] = True
+        attend = functools.partial(varlen_attn, enable_gqa=True)
     elif repeats > 1:
         k, v = k.repeat_interleave(repeats, 1), v.repeat_interleave(repeats, 1)
-    attended = varlen_attn(q, k, v, pack.bounds, pack.key_bounds, pack.longest, pack.longest_key, **options)
+    sizes = pack.bounds, pack.key_bounds, pack.longest, pack.longest_key
+    attended = attend(q, k, v, *sizes, window_size=(-1, 0), scale=scaling)  # causal from the last key back
     assert isinstance(attended, Tensor)
     return attended
 
@@ -142,7 +139,7 @@ def _has_gqa() -> bool:
 
 
 @contextlib.contextmanager
-def attending(model: Any, implementation: str) -> Iterator[None]:  # noqa: ANN401 - a transformers model
+def attending(model: PreTrainedModel, implementation: str) -> Iterator[None]:
     """Let a model attend by another implementation for a while."""
     before = model.config._attn_implementation
     model.set_attn_implementation(implementation)
@@ -152,7 +149,7 @@ def attending(model: Any, implementation: str) -> Iterator[None]:  # noqa: ANN40
         model.set_attn_implementation(before)
 
 
-def packed(model: Any) -> contextlib.AbstractContextManager[None]:  # noqa: ANN401
+def packed(model: PreTrainedModel) -> contextlib.AbstractContextManager[None]:
     """Let a model attend by packs for a while; afterwards it attends as before (generation needs its own masks)."""
     return attending(model, NAME)
 

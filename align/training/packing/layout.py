@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -13,6 +13,9 @@ from align.training.packing.attention import NAME, UnpackableError, attending
 from align.training.packing.pack import Pack, Segment, lay
 from align.training.packing.padded import Padded, pad
 from align.training.packing.probe import probe, probe_padded
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Layout:
         return lay(segments, device, keep=keep) if self.packs else pad(segments, device)
 
     @contextmanager
-    def attended(self, model: Any) -> Iterator[None]:  # noqa: ANN401 - a transformers model
+    def attended(self, model: PreTrainedModel) -> Iterator[None]:
         """Let the model attend as this layout needs for a while."""
         with attending(model, self.implementation):
             yield
@@ -50,7 +53,7 @@ class Layout:
 PACKED = Layout()
 
 
-def layout_for(model: Any, longest: int) -> Layout:  # noqa: ANN401
+def layout_for(model: PreTrainedModel, longest: int) -> Layout:
     """Find the faster layout that is exact for a model.
 
     Args:

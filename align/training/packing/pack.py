@@ -18,7 +18,7 @@ SHORTEST_GROUP = 64  # keys; runs up to here share one attention call, above it 
 
 
 @dataclass(frozen=True)
-class Group:
+class RunGroup:
     """Runs of like length, for attention on a padded copy (a Python loop over short runs costs twice as much).
 
     Attributes:
@@ -86,7 +86,7 @@ class Pack:
     window: int | None = None
 
     @cached_property
-    def grouped(self) -> tuple[tuple[Group, ...], Tensor | None]:
+    def grouped(self) -> tuple[tuple[RunGroup, ...], Tensor | None]:
         """The runs by length, for attention on padded copies; and for each token its place among the groups' tokens.
 
         The places have shape (T,), and are None when there is one group.
@@ -209,7 +209,7 @@ def _finish(
     )
 
 
-def _group(runs: Sequence[tuple[Span, Span]], offset: int, device: torch.device) -> tuple[tuple[Group, ...], Tensor | None]:
+def _group(runs: Sequence[tuple[Span, Span]], offset: int, device: torch.device) -> tuple[tuple[RunGroup, ...], Tensor | None]:
     by_size: dict[tuple[bool, int], list[tuple[Span, Span]]] = {}
     for run in runs:
         (start, end), (before, until) = run
@@ -229,7 +229,7 @@ def _group(runs: Sequence[tuple[Span, Span]], offset: int, device: torch.device)
         if behind:
             mask = (key_column[:, None] <= (prefix + column)[:, :, None])[:, None].to(device)
         slots = real.flatten().nonzero()[:, 0]
-        groups.append(Group(queries.flatten().to(device), keys.flatten().to(device), slots.to(device), width, key_width, mask))
+        groups.append(RunGroup(queries.flatten().to(device), keys.flatten().to(device), slots.to(device), width, key_width, mask))
         laid.append(queries[real])
     order = None if len(groups) == 1 else torch.argsort(torch.cat(laid)).to(device)
     return tuple(groups), order

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,12 +14,15 @@ from align.training.packing.padded import pad
 from align.training.packing.score import log_probs
 from curate.core.errors import UserError
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-3}  # nats, of a summed log-probability of ten tokens
 COARSE = 0.25  # nats; the same for 16-bit weights, which keep two to three digits
 EAGER = "eager"  # attention written out: what the other implementations are held against
 
 
-def probe(model: Any, longest: int = 0) -> float:  # noqa: ANN401 - a transformers model
+def probe(model: PreTrainedModel, longest: int = 0) -> float:
     """Make sure that packing is exact for this model.
 
     Completions packed, sharing a prompt, and behind an earlier pass's prompts are held against each alone under eager attention.
@@ -54,7 +57,7 @@ def probe(model: Any, longest: int = 0) -> float:  # noqa: ANN401 - a transforme
     return _compare(model, together, segments + later, "packed")
 
 
-def probe_padded(model: Any) -> tuple[float, str]:  # noqa: ANN401
+def probe_padded(model: PreTrainedModel) -> tuple[float, str]:
     """Make sure that padding is exact for this model, under its own attention or else under eager attention.
 
     Some kernels leave out what an architecture asks for (a cap on the scores), so that its own attention is not taken on trust.
@@ -87,7 +90,7 @@ def _segments(vocabulary: int) -> tuple[list[Segment], list[Segment]]:
     return segments, [(second, draw[14:24]), (first, draw[24:34])]
 
 
-def _compare(model: Any, together: Tensor, segments: Sequence[Segment], how: str) -> float:  # noqa: ANN401
+def _compare(model: PreTrainedModel, together: Tensor, segments: Sequence[Segment], how: str) -> float:
     """Hold log-probabilities against those of each segment alone under eager attention."""
     with torch.no_grad(), attending(model, EAGER):
         alone = torch.stack([_alone(model, prompt, completion, together.device) for prompt, completion in segments])
@@ -100,7 +103,7 @@ def _compare(model: Any, together: Tensor, segments: Sequence[Segment], how: str
     return difference
 
 
-def _alone(model: Any, prompt: list[int], completion: list[int], device: torch.device) -> Tensor:  # noqa: ANN401
+def _alone(model: PreTrainedModel, prompt: list[int], completion: list[int], device: torch.device) -> Tensor:
     logits = model(input_ids=torch.tensor([prompt + completion], device=device), use_cache=False).logits[0]
     wide = logits if logits.dtype == torch.float64 else logits.float()
     chosen = wide.log_softmax(-1)[len(prompt) - 1 : -1].gather(-1, torch.tensor(completion, device=device)[:, None])

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
-from torch import Tensor
+from torch import Tensor, nn
 
 from align.training.packing.pack import Pack
 from align.training.packing.padded import Padded
 
 
-def log_probs(model: Any, laid: Pack | Padded) -> Tensor:  # noqa: ANN401 - a transformers model, wrapped or not
+def log_probs(model: nn.Module, laid: Pack | Padded) -> Tensor:
     """Log-probability of each segment's completion given its prompt, summed over its tokens, in nats.
 
     Logits exist at completion positions only (padded: from the first of them on); the log-sum-exp is taken in at least 32
@@ -20,7 +18,8 @@ def log_probs(model: Any, laid: Pack | Padded) -> Tensor:  # noqa: ANN401 - a tr
     wrapper.
 
     Args:
-        model: a causal language model; under `attention.packed` for a pack, with its own attention for padded rows.
+        model: a causal language model of transformers, wrapped or not; under `attention.packed` for a pack, with its own
+            attention for padded rows.
         laid: what the pass is about.
 
     Returns:

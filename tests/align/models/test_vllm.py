@@ -73,6 +73,7 @@ def test_what_vllm_opens_is_the_model_without_its_adapters(tiny_llama: TinyLlama
     )
     asked = vllm_backend.engine_arguments(model, tmp_path)
     assert asked["model"] == str(tmp_path) and asked["dtype"] == "float32" and asked["max_model_len"] == 128
+    assert asked["gpu_memory_utilization"] == 0.4  # the model under evaluation and its base lie beside it
     assert asked["enable_lora"] and asked["max_lora_rank"] == 8
     assert "enable_lora" not in vllm_backend.engine_arguments(tiny_llama(), tmp_path)
 

@@ -16,7 +16,8 @@ import torch
 
 from align.data.rows import Rows
 from align.objectives.phase import Phase, parse
-from align.training.checkpoints import Interrupted, Terminated
+from align.training.checkpoints import Interrupted, TrainingTerminated
+from align.training.job import TrainingJob
 from align.training.trainer import train
 from curate.core.errors import StorageError
 
@@ -50,7 +51,7 @@ def whole(tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path_factory: pytest.T
     folders = {}
     for word in ("sft", "kto_s"):
         folders[word] = tmp_path_factory.mktemp(word)
-        train(tiny_llama(), make_rows(96 if word == "sft" else 48), phase(word), folders[word], seed=3)
+        train(TrainingJob(tiny_llama(), make_rows(96 if word == "sft" else 48), phase(word), folders[word], seed=3))
     return folders
 
 
@@ -67,11 +68,11 @@ def test_a_signal_saves_and_the_resumed_run_ends_in_the_same_bits(
     rows = make_rows(96 if word == "sft" else 48)
     before = signal.getsignal(number)
     with pytest.raises(Interrupted, match=f"stopped after step {at + 1} of {STEPS}, checkpoint saved") as caught:
-        train(tiny_llama(), rows, phase(word), tmp_path, seed=3, log=send(number, at), log_every=1)
-    assert caught.value.exit_code == 128 + number and isinstance(caught.value, Terminated) is (number == signal.SIGTERM)
+        train(TrainingJob(tiny_llama(), rows, phase(word), tmp_path, seed=3, log=send(number, at), log_every=1))
+    assert caught.value.exit_code == 128 + number and isinstance(caught.value, TrainingTerminated) is (number == signal.SIGTERM)
     assert signal.getsignal(number) is before
     torch.manual_seed(99)  # the resumed process has drawn other random numbers
-    result = train(tiny_llama(), rows, phase(word), tmp_path, seed=3)
+    result = train(TrainingJob(tiny_llama(), rows, phase(word), tmp_path, seed=3))
     assert result.resumed_from == at + 1 and result.damaged == ()
     assert same(tmp_path, whole[word])
     assert ("log_ratio_at_start" in result.metrics) == (word == "kto_s")
@@ -85,7 +86,7 @@ def test_a_tied_weight_is_not_reported_missing(
     out, said = tmp_path / "run", []
     shutil.copytree(stopped, out)
     monkeypatch.setattr(logging.get_logger("transformers.trainer"), "warning", said.append)
-    assert train(tiny_llama(), make_rows(), phase("kto_s"), out, seed=3).resumed_from == 10
+    assert train(TrainingJob(tiny_llama(), make_rows(), phase("kto_s"), out, seed=3)).resumed_from == 10
     assert said == []
 
 
@@ -107,18 +108,20 @@ def test_a_kill_loses_the_steps_since_the_last_whole_checkpoint_and_nothing_else
 
             shell.seal = seal
         train(
-            tiny_llama(),
-            make_rows(),
-            phase("kto_s"),
-            tmp_path,
-            3,
-            log=send(signal.SIGKILL, 7 if moment == "during a step" else 11),
-            log_every=1,
+            TrainingJob(
+                tiny_llama(),
+                make_rows(),
+                phase("kto_s"),
+                tmp_path,
+                3,
+                log=send(signal.SIGKILL, 7 if moment == "during a step" else 11),
+                log_every=1,
+            )
         )
         os._exit(0)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-    result = train(tiny_llama(), make_rows(), phase("kto_s"), tmp_path, seed=3)
+    result = train(TrainingJob(tiny_llama(), make_rows(), phase("kto_s"), tmp_path, seed=3))
     assert result.resumed_from == 4
     assert result.damaged == (("checkpoint-8: was not finished",) if moment == "during a save" else ())
     assert same(tmp_path, whole["kto_s"])
@@ -129,7 +132,7 @@ def stopped(tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path_factory: pytest
     """A run stopped after step 10: checkpoints 8 and 10 are whole."""
     out = tmp_path_factory.mktemp("stopped")
     with pytest.raises(Interrupted):
-        train(tiny_llama(), make_rows(), phase("kto_s"), out, seed=3, log=send(signal.SIGINT, 9), log_every=1)
+        train(TrainingJob(tiny_llama(), make_rows(), phase("kto_s"), out, seed=3, log=send(signal.SIGINT, 9), log_every=1))
     assert sorted(path.name for path in out.glob("checkpoint-*")) == ["checkpoint-10", "checkpoint-8"]
     return out
 
@@ -145,7 +148,7 @@ def test_a_flipped_bit_sends_the_run_to_the_checkpoint_before(
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    result = train(tiny_llama(), make_rows(), phase("kto_s"), out, seed=3)
+    result = train(TrainingJob(tiny_llama(), make_rows(), phase("kto_s"), out, seed=3))
     assert result.resumed_from == 8
     assert len(result.damaged) == 1 and result.damaged[0].startswith("checkpoint-10: ")
     assert "going on from checkpoint-8" in caplog.text
@@ -163,7 +166,7 @@ def test_without_a_whole_checkpoint_the_phase_starts_again(
     shutil.copytree(stopped, out)
     for path in out.glob("checkpoint-*/optimizer.pt"):
         path.unlink()
-    result = train(tiny_llama(), make_rows(), phase("kto_s"), out, seed=3)
+    result = train(TrainingJob(tiny_llama(), make_rows(), phase("kto_s"), out, seed=3))
     assert result.resumed_from == 0 and len(result.damaged) == 2
     assert same(out, whole["kto_s"])
 
@@ -180,8 +183,8 @@ def test_a_signal_during_the_reference_stops_before_the_first_step(
         return whole_score(model, pack)
 
     monkeypatch.setattr(reference, "log_probs", score)
-    with pytest.raises(Terminated, match="stopped before step 1"):
-        train(tiny_llama(), make_rows(), phase("kto_s"), tmp_path, seed=3)
+    with pytest.raises(TrainingTerminated, match="stopped before step 1"):
+        train(TrainingJob(tiny_llama(), make_rows(), phase("kto_s"), tmp_path, seed=3))
     assert not (tmp_path / "metrics.jsonl").exists()
 
 
@@ -193,7 +196,7 @@ def test_a_disk_that_takes_no_more_is_one_line_and_the_run_goes_on_later(
     if child == 0:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))  # writes beyond it fail, as on a full disk
         try:
-            train(tiny_llama(), make_rows(), phase("kto_s"), tmp_path, seed=3)
+            train(TrainingJob(tiny_llama(), make_rows(), phase("kto_s"), tmp_path, seed=3))
         except StorageError as error:
             os._exit(74 if "\n" not in str(error) and error.exit_code == 74 else 1)
         except BaseException:
@@ -201,5 +204,5 @@ def test_a_disk_that_takes_no_more_is_one_line_and_the_run_goes_on_later(
         os._exit(0)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 74
-    result = train(tiny_llama(), make_rows(), phase("kto_s"), tmp_path, seed=3)
+    result = train(TrainingJob(tiny_llama(), make_rows(), phase("kto_s"), tmp_path, seed=3))
     assert result.resumed_from == 0 and same(tmp_path, whole["kto_s"])

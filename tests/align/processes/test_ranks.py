@@ -21,6 +21,7 @@ from align.objectives.phase import parse
 from align.pipeline.recipe import Recipe, read_recipe
 from align.pipeline.run import run
 from align.processes import ranks
+from align.training.job import TrainingJob
 from align.training.journal import read
 from align.training.trainer import train
 from curate.core.command import entry
@@ -93,7 +94,7 @@ def test_a_signal_to_one_process_stops_both_and_the_same_call_goes_on(
     """The second process alone is told; both save, and one says so."""
     made = parse({"kto_s": {"learning_rate": 5e-3, "batch_size": 8, "steps": 6, "save_steps": 2}}, "r.yaml: phases[0]")
     rows, out = make_rows(48), tmp_path / "two"
-    train(tiny_llama(), rows, made, tmp_path / "alone", 3)
+    train(TrainingJob(tiny_llama(), rows, made, tmp_path / "alone", 3))
 
     def interrupted(rank: int) -> None:
         heard = capture(tmp_path / f"said-{rank}")
@@ -105,13 +106,13 @@ def test_a_signal_to_one_process_stops_both_and_the_same_call_goes_on(
         @click.command()
         def command() -> None:
             with ranks.joined():
-                train(tiny_llama(), rows, made, out, 3, log=hear, log_every=1)
+                train(TrainingJob(tiny_llama(), rows, made, out, 3, log=hear, log_every=1))
 
         heard(command)
 
     def resumed(rank: int) -> None:
         with ranks.joined():
-            assert train(tiny_llama(), rows, made, out, 3).resumed_from == 4
+            assert train(TrainingJob(tiny_llama(), rows, made, out, 3)).resumed_from == 4
 
     codes = two(interrupted)
     said = [(tmp_path / f"said-{rank}").read_text() for rank in range(2)]

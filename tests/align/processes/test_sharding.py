@@ -16,10 +16,13 @@ from align.objectives.phase import parse
 from align.processes import ranks, sharding
 from align.training.checkpoints import Signals, finish
 from align.training.finite import bad_weight
+from align.training.job import TrainingJob
+from align.training.journal import Journal
 from align.training.packing.attention import packed
 from align.training.plan import make_plan
 from align.training.reference import reference_for
-from align.training.trainer import make_shell
+from align.training.shell import PackedTrainer, training_arguments
+from align.training.step import Preparation
 from curate.core.errors import RecipeError
 
 TinyLlama = Callable[..., Any]
@@ -33,8 +36,17 @@ def step(model: Any, reference: Any, rows: Rows, out: Path) -> float:
     """One packed KTO-S step's loss; the gradient stays in the model."""
     made = parse({"kto_s": {"learning_rate": 1e-3, "batch_size": 8, "epochs": 2}}, "r.yaml: phases[0]")
     plan = make_plan(rows, made, 0)
-    trainer = make_shell(model, rows, plan, made, out, 0, "key", None, 10, Signals())
-    trainer.step.reference = reference_for(reference, rows, plan, out, made.token_budget, lambda count: None)
+    job = TrainingJob(model, rows, made, out, 0)
+    known = reference_for(reference, rows, plan, out, made.token_budget, lambda count: None)
+    trainer = PackedTrainer(
+        job,
+        training_arguments(job, len(plan.batches)),
+        Preparation(plan, reference=known),
+        Journal(None, 0),
+        key="key",
+        signals=Signals(),
+        on_step=lambda steps: None,
+    )
     with packed(model):
         return float(trainer.training_step(model, {"step": STEP}))
 

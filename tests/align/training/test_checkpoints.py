@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from align.training.checkpoints import Interrupted, Terminated, discard_newer, held, newest, prune, seal
+from align.training.checkpoints import Interrupted, TrainingTerminated, discard_newer, held, newest, prune, seal
 from curate.core.errors import StorageError
 
 NAMES = ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"]
@@ -83,7 +83,7 @@ def test_only_the_newest_stay_and_pickles_never(out: Path) -> None:
     assert not list(out.iterdir())
 
 
-@pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, Interrupted), (signal.SIGTERM, Terminated)])
+@pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, Interrupted), (signal.SIGTERM, TrainingTerminated)])
 def test_a_signal_waits_and_a_second_one_does_not(number: signal.Signals, kind: type[Interrupted]) -> None:
     before = signal.signal(number, lambda *_: (_ for _ in ()).throw(TimeoutError))
     try:

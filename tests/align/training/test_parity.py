@@ -15,11 +15,15 @@ import torch.nn.functional as F
 from align.data.rows import Rows
 from align.objectives import OBJECTIVES
 from align.objectives.phase import Phase, parse
-from align.training.journal import read
+from align.training.checkpoints import Signals
+from align.training.job import TrainingJob
+from align.training.journal import Journal, read
 from align.training.packing.attention import packed
 from align.training.plan import Plan, make_plan
 from align.training.reference import reference_for
-from align.training.trainer import make_shell, train
+from align.training.shell import PackedTrainer, training_arguments
+from align.training.step import Preparation
+from align.training.trainer import train
 
 TinyLlama = Callable[..., Any]
 MakeRows = Callable[..., Rows]
@@ -52,14 +56,26 @@ def moved(model: Any, towards: Rows) -> Any:
     return policy
 
 
+def prepared(policy: Any, reference: Any, rows: Rows, made: Phase, plan: Plan, out: Path) -> PackedTrainer:
+    """The trainer as `train` makes it, its reference taken from another model."""
+    job = TrainingJob(policy, rows, made, out, 0)
+    needed = "reference" in made.objective.needs
+    known = reference_for(reference, rows, plan, out, made.token_budget, lambda rows: None) if needed else None
+    return PackedTrainer(
+        job,
+        training_arguments(job, len(plan.batches)),
+        Preparation(plan, reference=known),
+        Journal(None, 0),
+        key="key",
+        signals=Signals(),
+        on_step=lambda steps: None,
+    )
+
+
 def step(policy: Any, reference: Any, rows: Rows, made: Phase, out: Path) -> tuple[float, Plan, list[torch.Tensor], Any]:
     """One packed step: its loss, its plan, the gradients it leaves."""
-    from align.training.checkpoints import Signals
-
     plan = make_plan(rows, made, 0)
-    trainer = make_shell(policy, rows, plan, made, out, 0, "key", None, 10, Signals())
-    if "reference" in made.objective.needs:
-        trainer.step.reference = reference_for(reference, rows, plan, out, made.token_budget, lambda rows: None)
+    trainer = prepared(policy, reference, rows, made, plan, out)
     policy.zero_grad()
     with packed(policy):
         loss = float(trainer.training_step(trainer.accelerator.prepare_model(policy), {"step": STEP}))
@@ -299,10 +315,7 @@ def our_step(
     policy: Any, reference: Any, rows: Rows, made: Phase, plan: Plan, trained: list[torch.Tensor], out: Path
 ) -> tuple[float, list[torch.Tensor]]:
     """Like `step`, for a model of which only some weights are trained."""
-    from align.training.checkpoints import Signals
-
-    trainer = make_shell(policy, rows, plan, made, out, 0, "key", None, 10, Signals())
-    trainer.step.reference = reference_for(reference, rows, plan, out, made.token_budget, lambda rows: None)
+    trainer = prepared(policy, reference, rows, made, plan, out)
     with packed(policy):
         loss = float(trainer.training_step(trainer.accelerator.prepare_model(policy), {"step": STEP}))
     gradients = []
@@ -337,7 +350,7 @@ def test_twenty_steps_go_where_trls_go(word: str, tiny_llama: TinyLlama, make_ro
     made = phase(word, steps=20, scheduler="constant", warmup_share=0.0)
     reference = tiny_llama()
     theirs = copy.deepcopy(reference)
-    train(copy.deepcopy(reference), rows, made, tmp_path / "ours", seed=0)
+    train(TrainingJob(copy.deepcopy(reference), rows, made, tmp_path / "ours", seed=0))
     ours = [line["loss"] for line in read(tmp_path / "ours" / "metrics.jsonl")]
     plan, other = make_plan(rows, made, 0), trls(word, theirs, reference, tmp_path / "trl")
     optimizer = torch.optim.AdamW(theirs.parameters(), lr=made.learning_rate, weight_decay=0.0)

@@ -13,8 +13,9 @@ from align.data.rows import Rows
 from align.objectives.phase import parse
 from align.pipeline.recipe import read_recipe
 from align.pipeline.run import run
+from align.training.job import TrainingJob
 from align.training.journal import read
-from align.training.trackers import Log, trackers
+from align.training.trackers import Tracking, trackers
 from align.training.trainer import train
 from curate.core.errors import RecipeError
 
@@ -29,9 +30,9 @@ def test_tensorboard_hears_our_metrics_under_our_names(tiny_llama: TinyLlama, ma
 
     out = tmp_path / "small-0123" / "1-kto_s"
     made = parse({"kto_s": {"learning_rate": 2e-3, "batch_size": 8, "steps": 4}}, "r.yaml: phases[0]")
-    followed = trackers(Log(to=("tensorboard",)), out)
+    followed = trackers(Tracking(to=("tensorboard",)), out)
     assert followed.name == "small-0123/1-kto_s"
-    train(tiny_llama(), make_rows(), made, out, seed=0, log_every=2, trackers=followed)
+    train(TrainingJob(tiny_llama(), make_rows(), made, out, seed=0, log_every=2, trackers=followed))
     (events,) = (out / "tensorboard").glob("events.*")
     heard = EventAccumulator(str(events)).Reload()
     for name in ("loss", "kl", "kl_raw", "rewards/margins", "logps/chosen", "rows/s"):

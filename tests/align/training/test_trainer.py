@@ -14,6 +14,7 @@ import torch
 from align.data.rows import Rows
 from align.objectives import OBJECTIVES
 from align.objectives.phase import Phase, parse
+from align.training.job import TrainingJob
 from align.training.trainer import train
 from curate.core.errors import NonFiniteError, StorageError
 
@@ -34,7 +35,7 @@ def lines(out: Path) -> list[dict[str, float]]:
 def test_the_loss_falls_and_every_step_is_logged(word: str, tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path) -> None:
     rows = make_rows(48, paired="paired" in OBJECTIVES[word].needs)
     rows = dataclasses.replace(rows, unsafe=[not side for side in rows.desirable])
-    result = train(tiny_llama(), rows, phase(word, epochs=6), tmp_path, seed=0)
+    result = train(TrainingJob(tiny_llama(), rows, phase(word, epochs=6), tmp_path, seed=0))
     logged = lines(tmp_path)
     assert [line["step"] for line in logged] == list(range(1, result.steps + 1))
     assert logged[-1]["loss"] < logged[0]["loss"] * 0.95
@@ -43,7 +44,7 @@ def test_the_loss_falls_and_every_step_is_logged(word: str, tiny_llama: TinyLlam
 
 
 def test_every_promised_metric_is_there(tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path) -> None:
-    result = train(tiny_llama(), make_rows(), phase("kto_s"), tmp_path, seed=0)
+    result = train(TrainingJob(tiny_llama(), make_rows(), phase("kto_s"), tmp_path, seed=0))
     line = lines(tmp_path)[-1]
     promised = "loss lr grad_norm rows tokens rows/s tokens/s logps/chosen logps/rejected rewards/chosen rewards/rejected"
     promised += " rewards/margins kl kl_raw kl_count"
@@ -54,14 +55,14 @@ def test_every_promised_metric_is_there(tiny_llama: TinyLlama, make_rows: MakeRo
 
 
 def test_the_first_step_measures_no_drift(tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path) -> None:
-    train(tiny_llama(), make_rows(), phase("kto", steps=1), tmp_path, seed=0)
+    train(TrainingJob(tiny_llama(), make_rows(), phase("kto", steps=1), tmp_path, seed=0))
     (line,) = lines(tmp_path)
     assert abs(line["kl_raw"]) < 1e-5 and abs(line["rewards/margins"]) < 1e-5 and line["loss"] == pytest.approx(0.5, abs=1e-5)
 
 
 def test_the_callback_hears_of_the_last_step_too(tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path) -> None:
     heard: list[dict[str, float]] = []
-    train(tiny_llama(), make_rows(), phase("kto_s", steps=7), tmp_path, seed=0, log=heard.append, log_every=3)
+    train(TrainingJob(tiny_llama(), make_rows(), phase("kto_s", steps=7), tmp_path, seed=0, log=heard.append, log_every=3))
     assert [line["step"] for line in heard] == [3, 6, 7]
 
 
@@ -69,10 +70,10 @@ def test_the_same_call_again_trains_nothing_and_gives_the_same_weights(
     tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path
 ) -> None:
     first, second = tiny_llama(), tiny_llama()
-    made = train(first, make_rows(), phase("kto_s"), tmp_path, seed=0)
+    made = train(TrainingJob(first, make_rows(), phase("kto_s"), tmp_path, seed=0))
     stamp = made.model.stat().st_mtime_ns
     heard: list[dict[str, float]] = []
-    again = train(second, make_rows(), phase("kto_s"), tmp_path, seed=0, log=heard.append)
+    again = train(TrainingJob(second, make_rows(), phase("kto_s"), tmp_path, seed=0, log=heard.append))
     assert again.resumed_from == again.steps and heard == [] and made.model.stat().st_mtime_ns == stamp
     assert again.metrics == made.metrics
     assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
@@ -81,37 +82,39 @@ def test_the_same_call_again_trains_nothing_and_gives_the_same_weights(
 def test_weights_that_were_changed_after_the_end_are_trained_again(
     tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path
 ) -> None:
-    made = train(tiny_llama(), make_rows(), phase("sft", steps=3), tmp_path, seed=0)
+    made = train(TrainingJob(tiny_llama(), make_rows(), phase("sft", steps=3), tmp_path, seed=0))
     good = made.model.read_bytes()
     made.model.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
-    assert train(tiny_llama(), make_rows(), phase("sft", steps=3), tmp_path, seed=0).resumed_from == 0
+    assert train(TrainingJob(tiny_llama(), make_rows(), phase("sft", steps=3), tmp_path, seed=0)).resumed_from == 0
     assert made.model.read_bytes() == good
 
 
 @pytest.mark.parametrize("change", ["seed", "rows", "option", "weights"])
 def test_a_folder_of_other_work_is_left_alone(change: str, tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path) -> None:
-    made = train(tiny_llama(), make_rows(), phase("sft", steps=2), tmp_path, seed=0)
+    made = train(TrainingJob(tiny_llama(), make_rows(), phase("sft", steps=2), tmp_path, seed=0))
     before = made.model.read_bytes()
     with pytest.raises(StorageError, match="holds another phase's work"):
         train(
-            tiny_llama(seed=int(change == "weights")),
-            make_rows(seed=int(change == "rows")),
-            phase("sft", steps=2, learning_rate=3e-3 if change == "option" else 2e-3),
-            tmp_path,
-            seed=int(change == "seed"),
+            TrainingJob(
+                tiny_llama(seed=int(change == "weights")),
+                make_rows(seed=int(change == "rows")),
+                phase("sft", steps=2, learning_rate=3e-3 if change == "option" else 2e-3),
+                tmp_path,
+                seed=int(change == "seed"),
+            )
         )
     assert made.model.read_bytes() == before
 
 
 def test_dropout_is_off(tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path) -> None:
     model = tiny_llama(attention_dropout=0.5)
-    assert train(model, make_rows(), phase("kto_s", steps=2), tmp_path, seed=0).metrics["log_ratio_at_start"] < 1e-4
+    assert train(TrainingJob(model, make_rows(), phase("kto_s", steps=2), tmp_path, seed=0)).metrics["log_ratio_at_start"] < 1e-4
 
 
 def test_generation_works_as_before_after_training(tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path) -> None:
     model = tiny_llama()
     before = model.config._attn_implementation
-    train(model, make_rows(), phase("sft", steps=1), tmp_path, seed=0)
+    train(TrainingJob(model, make_rows(), phase("sft", steps=1), tmp_path, seed=0))
     assert model.config._attn_implementation == before
     assert model.generate(torch.tensor([[3, 4]]), max_new_tokens=2, min_new_tokens=2, do_sample=False).shape == (1, 4)
 
@@ -166,13 +169,13 @@ def test_nan_stops_training_within_a_step_and_the_last_good_checkpoint_stays(
     monkeypatch.setattr(KTOS, "__call__", loss)
     monkeypatch.setattr(stepping, "log_probs", score)
     with pytest.raises(NonFiniteError, match=named) as caught:
-        train(model, make_rows(), phase("kto_s", save_steps=2), tmp_path, seed=0, log=count, log_every=1)
+        train(TrainingJob(model, make_rows(), phase("kto_s", save_steps=2), tmp_path, seed=0, log=count, log_every=1))
     assert caught.value.exit_code == 65
     assert (tmp_path / "checkpoint-4" / "manifest.json").is_file() and not (tmp_path / "model.safetensors").exists()
     if where != "weights":
         assert all(bool(torch.isfinite(value).all()) for value in model.parameters())
     monkeypatch.undo()
-    assert train(tiny_llama(), make_rows(), phase("kto_s", save_steps=2), tmp_path, seed=0).resumed_from == 4
+    assert train(TrainingJob(tiny_llama(), make_rows(), phase("kto_s", save_steps=2), tmp_path, seed=0)).resumed_from == 4
 
 
 def test_weights_that_overflow_in_the_last_update_are_not_saved(
@@ -188,5 +191,5 @@ def test_weights_that_overflow_in_the_last_update_are_not_saved(
             model.lm_head.weight.register_post_accumulate_grad_hook(overflow)
 
     with pytest.raises(NonFiniteError, match=r"step 4: NaN or infinity in the weights \(model.embed_tokens.weight\)"):
-        train(model, make_rows(), phase("sft", steps=4), tmp_path, seed=0, log=plant, log_every=1)
+        train(TrainingJob(model, make_rows(), phase("sft", steps=4), tmp_path, seed=0, log=plant, log_every=1))
     assert not (tmp_path / "model.safetensors").exists()

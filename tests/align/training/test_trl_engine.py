@@ -15,6 +15,7 @@ from align.objectives.phase import Phase, parse
 from align.pipeline.recipe import read_recipe
 from align.pipeline.run import run
 from align.training import trl_engine
+from align.training.job import TrainingJob
 from align.training.journal import read
 from align.training.trainer import train
 from curate.core.errors import NonFiniteError, RecipeError, StorageError
@@ -47,8 +48,8 @@ def test_both_engines_go_the_same_way(
     rows, made = make_rows(48, paired=word == "dpo"), phase(word)
     model = tiny_llama()
     theirs = copy.deepcopy(model)
-    ours = train(model, rows, made, tmp_path / "ours", 0)
-    found = trl_engine.train(theirs, rows, made, tmp_path / "trl", 0, tokenizer)
+    ours = train(TrainingJob(model, rows, made, tmp_path / "ours", 0))
+    found = trl_engine.train(TrainingJob(theirs, rows, made, tmp_path / "trl", 0), tokenizer)
     a, b = (read(tmp_path / name / "metrics.jsonl") for name in ("ours", "trl"))
     assert found.steps == ours.steps == len(a) == len(b) and b[-1]["loss"] < b[0]["loss"]
     assert [line["loss"] for line in b] == pytest.approx([line["loss"] for line in a], abs=apart)
@@ -63,17 +64,19 @@ def test_the_same_call_again_loads_the_weights_and_other_work_is_left_alone(
     tiny_llama: TinyLlama, make_rows: MakeRows, tokenizer: Any, tmp_path: Path
 ) -> None:
     first, second = tiny_llama(), tiny_llama()
-    made = trl_engine.train(first, make_rows(), phase("sft", steps=2), tmp_path, 0, tokenizer)
-    again = trl_engine.train(second, make_rows(), phase("sft", steps=2), tmp_path, 0, tokenizer)
+    made = trl_engine.train(TrainingJob(first, make_rows(), phase("sft", steps=2), tmp_path, 0), tokenizer)
+    again = trl_engine.train(TrainingJob(second, make_rows(), phase("sft", steps=2), tmp_path, 0), tokenizer)
     assert again.metrics == made.metrics and again.resumed_from == 2
     assert all(bool((a == b).all()) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     with pytest.raises(StorageError, match="holds another phase's work"):
-        train(tiny_llama(), make_rows(), phase("sft", steps=2), tmp_path, 0)
+        train(TrainingJob(tiny_llama(), make_rows(), phase("sft", steps=2), tmp_path, 0))
 
 
 def test_nan_stops_it(tiny_llama: TinyLlama, make_rows: MakeRows, tokenizer: Any, tmp_path: Path) -> None:
     with pytest.raises(NonFiniteError, match="NaN or infinity in"):
-        trl_engine.train(tiny_llama(), make_rows(), phase("sft", learning_rate=1e30, steps=4), tmp_path, 0, tokenizer)
+        trl_engine.train(
+            TrainingJob(tiny_llama(), make_rows(), phase("sft", learning_rate=1e30, steps=4), tmp_path, 0), tokenizer
+        )
 
 
 RECIPE = """

@@ -14,31 +14,12 @@ from align.training.packing.pack import lay, lay_after
 from align.training.packing.probe import probe
 
 TinyLlama = Callable[..., Any]
-
-
-def tiny(kind: str, **changes: object) -> Any:
-    import transformers
-
-    torch.manual_seed(0)
-    settings = {
-        "vocab_size": 64,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 8,
-        "max_position_embeddings": 64,
-        "initializer_range": 0.3,
-        "pad_token_id": 0,
-    }
-    made = getattr(transformers, f"{kind}Config")(**(settings | changes))
-    return getattr(transformers, f"{kind}ForCausalLM")(made)
+TinyOf = Callable[..., Any]
 
 
 @pytest.mark.parametrize("kind", ["Llama", "Qwen3", "Mistral"])
-def test_plain_causal_models_pack_exactly(kind: str) -> None:
-    model = tiny(kind)
+def test_plain_causal_models_pack_exactly(kind: str, tiny_of: TinyOf) -> None:
+    model = tiny_of(kind)
     assert probe(model) < 1e-4
     assert model.config._attn_implementation != "packed"
 
@@ -51,17 +32,19 @@ def test_plain_causal_models_pack_exactly(kind: str) -> None:
         ("Lfm2", {"layer_types": ["conv", "full_attention"]}, "1 of its 2 layers"),
     ],
 )
-def test_a_model_that_packing_would_get_wrong_is_refused(kind: str, changes: dict[str, object], named: str) -> None:
+def test_a_model_that_packing_would_get_wrong_is_refused(
+    kind: str, changes: dict[str, object], named: str, tiny_of: TinyOf
+) -> None:
     with pytest.raises(UnpackableError, match=named):
-        probe(tiny(kind, **changes))
+        probe(tiny_of(kind, **changes))
 
 
-def test_a_window_shorter_than_a_row_is_refused_and_a_longer_one_served() -> None:
+def test_a_window_shorter_than_a_row_is_refused_and_a_longer_one_served(tiny_of: TinyOf) -> None:
     with pytest.raises(UnpackableError, match="sliding_window 8 for a row of 18 tokens"):
-        probe(tiny("Mistral", sliding_window=8))
-    assert probe(tiny("Mistral", sliding_window=18), longest=18) < 1e-4
+        probe(tiny_of("Mistral", sliding_window=8))
+    assert probe(tiny_of("Mistral", sliding_window=18), longest=18) < 1e-4
     with pytest.raises(UnpackableError, match="looks back 18 tokens, but a row has 40 .max_length: 18 packs."):
-        probe(tiny("Mistral", sliding_window=18), longest=40)
+        probe(tiny_of("Mistral", sliding_window=18), longest=40)
 
 
 def test_a_layer_that_never_asks_is_noticed(tiny_llama: TinyLlama) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from align.data.rows import Rows
 from align.objectives.phase import parse
+from align.training.job import TrainingJob
 from align.training.journal import read
 from align.training.packing.layout import PACKED, Layout, layout_for
 from align.training.packing.padded import pad
@@ -22,8 +23,10 @@ from curate.core.errors import UserError
 
 TinyLlama = Callable[..., Any]
 MakeRows = Callable[..., Rows]
+TinyOf = Callable[..., Any]
+Alone = Callable[..., torch.Tensor]
 
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "Llama": {},
     "Qwen3": {},
     "Gemma2": {"attn_logit_softcapping": 2.0},
@@ -34,31 +37,6 @@ KINDS = {
 PACKABLE = {"Llama", "Qwen3"}
 
 
-def tiny(kind: str) -> Any:
-    import transformers
-
-    torch.manual_seed(0)
-    settings: dict[str, object] = {
-        "vocab_size": 64,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 8,
-        "max_position_embeddings": 64,
-        "initializer_range": 0.3,
-        "pad_token_id": 0,
-    }
-    name = "Gemma3TextConfig" if kind == "Gemma3" else f"{kind}Config"
-    return getattr(transformers, f"{kind}ForCausalLM")(getattr(transformers, name)(**(settings | KINDS[kind])))
-
-
-def alone(model: Any, prompt: list[int], completion: list[int]) -> torch.Tensor:
-    logits = model(input_ids=torch.tensor([prompt + completion]), use_cache=False).logits[0].log_softmax(-1)
-    return torch.stack([logits[len(prompt) - 1 + place, token] for place, token in enumerate(completion)]).sum()
-
-
 def test_rows_stand_side_by_side_without_their_last_token() -> None:
     laid = pad([([5, 6], [7, 2]), ([8, 9, 10], [11, 2])])
     assert laid.tokens.tolist() == [[5, 6, 7, 0], [8, 9, 10, 11]] and laid.mask.tolist() == [[1, 1, 1, 0], [1, 1, 1, 1]]
@@ -67,8 +45,8 @@ def test_rows_stand_side_by_side_without_their_last_token() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_model_gets_the_faster_layout_that_is_exact(kind: str, make_rows: MakeRows) -> None:
-    model, rows = tiny(kind).eval(), make_rows(12, paired=True)
+def test_a_model_gets_the_faster_layout_that_is_exact(kind: str, tiny_of: TinyOf, alone: Alone, make_rows: MakeRows) -> None:
+    model, rows = tiny_of(kind, **KINDS[kind]).eval(), make_rows(12, paired=True)
     own = model.config._attn_implementation
     layout = layout_for(model, max(rows.lengths))
     assert layout.packs == (kind in PACKABLE) and model.config._attn_implementation == own
@@ -79,15 +57,24 @@ def test_a_model_gets_the_faster_layout_that_is_exact(kind: str, make_rows: Make
             assert torch.allclose(log_probs(model, way.lay(segments, "cpu")), expected, atol=1e-4)
 
 
+def test_a_padded_row_is_blind_to_its_neighbours_and_their_padding(tiny_llama: TinyLlama) -> None:
+    model = tiny_llama(double=True).eval()
+    first, other = ([5, 6], [7, 2]), ([8, 9, 10], [11, 2])
+    one = log_probs(model, pad([first, other]))
+    two = log_probs(model, pad([first, ([30, 31, 32, 33], [34, 35, 36, 2])]))
+    moved = (one - two).abs()
+    assert moved[0] < 1e-10 and moved[1] > 1e-3
+
+
 @pytest.mark.parametrize("word", ["kto_s", "dpo"])
 def test_padded_training_is_packed_training(
     word: str, tiny_llama: TinyLlama, make_rows: MakeRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = make_rows(48, paired=True)
     made = parse({word: {"learning_rate": 1e-3, "batch_size": 8, "steps": 8}}, "r.yaml")
-    train(tiny_llama(), rows, made, tmp_path / "packed", seed=0)
+    train(TrainingJob(tiny_llama(), rows, made, tmp_path / "packed", seed=0))
     monkeypatch.setattr("align.training.packing.layout.layout_for", lambda model, longest: Layout("sdpa", "this test pads"))
-    done = train(tiny_llama(), rows, dataclasses.replace(made, token_budget=60), tmp_path / "padded", seed=0)
+    done = train(TrainingJob(tiny_llama(), rows, dataclasses.replace(made, token_budget=60), tmp_path / "padded", seed=0))
     assert done.notes == ("rows are padded, not packed (this test pads): slower, the same losses",)
     for ours, theirs in zip(
         read(tmp_path / "packed" / "metrics.jsonl"), read(tmp_path / "padded" / "metrics.jsonl"), strict=True
@@ -97,9 +84,11 @@ def test_padded_training_is_packed_training(
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - PACKABLE))
-def test_a_model_that_does_not_pack_is_trained_all_the_same_and_says_so(kind: str, make_rows: MakeRows, tmp_path: Path) -> None:
+def test_a_model_that_does_not_pack_is_trained_all_the_same_and_says_so(
+    kind: str, tiny_of: TinyOf, make_rows: MakeRows, tmp_path: Path
+) -> None:
     made = parse({"kto_s": {"learning_rate": 2e-3, "batch_size": 8, "epochs": 4}}, "r.yaml")
-    done = train(tiny(kind), make_rows(24), made, tmp_path, seed=0)
+    done = train(TrainingJob(tiny_of(kind, **KINDS[kind]), make_rows(24), made, tmp_path, seed=0))
     (note,) = done.notes
     assert note.startswith(f"rows are padded, not packed ({kind}")
     assert done.metrics["log_ratio_at_start"] < 1e-4
@@ -114,14 +103,14 @@ def test_padded_passes_count_their_padding() -> None:
     assert sorted(index for chosen in PACKED.passes(segments, 20) for index in chosen) == [0, 1, 2, 3, 4]
 
 
-def test_attention_that_leaves_out_what_a_model_asks_for_gives_way_to_eager() -> None:
+def test_attention_that_leaves_out_what_a_model_asks_for_gives_way_to_eager(tiny_of: TinyOf) -> None:
     from transformers import AttentionInterface
 
     def without_cap(module: Any, query: Any, key: Any, value: Any, mask: Any, **options: Any) -> Any:
         return AttentionInterface()["sdpa"](module, query, key, value, mask, **(options | {"softcap": None}))
 
     AttentionInterface.register("without_cap", without_cap)
-    model = tiny("Gemma2")
+    model = tiny_of("Gemma2", **KINDS["Gemma2"])
     model.set_attn_implementation("without_cap")
     assert probe_padded(model)[1] == "eager"
     assert model.config._attn_implementation == "without_cap"
