@@ -38,7 +38,8 @@ def summary(manifest: Mapping[str, Any], out: Path) -> str:
         *_overlaps(manifest),
     ]
     lines += [f"warning: {text}" for text in manifest["warnings"]]
-    return "\n".join([*lines, "", f"next: open {out / 'report.html'}, or `curate show {out}`, or `align run recipes/kto_s.yaml`"])
+    data = "" if out == Path("pairs") else f" --set data={out}"  # what the recipe says
+    return "\n".join([*lines, "", f"next: open {out / 'report.html'}, or `curate show {out}`, or `align run kto_s{data}`"])
 
 
 def _outputs(counts: Mapping[str, Any]) -> list[str]:
