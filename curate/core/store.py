@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 
 from curate.core.errors import StorageError
 
+WINDOWS = os.name == "nt"
 PARQUET_ROWS = 65_536  # most rows of one part or one output file
 
 
@@ -213,7 +214,7 @@ def _write_all(file: BinaryIO, data: bytes) -> None:
 
 def _sync_folder(folder: Path) -> None:
     """Make a rename last. Windows opens no folder as a file, and writes its journal by itself."""
-    if os.name == "nt":
+    if WINDOWS:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
