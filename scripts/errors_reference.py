@@ -16,7 +16,7 @@ GAP = "…"  # what a user's case puts there
 SIGNALLED = 128  # exit codes from here on are those of signals
 DEEPEST = 3  # names and calls followed from a message; further down nothing is worth reading
 
-HEAD = f"""# Errors
+HEAD = """# Errors
 
 Generated from the code by `make docs`; `make check` fails when it is stale.
 
@@ -105,7 +105,9 @@ def wordings(node: ast.expr | None, module: Module, depth: int = 0) -> list[str]
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return [a + b for a in wordings(node.left, module, depth) for b in wordings(node.right, module, depth)]
     name = node.id if isinstance(node, ast.Name) else node.func.id if _is_plain_call(node) else None
-    texts = [text for value in module.values(name) for text in wordings(value, module, depth + 1)] if name and depth < DEEPEST else []
+    texts = (
+        [text for value in module.values(name) for text in wordings(value, module, depth + 1)] if name and depth < DEEPEST else []
+    )
     return list(dict.fromkeys(text for text in texts if text.strip(GAP + " ,:'\"()"))) or [GAP]
 
 

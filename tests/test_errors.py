@@ -84,7 +84,9 @@ def hidden(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return lambda package: monkeypatch.setitem(sys.modules, package, None)
 
 
-def test_a_workbook_asks_for_the_extra_that_reads_it(hidden: Callable[[str], None], curate: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_workbook_asks_for_the_extra_that_reads_it(
+    hidden: Callable[[str], None], curate: Callable[..., Any], tmp_path: Path
+) -> None:
     with zipfile.ZipFile(tmp_path / "survey.xlsx", "w") as archive:
         archive.writestr("[Content_Types].xml", "<Types/>")
         archive.writestr("xl/workbook.xml", "<workbook/>")

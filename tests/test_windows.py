@@ -75,6 +75,22 @@ def test_a_folder_is_held_once_where_there_is_no_flock(tmp_path: Path) -> None:
     assert said == ["held twice in turn", f"{tmp_path}: another process is writing here"]
 
 
+SPEAKER = """
+import click
+from curate.core.command import entry
+@click.command()
+def speak():
+    click.echo("naïve β")
+entry(speak)
+"""
+
+
+def test_a_character_that_the_console_does_not_know_ends_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "cp1252")
+    done = subprocess.run([sys.executable, "-c", SPEAKER], capture_output=True, cwd=ROOT)
+    assert (done.returncode, done.stdout) == (0, "naïve ?\n".encode("cp1252"))
+
+
 def test_a_rename_lasts_without_a_folder_being_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from curate.core import store
 
