@@ -42,9 +42,9 @@ def _say(line: str) -> None:
 def run(recipe: Path, sets: tuple[str, ...], seed: int | None, seeds: tuple[int, ...], runs: Path, show_text: bool) -> None:
     """Train and evaluate what a recipe says.
 
-    Leaves a folder in --runs that is named by the recipe, the data and the versions: the same command again does nothing
-    and prints the same table; a run that was stopped goes on where it was. `accelerate launch -m align run RECIPE` trains on
-    several GPUs.
+    RECIPE is a YAML file, or the name of one that ships, such as kto_s. Leaves a folder in --runs that is named by the
+    recipe, the data and the versions: the same command again does nothing and prints the same table; a run that was stopped
+    goes on where it was. `accelerate launch -m align run RECIPE` trains on several GPUs.
     """
     from align.commands.compare import seeds_summary
     from align.pipeline import run as running

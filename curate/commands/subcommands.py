@@ -13,7 +13,7 @@ SHOW_TEXT = click.option("--show-text", is_flag=True, help="Print texts too; the
 
 
 @click.command()
-@click.option("--source", required=True, type=FOLDER, help="Folder of raw files.")
+@click.option("--source", required=True, type=FOLDER, help="Folder of raw files; examples/raw ships.")
 @click.option("--out", required=True, type=FOLDER, help="Dataset folder to make; safe to share.")
 @click.option("--recipe", type=FOLDER, help="YAML file, or the name of a recipe that ships.  [default: singlish]")
 @click.option("--set", "sets", multiple=True, metavar="a.b=c", help="Change one setting of the recipe; repeatable.")

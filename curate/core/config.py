@@ -34,8 +34,8 @@ def shipped(name: str) -> Path:
 
 
 def located(path: Path) -> Path:
-    """A path from the working folder; where nothing lies there, the same path among what ships, e.g. "examples/truth.txt"."""
-    return shipped(str(path)) if not path.exists() and shipped(str(path)).exists() else path
+    """A path from the working folder; where nothing lies there, `examples/…` is what ships, whatever folder one is in."""
+    return shipped(path.as_posix()) if path.parts[:1] == ("examples",) and not path.exists() else path
 
 
 def bundled(name: str) -> Path:

@@ -41,10 +41,10 @@ def test_a_file_here_comes_before_what_ships(elsewhere: Path) -> None:
     assert located(Path("examples/truth.txt")) == Path("examples/truth.txt")
 
 
-def test_what_lies_nowhere_here_is_looked_up_among_what_ships() -> None:
+def test_the_examples_are_found_from_any_folder() -> None:
     assert located(Path("examples/truth.txt")) == shipped("examples/truth.txt")
     assert located(Path("examples/raw/")).is_dir()
-    assert located(Path("nowhere/raw")) == Path("nowhere/raw")
+    assert located(Path("recipes/kto_s.yaml")) == Path("recipes/kto_s.yaml")
 
 
 @pytest.mark.parametrize(
