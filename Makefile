@@ -1,15 +1,20 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+RESULTS := benchmarks/results
 SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 # Torch with default threads collapses on busy cores; nothing here reaches for a hub.
 export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: bench-encoders bench-lexicon bench-precision install demo demo-seeds test check torture bench-sources bench-labels bench-duplicates docs weights examples clean bench-pairs bench-step bench-kto-s bench-statistics bench-gpu
+.PHONY: install demo demo-seeds check test torture mutants docs weights examples clean
+.PHONY: bench-duplicates bench-encoders bench-gpu bench-kto-s bench-labels bench-lexicon
+.PHONY: bench-pairs bench-precision bench-sources bench-statistics bench-step
 
+# A virtual environment with what the tests need, in the versions that were tested together.
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -31,32 +36,42 @@ demo-seeds: install
 	$(BIN)/curate build --source examples/raw/ --out pairs/
 	$(BIN)/align run recipes/kto_s.yaml --seeds 0,1,2
 
-# Two processes: a file's tests share what they build, so files are what is shared out.
-test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile
-
+# Style, types, floors, and that the pages made from the code are up to date.
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_layers.py
 	$(BIN)/python scripts/cli_reference.py --check
+	$(BIN)/python scripts/errors_reference.py --check
+
+# All tests and the examples in docstrings, in two processes: a file's tests share what they build, so files are shared out.
+test: install
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # The reliability tests at their full counts; prints a line per promise. Takes long.
+TORTURE := $(addprefix tests/curate/pipeline/test_,crash.py hostile.py forget.py canaries.py unicode.py) \
+	tests/curate/compose/test_compose.py tests/align/bench/test_gpu_script.py tests/align/ablation/test_ablation.py
 torture: install
-	MARGINS_TORTURE=1 MARGINS_EXAMPLES=1000 $(BIN)/python -m pytest --timeout 7200 -s tests/curate/pipeline/test_crash.py \
-		tests/curate/pipeline/test_hostile.py tests/curate/pipeline/test_forget.py tests/curate/compose/test_compose.py tests/curate/pipeline/test_canaries.py tests/curate/pipeline/test_unicode.py tests/align/bench/test_gpu_script.py \
-		tests/align/ablation/test_ablation.py
+	MARGINS_TORTURE=1 MARGINS_EXAMPLES=1000 $(BIN)/python -m pytest --timeout 7200 -s $(TORTURE)
+
+# Small faults put into the code one by one: which of them does no test notice? Takes long.
+mutants: install
+	$(BIN)/python scripts/mutants.py
 
 # On a GPU: is packing exact there, then the step beside TRL's at Llama-3-8B's shape. Without one, at toy size.
 bench-gpu: install
 	PYTHON=$(BIN)/python benchmarks/gpu.sh
 
-# How much of a messy dump is recovered and how right, what is personal in it, which languages stay, rows a second and memory (needs the
-# public sets; MARGINS_ROWS=1000000 for the long run). The downloads are foreign text that nobody tuned by; nothing of them is kept here.
+# How much of a messy dump is recovered and how right, what is personal in it, which languages stay, rows a second and memory
+# (needs the public sets; MARGINS_ROWS=1000000 for the long run). What it downloads is foreign text that nobody tuned by;
+# nothing of it is kept here.
 bench-sources: install
-	$(BIN)/python -m pip download --quiet --no-deps --no-binary pycld2 --dest .cache/languages 'django==5.2.*' 'pycld2==0.42'
-	@status=0; for part in sources personal languages throughput; do $(BIN)/python benchmarks/$$part.py || status=1; done; exit $$status
+	$(BIN)/python -m pip download --quiet --no-deps --no-binary pycld2 --dest .cache/languages \
+	  'django==5.2.*' 'pycld2==0.42'
+	@status=0; for part in sources personal languages throughput; do \
+	  $(BIN)/python benchmarks/$$part.py || status=1; \
+	done; exit $$status
 
 # Pairs by strategy of five public sets together, and what stopped the others (needs the public sets; BENCH_WORK=DIR keeps caches).
 bench-pairs: install
@@ -66,55 +81,58 @@ bench-pairs: install
 # then how seconds and memory grow up to five million rows (ROWS="1000000 5000000"; takes about half an hour).
 ROWS ?= 1000000 5000000
 bench-duplicates: install .cache/peers/.installed
-	mkdir -p benchmarks/results
-	set -eo pipefail; { \
+	mkdir -p $(RESULTS)
+	set -e; { \
 	  $(BIN)/python benchmarks/duplicates.py --peers .cache/peers 50000 200000; \
 	  $(BIN)/python benchmarks/duplicates_growth.py $(ROWS); \
 	  $(BIN)/python benchmarks/duplicates_build.py; \
 	  $(BIN)/python benchmarks/leakage.py; \
-	} | tee benchmarks/results/duplicates.txt
+	} | tee $(RESULTS)/duplicates.txt
 
 .cache/peers/.installed: benchmarks/peers.txt
 	$(PYTHON) -m venv .cache/peers
 	.cache/peers/bin/python -m pip install --quiet --requirement benchmarks/peers.txt
 	touch $@
 
-# Ways to encode texts: speed beside MiniLM, and how far a static model's decisions agree with its (needs the public sets). Minutes.
+# Ways to encode texts: speed beside MiniLM, how far a static model's decisions agree with its (needs the public sets). Minutes.
 bench-encoders: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[openvino]'
 	$(BIN)/python benchmarks/encoders.py
 
-# Our training step against TRL's, as it comes and tuned: speed, memory, losses; takes about ten minutes on an idle machine.
+# Our training step against TRL's, as it comes and tuned: speed, memory, losses. About ten minutes on an idle machine.
 bench-step: install
-	mkdir -p benchmarks/results
-	$(BIN)/align bench --json > benchmarks/results/training_step.json.part
-	mv benchmarks/results/training_step.json.part benchmarks/results/training_step.json
-	$(BIN)/python -m align.bench benchmarks/results/training_step.json | tee benchmarks/results/training_step.txt
+	mkdir -p $(RESULTS)
+	$(BIN)/align bench --json > $(RESULTS)/training_step.json.part
+	mv $(RESULTS)/training_step.json.part $(RESULTS)/training_step.json
+	$(BIN)/python -m align.bench $(RESULTS)/training_step.json | tee $(RESULTS)/training_step.txt
 
 # KTO-S against KTO where z is large (needs pairs/, see demo).
 bench-kto-s: install
-	mkdir -p benchmarks/results
-	$(BIN)/python benchmarks/kto_s.py | tee benchmarks/results/kto_s.txt
+	mkdir -p $(RESULTS)
+	$(BIN)/python benchmarks/kto_s.py | tee $(RESULTS)/kto_s.txt
 
-# How good labels are: every figure of the labelers, trained and tested apart (needs the public sets).
+# How good labels are: every figure of the labelers, trained and tested apart (needs the public sets; ONLY="part part").
 bench-labels: install
-	set -o pipefail; $(BIN)/python benchmarks/labels.py $(foreach part,$(ONLY),--only $(part)) | tee $(if $(ONLY),/dev/null,benchmarks/results/labels.txt)
+	$(BIN)/python benchmarks/labels.py $(foreach part,$(ONLY),--only $(part)) \
+	  | tee $(if $(ONLY),/dev/null,$(RESULTS)/labels.txt)
 
-# The lexicon beside the other built-ins (needs the public sets), and what bf16 and int8 buy a classifier here. Minutes.
+# The lexicon beside the other built-ins (needs the public sets). Minutes.
 bench-lexicon: install
 	$(BIN)/python scripts/measure_lexicon.py --data ../shared/data
 
+# What bf16 and int8 buy a classifier on this processor. Minutes.
 bench-precision: install
 	$(BIN)/python benchmarks/classifier_precision.py
 
 # Do intervals cover and tests find what they say? 2,000 simulated experiments a setting.
 bench-statistics: install
-	mkdir -p benchmarks/results
-	$(BIN)/python benchmarks/intervals.py | tee benchmarks/results/intervals.txt
+	mkdir -p $(RESULTS)
+	$(BIN)/python benchmarks/intervals.py | tee $(RESULTS)/intervals.txt
 
-# Rewrite docs/cli.md from --help.
+# Rewrite docs/cli.md from --help, and docs/errors.md from the code.
 docs: install
 	$(BIN)/python scripts/cli_reference.py
+	$(BIN)/python scripts/errors_reference.py
 
 # Train the built-in labelers again (needs the public sets; see curate/labelers/builtin/weights/README.md).
 weights: install
@@ -124,5 +142,6 @@ weights: install
 examples: install
 	$(BIN)/python examples/make_raw.py
 
+# Remove what the targets above leave, but the environment.
 clean:
 	rm -rf pairs pairs.work runs .cache build dist *.egg-info

@@ -50,7 +50,7 @@ def main() -> int:
         for name in SETS:
             shutil.copytree(options.data / name, place / "raw" / name, dirs_exist_ok=True)
         started = time.process_time()
-        manifest = build(place / "raw", place / "out", read_recipe(bundled("curate/singlish.yaml")), work=place / "work").manifest
+        manifest = build(place / "raw", place / "out", read_recipe(bundled("singlish")), work=place / "work").manifest
         return report(place, manifest, time.process_time() - started)
 
 

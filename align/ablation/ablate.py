@@ -23,7 +23,7 @@ from align.evaluation.belief import judge_warnings, judged
 from align.models import vllm as vllm_backend
 from align.pipeline.identity import uses_vllm
 from align.pipeline.recipe import resolved
-from curate.core.errors import DataError, UserError
+from curate.core.errors import DataError, UserError, require
 from curate.core.progress import Progress
 from curate.core.store import locked, write_json, write_text
 
@@ -68,6 +68,7 @@ def ablate(grid: Grid, runs: Path, say: Callable[[str], None], *, workers: int =
     Raises:
         UserError: the data or the recipe cannot give what was asked, before anything is trained; or a signal came.
     """
+    require("matplotlib", "figures", "align ablate")
     if uses_vllm(grid.recipe):
         vllm_backend.require()
     folder, cache = runs / grid.recipe.name, runs / "cache"

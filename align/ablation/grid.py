@@ -152,7 +152,7 @@ def read_grid(path: Path, sets: Sequence[str] = ()) -> Grid:
     entry = tree.pop("ablation", None)
     where = f"{path}: ablation"
     if not isinstance(entry, Mapping):
-        raise RecipeError(f"{path}: found no ablation", hint="give one, as recipes/ablation.yaml does, or use `align run`")
+        raise RecipeError(f"{path}: found no ablation", hint="give one, as the recipe `ablation` does, or use `align run`")
     if "phases" in tree:
         raise RecipeError(f"{path}: phases: a grid makes its own from ablation.objectives", hint="take phases out")
     axes = dict(entry)

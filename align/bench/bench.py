@@ -95,6 +95,8 @@ def bench(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("align bench: found no CUDA device", hint="leave --device out, or pass --device cpu")
+    if device == "cpu" and not Path("/proc/self").is_dir():
+        raise UserError("align bench: on a CPU memory is measured by /proc, which only Linux has", hint="pass --device cuda")
     figures = {}
     for name in scenarios:
         scenario = SCENARIOS[name]

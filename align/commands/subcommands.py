@@ -12,7 +12,7 @@ import click
 from align.processes import ranks
 
 FILE = click.Path(path_type=Path)
-RECIPE = click.argument("recipe", metavar="R.yaml", type=FILE)
+RECIPE = click.argument("recipe", metavar="RECIPE", type=FILE)
 SETS = click.option("--set", "sets", multiple=True, metavar="a.b=c", help="Change one setting of the recipe; repeatable.")
 RUNS = click.option("--runs", type=FILE, default=Path("runs"), show_default=True, help="Folder that run folders are made in.")
 
@@ -42,9 +42,9 @@ def _say(line: str) -> None:
 def run(recipe: Path, sets: tuple[str, ...], seed: int | None, seeds: tuple[int, ...], runs: Path, show_text: bool) -> None:
     """Train and evaluate what a recipe says.
 
-    Leaves a folder in --runs that is named by the recipe, the data and the versions: the same command again does nothing
-    and prints the same table; a run that was stopped goes on where it was. `accelerate launch -m align run R.yaml` trains on
-    several GPUs.
+    RECIPE is a YAML file, or the name of one that ships, such as kto_s. Leaves a folder in --runs that is named by the
+    recipe, the data and the versions: the same command again does nothing and prints the same table; a run that was stopped
+    goes on where it was. `accelerate launch -m align run RECIPE` trains on several GPUs.
     """
     from align.commands.compare import seeds_summary
     from align.pipeline import run as running
@@ -76,7 +76,7 @@ def run(recipe: Path, sets: tuple[str, ...], seed: int | None, seeds: tuple[int,
 @click.command("eval")
 @click.argument("model", metavar="MODEL")
 @click.option(
-    "--recipe", type=FILE, metavar="R.yaml", help="Whose data, suites, judges, sampling; else the run's, or plain ones."
+    "--recipe", type=FILE, metavar="RECIPE", help="Whose data, suites, judges, sampling; else the run's, or plain ones."
 )
 @click.option("--data", metavar="DIR", help="Dataset folder, in place of the recipe's.")
 @click.option("--suites", metavar="A,B", help="Suites in place of the recipe's; options by --set eval.suites=[...].")

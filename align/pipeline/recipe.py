@@ -17,7 +17,7 @@ from align.models.table import MODELS
 from align.objectives.phase import Phase, parse
 from align.training import trl_engine
 from align.training.trackers import Tracking
-from curate.core.config import build, bundled, choose, chosen_name, config, load, plain
+from curate.core.config import build, choose, chosen_name, config, load, plain
 from curate.labelers import LABELERS
 
 LONGEST = 64  # characters of a run's name
@@ -136,7 +136,7 @@ def eval_recipe(
 
     Args:
         model: a run's folder (its last phase; `RUN:kto_s` for another), a model's folder, a Hub id, or `builtin:tiny`.
-        recipe: whose evaluation is taken over; by default the run's own, else `recipes/eval.yaml`.
+        recipe: whose evaluation is taken over; by default the run's own, else the one that ships as `eval`.
         sets: settings on top, such as "eval.sampling.samples=5".
         data: dataset folder in place of the recipe's.
         suites: names of suites in place of the recipe's.
@@ -146,7 +146,7 @@ def eval_recipe(
         RecipeError: with the place, what was found, and what would do.
     """
     entry, own = _model_entry(model)
-    source = recipe or own or bundled("eval.yaml")
+    source = recipe or own or Path("eval")
     changes: dict[str, Any] = {"name": _run_name(model), "model": entry, "phases": []}
     changes |= {"data": data} if data else {}
     changes |= {"eval.suites": list(suites)} if suites else {}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from curate.core.config import shipped
 from curate.core.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -29,9 +30,13 @@ def asked() -> bool:
     if os.environ.get("ACCELERATE_USE_FSDP", "").lower() != "true":
         return False
     if os.environ.get("FSDP_VERSION", "1") != "2":
-        raise RecipeError("accelerate's config: fsdp_version is not 2", hint="start from recipes/accelerate/fsdp2.yaml")
+        raise RecipeError(
+            "accelerate's config: fsdp_version is not 2", hint=f"start from {shipped('recipes/accelerate/fsdp2.yaml')}"
+        )
     if not torch.cuda.is_available():
-        raise RecipeError("accelerate's config: FSDP needs GPUs", hint="without them start with recipes/accelerate/ddp.yaml")
+        raise RecipeError(
+            "accelerate's config: FSDP needs GPUs", hint=f"without them start with {shipped('recipes/accelerate/ddp.yaml')}"
+        )
     return True
 
 

@@ -52,12 +52,9 @@ def seal(folder: Path, step: int, key: str) -> None:
         (folder / name).unlink(missing_ok=True)
     files = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        files[str(path.relative_to(folder))] = {"sha256": sha256(path), "bytes": path.stat().st_size}
+        with path.open("r+b") as file:  # Windows syncs only what is open for writing
+            os.fsync(file.fileno())
+        files[path.relative_to(folder).as_posix()] = {"sha256": sha256(path), "bytes": path.stat().st_size}
     facts = {"step": step, "key": key, "files": files}
     write_json(folder / MANIFEST, facts | {"sha256": _digest(facts)})
 

@@ -13,9 +13,9 @@ SHOW_TEXT = click.option("--show-text", is_flag=True, help="Print texts too; the
 
 
 @click.command()
-@click.option("--source", required=True, type=FOLDER, help="Folder of raw files.")
+@click.option("--source", required=True, type=FOLDER, help="Folder of raw files; examples/raw ships.")
 @click.option("--out", required=True, type=FOLDER, help="Dataset folder to make; safe to share.")
-@click.option("--recipe", type=FOLDER, help="YAML recipe.  [default: recipes/curate/singlish.yaml]")
+@click.option("--recipe", type=FOLDER, help="YAML file, or the name of a recipe that ships.  [default: singlish]")
 @click.option("--set", "sets", multiple=True, metavar="a.b=c", help="Change one setting of the recipe; repeatable.")
 @click.option("--against", multiple=True, metavar="FOLDER", help="Evaluation data that training must not show; repeatable.")
 @click.option("--limit", type=click.IntRange(min=1), help="Read at most this many records.")
@@ -36,21 +36,21 @@ def build(
     Reads every file under --source, cleans, deduplicates, labels and pairs its rows, and leaves a folder that
     `datasets.load_dataset(OUT, "paired")` opens. A build that is stopped goes on where it was when it is run again.
     """
-    from curate.core.config import bundled
+    from curate.core.config import located
     from curate.dataset.look.summary import summary
     from curate.pipeline.build import build as build_dataset
     from curate.pipeline.recipe import read_recipe
 
-    read = read_recipe(recipe or bundled("curate/singlish.yaml"), sets)
+    read = read_recipe(recipe or Path("singlish"), sets)
     read = replace(read, verdicts=str(verdicts)) if verdicts is not None else read
     read = replace(read, against=(*read.against, *against))
-    result = build_dataset(source, out, read, work=work, limit=limit)
+    result = build_dataset(located(source), out, read, work=work, limit=limit)
     click.echo(summary(result.manifest, out, unchanged=result.unchanged))
 
 
 @click.command()
 @click.argument("source", metavar="DIR", type=FOLDER)
-@click.option("--recipe", type=FOLDER, help="YAML recipe whose `sources` apply.  [default: recipes/curate/singlish.yaml]")
+@click.option("--recipe", type=FOLDER, help="Whose `sources` apply: a file or a name.  [default: singlish]")
 @click.option("--set", "sets", multiple=True, metavar="a.b=c", help="Change one setting of the recipe; repeatable.")
 @click.option("--limit", type=click.IntRange(min=1), default=1_000, show_default=True, help="Records of each file to read.")
 @SHOW_TEXT
@@ -60,12 +60,12 @@ def inspect(source: Path, recipe: Path | None, sets: tuple[str, ...], limit: int
     Says which files and records would be left aside and why, which labels abstain because nothing proves their side, and
     which columns play no role. Writes nothing.
     """
-    from curate.core.config import bundled
+    from curate.core.config import located
     from curate.pipeline.recipe import read_recipe
     from curate.raw.inspect import inspect as describe
 
-    read = read_recipe(recipe or bundled("curate/singlish.yaml"), sets)
-    click.echo(describe(source, sources=read.sources, limit=limit, show_text=show_text))
+    read = read_recipe(recipe or Path("singlish"), sets)
+    click.echo(describe(located(source), sources=read.sources, limit=limit, show_text=show_text))
 
 
 @click.command()

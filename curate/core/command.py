@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pkgutil
 import signal
@@ -83,6 +84,9 @@ def entry(group: click.Command, tell: Callable[[str, str | None], None] = print_
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console or pipe of Windows does not know every character
     try:
         code = group.main(standalone_mode=False)
         sys.stdout.flush()

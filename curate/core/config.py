@@ -28,24 +28,64 @@ def config(cls: type[T]) -> type[T]:
     return cast("type[T]", made)
 
 
+def shipped(name: str) -> Path:
+    """Where a file that ships lies, e.g. "data_cards/template.md": inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    return (package if (package / "recipes").is_dir() else package.parent) / name
+
+
+def located(path: Path) -> Path:
+    """A path from the working folder; where nothing lies there, `examples/…` is what ships, whatever folder one is in."""
+    return shipped(path.as_posix()) if path.parts[:1] == ("examples",) and not path.exists() else path
+
+
 def bundled(name: str) -> Path:
-    """Path of a recipe that ships with the project, e.g. "curate/singlish.yaml"."""
-    here = Path(__file__).resolve().parent.parent
-    for folder in (here / "recipes", here.parent / "recipes"):  # inside a wheel; in a checkout
-        if (folder / name).is_file():
-            return folder / name
-    raise RecipeError(f"recipe {name}: not found in this installation", hint="pass --recipe FILE")
+    """The recipe that ships under a bare name.
+
+    Raises:
+        RecipeError: there is none of this name; the nearest is told.
+
+    Example:
+        >>> bundled("kto_s").name
+        'kto_s.yaml'
+    """
+    recipes = shipped_recipes()
+    if name not in recipes:
+        raise RecipeError(f"recipe {name}: neither a file here nor a recipe that ships", hint=nearest(name, recipes))
+    return recipes[name]
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Bare name -> file, of every recipe that ships, for `align` and for `curate`."""
+    folder = shipped("recipes")
+    return {path.stem: path for path in sorted([*folder.glob("*.yaml"), *folder.glob("curate/*.yaml")])}
+
+
+def recipe_file(name: str | Path, folder: Path = Path()) -> Path:
+    """The file that a recipe's name stands for: a path from a folder, else by its bare name a recipe that ships.
+
+    Args:
+        name: a path, or a name without folder and ending.
+        folder: where a path starts.
+
+    Raises:
+        RecipeError: neither a file nor a name that ships.
+    """
+    path = folder / name
+    if path.is_file() or len(Path(name).parts) > 1 or Path(name).suffix:
+        return path
+    return bundled(str(name))
 
 
 def load(path: Path, sets: Sequence[str] = ()) -> dict[str, Any]:
     """Read a recipe, what it `extends` (relative to it), and `a.b=c` settings on top, into plain values.
 
-    Mappings merge key by key; any other value replaces the earlier one.
+    Mappings merge key by key; any other value replaces the earlier one. A bare name stands for a recipe that ships.
 
     Raises:
         RecipeError: unreadable, not YAML, not a mapping, an `extends` that returns to itself, or a setting that is not `a.b=c`.
     """
-    tree = _load(path, ())
+    tree = _load(recipe_file(path), ())
     for setting in sets:
         key, equals, text = setting.partition("=")
         if not equals or not key:
@@ -122,7 +162,8 @@ def _load(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise RecipeError(f"{path}: cannot read this recipe ({error.strerror})", hint="check the path") from None
+        cure = f"{path.stem!r} alone names the one that ships" if path.stem in shipped_recipes() else "check the path"
+        raise RecipeError(f"{path}: cannot read this recipe ({error.strerror})", hint=cure) from None
     if len(data) > MAX_BYTES:
         raise RecipeError(f"{path}: {len(data):,} bytes is no recipe", hint=f"at most {MAX_BYTES:,}")
     try:
@@ -141,10 +182,10 @@ def _load(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         return tree
     if not isinstance(parent, str):
         raise RecipeError(f"{path}: extends: expected a file name, found {_show(parent)}")
-    resolved = (path.parent / parent).resolve()
-    if resolved in (*seen, path.resolve()):
+    base = recipe_file(parent, path.parent)
+    if base.resolve() in (*seen, path.resolve()):
         raise RecipeError(f"{path}: extends: {parent} comes back to itself", hint="remove one of the two")
-    return _merge(_load(path.parent / parent, (*seen, path.resolve())), tree)
+    return _merge(_load(base, (*seen, path.resolve())), tree)
 
 
 def _count(tree: object, path: Path) -> None:

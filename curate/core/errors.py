@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import ClassVar
 
 
@@ -51,3 +52,18 @@ class StorageError(UserError):
     """A file that cannot be read or written, or whose checksum is wrong."""
 
     exit_code: ClassVar[int] = 74
+
+
+def require(package: str, extra: str, where: str) -> None:
+    """Ask for a package that only an extra brings, before the work that needs it begins.
+
+    Args:
+        package: as it is imported.
+        extra: of ours that brings it.
+        where: what needs it.
+
+    Raises:
+        RecipeError: it is not installed.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise RecipeError(f"{where}: {package} is not installed", hint=f"pip install 'margins[{extra}]'")

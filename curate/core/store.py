@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -21,10 +20,12 @@ from typing import Any, BinaryIO
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
 from curate.core.errors import StorageError
 from curate.core.schema import digest
 
+WINDOWS = os.name == "nt"
 PARQUET_ROWS = 65_536  # most rows of one part or one output file
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")  # of a model that reads; a README decides nothing
 WRITER_SUFFIXES = {".safetensors", ".json", ".jinja", ".model"}  # of a model that writes: how a dialogue is laid out, too
@@ -171,20 +172,25 @@ def commit(path: Path, frame: pl.DataFrame, **extra: Any) -> Stored:  # noqa: AN
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process; a second build of the same folder is refused, not mixed in."""
+    """Hold a folder for this process; a second build of the same folder is refused, not mixed in.
+
+    The operating system keeps the lock and frees it when the process ends, however it ends.
+
+    Raises:
+        StorageError: another process holds it, or the disk takes no lock.
+    """
+    lock = FileLock(folder / ".lock", blocking=False)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = (folder / ".lock").open("wb")
+        lock.acquire()
+    except Timeout:
+        raise StorageError(f"{folder}: another process is writing here", hint="wait for it, or choose another folder") from None
     except OSError as error:
         raise storage_error(error, folder) from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise StorageError(
-                f"{folder}: another process is writing here", hint="wait for it, or choose another folder"
-            ) from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def staging_for(target: Path, work: Path) -> tuple[Path, Path]:
@@ -231,7 +237,7 @@ def storage_error(error: OSError, path: Path) -> StorageError:
         errno.EACCES: ("no permission to write", "pass an --out that you may write to"),
         errno.EPERM: ("no permission to write", "pass an --out that you may write to"),
     }.get(error.errno or 0, (error.strerror or type(error).__name__, "check the path and the disk"))
-    return StorageError(f"{path}: {reason}", hint=f"{cure}")
+    return StorageError(f"{path}: {reason}", hint=cure)
 
 
 def _write_table(file: BinaryIO, table: pa.Table) -> None:
@@ -243,6 +249,9 @@ def _write_all(file: BinaryIO, data: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
+    """Make a rename last. Windows opens no folder as a file, and writes its journal by itself."""
+    if WINDOWS:
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

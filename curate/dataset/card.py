@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import polars as pl
 import yaml
 
 from curate.compose.outputs import schema_of
 from curate.compose.splits import SPLITS
+from curate.core.config import shipped
 from curate.core.errors import StorageError
 from curate.core.manifest import Cell, DatasetCounts, Json, Manifest, Records, SourceEntry, Tally
 from curate.core.policy import load_policy
@@ -203,8 +203,8 @@ def _quoted(text: str) -> str:
 
 
 def _template() -> str:
-    here = Path(__file__).resolve().parent.parent
-    for folder in (here / "data_cards", here.parent / "data_cards"):  # inside a wheel; in a checkout
-        if (folder / "template.md").is_file():
-            return (folder / "template.md").read_text("utf-8")
-    raise StorageError(f"{here}: data_cards/template.md is missing from this installation", hint="install the project again")
+    path = shipped("data_cards/template.md")
+    try:
+        return path.read_text("utf-8")
+    except OSError:
+        raise StorageError(f"{path}: missing from this installation", hint="install the project again") from None

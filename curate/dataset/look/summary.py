@@ -41,7 +41,7 @@ def summary(manifest: Manifest, out: Path, *, unchanged: bool = False) -> str:
         *(f"warning: {text}" for text in manifest.warnings),
     ]
     data = "" if out == USUAL else f" --set data={out}"
-    following = f"next: open {out / 'report.html'}, or `curate show {out}`, or `align run recipes/kto_s.yaml{data}`"
+    following = f"next: open {out / 'report.html'}, or `curate show {out}`, or `align run kto_s{data}`"
     return "\n".join([*lines, "", following])
 
 

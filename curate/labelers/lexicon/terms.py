@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from curate.core.config import located
 from curate.core.errors import RecipeError, StorageError
 from curate.core.store import write_bytes
 from curate.labelers.lexicon.obfuscation import plain
@@ -71,7 +72,7 @@ def own_terms(path: Path) -> tuple[Term, ...]:
         RecipeError: the file cannot be read, or holds no term.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = located(path).read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise RecipeError(f"lexicon: terms: {path}: cannot be read ({error.strerror})", hint="check the path") from None
     except UnicodeDecodeError:

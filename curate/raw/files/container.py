@@ -95,11 +95,11 @@ class Stream:
         if self._packing == "plain" and self._member is None:
             yield self.path
             return
-        with tempfile.NamedTemporaryFile() as file:
-            for piece in self._bytes():
-                file.write(piece)
-            file.flush()
-            yield Path(file.name)
+        with tempfile.TemporaryDirectory() as folder:  # Windows opens no temporary file a second time
+            path = Path(folder) / "whole"
+            with path.open("wb") as file:
+                file.writelines(self._bytes())
+            yield path
 
     def decode(self, raw: bytes) -> str:
         r"""One record's text.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 from xml.parsers import expat
 
+from curate.core.errors import require
 from curate.core.schema import canonical
 from curate.raw.files.container import Stream
 from curate.raw.files.lines import KEPT, MAX_RECORD
@@ -44,6 +45,7 @@ def read(stream: Stream) -> Iterator[Record | Broken]:
 
     What stands above a header, such as a title, is no record and is said so. Formulas are read as the values they last had.
     """
+    require("openpyxl", "xlsx", stream.name)
     from openpyxl import load_workbook
 
     try:

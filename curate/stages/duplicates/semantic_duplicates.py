@@ -13,6 +13,7 @@ from pydantic import Field
 
 from curate.core.config import config
 from curate.core.contracts import Keys, Schema
+from curate.core.errors import require
 from curate.core.progress import Progress
 from curate.text.similarity import leaders
 from curate.text.similarity import measures as similarity
@@ -147,6 +148,7 @@ def _alike_by_cells(
 
     Source: Sivic & Zisserman (2003), Video Google (inverted file); Douze et al. (2024), The Faiss library.
     """
+    require("faiss", "faiss", f"semantic_duplicates: of {len(vectors):,} different rows")
     import faiss
 
     n, dim = vectors.shape

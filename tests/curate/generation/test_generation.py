@@ -300,5 +300,5 @@ def test_a_generator_s_slips_are_named_before_any_work(place: Path, options: dic
 
 @pytest.mark.parametrize("name", ["singlish", "rewrites", "on_policy", "toxicity_only"])
 def test_every_recipe_that_ships_is_read(name: str) -> None:
-    made = read_recipe(bundled(f"curate/{name}.yaml"))
+    made = read_recipe(bundled(name))
     assert made.pairing and (name not in ("rewrites", "on_policy") or made.generate)

@@ -17,7 +17,7 @@ LIMIT = 400  # records; `make bench-sources` takes the sets whole
 
 @pytest.mark.parametrize("name", SETS)
 def test_a_real_set_runs_through(name: str, shared: Path, tmp_path: Path) -> None:
-    manifest = build(shared / name, tmp_path / "out", read_recipe(bundled("curate/singlish.yaml")), limit=LIMIT).manifest
+    manifest = build(shared / name, tmp_path / "out", read_recipe(bundled("singlish")), limit=LIMIT).manifest
     records = manifest.records
     assert records.read == records.mined + sum(records.skipped.values()) + records.quarantined
     assert records.mined > 0.9 * records.read

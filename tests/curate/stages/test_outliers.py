@@ -96,6 +96,6 @@ def test_show_counts_from_stored_cosines_what_each_threshold_drops() -> None:
 
 
 def test_the_recipe_with_outliers_is_read() -> None:
-    stages = read_recipe(bundled("curate/outliers.yaml")).stages
+    stages = read_recipe(bundled("outliers")).stages
     assert stages[-1] == Outliers(threshold=0.2)
-    assert stages[:-1] == read_recipe(bundled("curate/singlish.yaml")).stages
+    assert stages[:-1] == read_recipe(bundled("singlish")).stages

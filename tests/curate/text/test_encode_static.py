@@ -173,7 +173,7 @@ def test_a_model_that_a_work_folder_keeps_is_believed_only_whole(tmp_path: Path,
 
 def test_a_build_distils_its_own_encoder_and_forgets_with_it(tmp_path: Path) -> None:
     place = raw(tmp_path)
-    recipe = read_recipe(bundled("curate/static.yaml"))
+    recipe = read_recipe(bundled("static"))
     manifest = build(place / "raw", place / "out", recipe).manifest.to_json()
     assert verify(place / "out") == []
     word, (model,) = encode_of(manifest)["encoder"], manifest["models"]["encode"]
