@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 
-from curate.raw.formats import READERS, Broken, Record, Stream, recognise
+from curate.raw.formats import READERS, Broken, Record, Stream
 from curate.raw.formats import mbox as mailbox
 from curate.raw.ingest import ingest
 from curate.raw.sources import discover
+
+FORM = "mbox"
+Read = Callable[..., list[Record | Broken]]
 
 FIRST = b"""From ann@example.com Mon Jan  4 10:00:00 2021
 From: Ann Lim <ann@example.com>
@@ -54,13 +58,7 @@ Content-Type: text/html; charset=utf-8
 """
 
 
-def read(path: Path, data: bytes) -> list[Record | Broken]:
-    path.write_bytes(data)
-    assert recognise(Stream(path)) == "mbox"
-    return list(READERS["mbox"](Stream(path)))
-
-
-def test_mails_give_their_own_words_and_what_they_answer(tmp_path: Path) -> None:
+def test_mails_give_their_own_words_and_what_they_answer(read: Read, tmp_path: Path) -> None:
     one, two, three = read(tmp_path / "a", b"\n".join([FIRST, SECOND, THIRD]))
     assert isinstance(one, Record) and isinstance(two, Record) and isinstance(three, Record)
     assert one.fields == {
@@ -80,7 +78,7 @@ def test_mails_give_their_own_words_and_what_they_answer(tmp_path: Path) -> None
     assert [entry.locator for entry in (one, two, three)] == ["line 1", "line 14", "line 34"]
 
 
-def test_a_reply_answers_the_mail_it_names(tmp_path: Path) -> None:
+def test_a_reply_answers_the_mail_it_names(read: Read, tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "list.mbox").write_bytes(b"\n".join([THIRD, SECOND, FIRST]))
     found = ingest(discover(tmp_path / "source"), work=tmp_path / "w", author_key=b"k")
@@ -93,7 +91,7 @@ def test_a_reply_answers_the_mail_it_names(tmp_path: Path) -> None:
     assert rows["author"].n_unique() == 2 and rows["thread"].n_unique() == 1
 
 
-def test_what_is_no_mail_is_quarantined(tmp_path: Path) -> None:
+def test_what_is_no_mail_is_quarantined(read: Read, tmp_path: Path) -> None:
     bad = FIRST.replace(b"Where shall", b"Wh\x00ere shall")
     one, two = read(tmp_path / "a", b"\n".join([bad, SECOND]))
     assert isinstance(one, Broken) and "NUL" in one.reason and isinstance(two, Record)
@@ -102,7 +100,7 @@ def test_what_is_no_mail_is_quarantined(tmp_path: Path) -> None:
     assert isinstance(entries[0], Broken) and entries[0].reason.startswith("no mail") and isinstance(entries[1], Record)
 
 
-def test_a_mail_of_another_encoding_than_it_says_is_read_all_the_same(tmp_path: Path) -> None:
+def test_a_mail_of_another_encoding_than_it_says_is_read_all_the_same(read: Read, tmp_path: Path) -> None:
     for said, word in ((b"utf-8", b"caf\xe9"), (b"x-unknown", b"caf\xc3\xa9"), (b"us-ascii", b"caf\xe9")):
         mail = (
             b"From a@b Mon Jan  4 10:00:00 2021\nFrom: a@b\nContent-Type: text/plain; charset="
@@ -115,14 +113,14 @@ def test_a_mail_of_another_encoding_than_it_says_is_read_all_the_same(tmp_path: 
         assert isinstance(record, Record) and record.fields["text"] == "the café", said
 
 
-def test_a_giant_mail_is_quarantined_and_the_next_one_read(tmp_path: Path) -> None:
+def test_a_giant_mail_is_quarantined_and_the_next_one_read(read: Read, tmp_path: Path) -> None:
     giant = FIRST + b"\n".join([b"x" * 70] * 90_000) + b"\n"
     one, two = read(tmp_path / "a", b"\n".join([giant, SECOND]))
     assert isinstance(one, Broken) and one.reason == "longer than 4 MiB" and len(one.raw) == mailbox.KEPT
     assert isinstance(two, Record)
 
 
-def test_headers_and_parts_without_end_are_quarantined(tmp_path: Path) -> None:
+def test_headers_and_parts_without_end_are_quarantined(read: Read, tmp_path: Path) -> None:
     nested = b"--x\nContent-Type: multipart/mixed; boundary=x\n\n" * 9_000
     for bad in (
         b"Subject: " + b"=?utf-8?q?a?= " * 9_000 + b"\n\nhi\n",
