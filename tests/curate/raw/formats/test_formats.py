@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import bz2
 import codecs
 import gzip
 import io
 import json
-import lzma
 import random
 import tarfile
 import zipfile
@@ -18,13 +16,6 @@ import zstandard
 from curate.raw.formats import READERS, Broken, Record, Stream, recognise
 
 Read = Callable[..., list[Record | Broken]]
-PACK: dict[str, Callable[[bytes], bytes]] = {
-    "plain": bytes,
-    "gz": gzip.compress,
-    "zst": zstandard.ZstdCompressor(write_checksum=True).compress,
-    "bz2": bz2.compress,
-    "xz": lzma.compress,
-}
 
 
 def fields(entries: list[Record | Broken]) -> list[dict[str, Any]]:
@@ -66,7 +57,7 @@ def test_mutated_files_never_crash_a_reader(tmp_path: Path) -> None:
         b"[18/06/21, 8:44:00 PM] ah huat: makan?\nmore\n" * 6,
         codecs.BOM_UTF16_LE + "hello\nthere\n".encode("utf-16-le") * 5,
         gzip.compress(table),
-        PACK["zst"](table),
+        zstandard.compress(table),
     ]
     chance = random.Random(11)
     for _ in range(1_500):
@@ -88,9 +79,11 @@ def test_mutated_files_never_crash_a_reader(tmp_path: Path) -> None:
         path = tmp_path / "mutant"
         path.write_bytes(bytes(data))
         stream = Stream(path)
-        recognise(stream)
+        assert recognise(stream) in (None, *READERS)
         for form in READERS:
             for entry in READERS[form](Stream(path)):
                 assert entry.locator
                 if isinstance(entry, Record):
-                    json.dumps(entry.fields, ensure_ascii=False, default=str).encode()
+                    assert json.dumps(entry.fields, ensure_ascii=False, default=str).encode()
+                else:
+                    assert entry.reason

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import random
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -12,11 +11,11 @@ import pytest
 from curate.raw.files.lines import MAX_RECORD
 from curate.raw.formats import READERS, Broken, Record, Stream
 from curate.raw.formats.html import DEEPEST, text_of
-from curate.raw.ingest import ingest
-from curate.raw.sources import discover
+from curate.raw.ingest import Ingested
 
 FORM = "html"
 Read = Callable[..., list[Record | Broken]]
+Mined = Callable[..., tuple[Ingested, pl.DataFrame]]
 
 FLAT = """<!doctype html><html><head><title>Which stall is best?</title>
 <script>var post = "<div class='post'>no</div>";</script></head>
@@ -70,12 +69,8 @@ def test_a_post_within_a_post_answers_it(read: Read, tmp_path: Path) -> None:
     assert ben.encode() not in found["can\nlor"].raw  # a number of ours is no part of the record's name
 
 
-def test_what_a_post_quotes_is_its_prompt_and_what_it_answers_comes_first(read: Read, tmp_path: Path) -> None:
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "flat.html").write_text(FLAT)
-    (tmp_path / "source" / "nested.html").write_text(NESTED)
-    found = ingest(discover(tmp_path / "source"), work=tmp_path / "w", author_key=b"k")
-    rows = pl.concat([part.read() for part in found.parts])
+def test_what_a_post_quotes_is_its_prompt_and_what_it_answers_comes_first(mined: Mined) -> None:
+    result, rows = mined({"flat.html": FLAT, "nested.html": NESTED})
     pairs = {row["completion"]: row["prompt"][0]["content"] for row in rows.iter_rows(named=True)}
     assert pairs == {
         "The one near the lift & the stairs": "Which stall is best?",
@@ -84,7 +79,7 @@ def test_what_a_post_quotes_is_its_prompt_and_what_it_answers_comes_first(read: 
         "can\nlor": "Try the market lah\nSecond one & bold",
     }
     assert sorted(rows["given"].drop_nulls().to_list()) == [0.0, 1.0]
-    assert [file.skipped for file in found.files] == [{}, {"opening_post": 2}]
+    assert [file.skipped for file in result.files] == [{}, {"opening_post": 2}]
 
 
 def test_a_messengers_page_says_who_answers_whom(read: Read, tmp_path: Path) -> None:
@@ -183,16 +178,6 @@ def test_the_text_of_a_piece_of_html_is_without_what_it_quotes() -> None:
     assert text_of("<p>hi all<blockquote>old</blockquote><div class='message'>bye</div>") == ("hi all\n\nbye", "old")
 
 
-def test_no_mutation_crashes_the_reader(tmp_path: Path) -> None:
-    chance = random.Random(9)
-    for seed in (FLAT.encode(), NESTED.encode()):
-        for _ in range(150):
-            data = bytearray(seed)
-            for _ in range(chance.randrange(1, 8)):
-                at = chance.randrange(len(data))
-                data[at : at + chance.randrange(0, 5)] = chance.choice(
-                    [b"<", b">", b"&", b'"', b"\x00", b"\xff", b"</", b"<!--", b""]
-                )
-            (tmp_path / "a").write_bytes(bytes(data))
-            for entry in READERS["html"](Stream(tmp_path / "a")):
-                assert entry.locator
+def test_no_mutation_crashes_the_reader(mutants_are_read: Callable[..., None]) -> None:
+    for seed in (FLAT, NESTED):
+        mutants_are_read(seed.encode(), [b"<", b">", b"&", b'"', b"\x00", b"\xff", b"</", b"<!--", b""], 150)

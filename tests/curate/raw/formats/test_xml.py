@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import random
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +9,12 @@ import pytest
 
 from curate.raw.files.lines import MAX_RECORD
 from curate.raw.formats import READERS, Broken, Record, Stream
-from curate.raw.ingest import Ingested, ingest
-from curate.raw.sources import discover
+from curate.raw.ingest import Ingested
 
 FORM = "xml"
 Read = Callable[..., list[Record | Broken]]
+Mined = Callable[..., tuple[Ingested, pl.DataFrame]]
+Mined = Callable[[dict[str, str | bytes]], tuple[Ingested, pl.DataFrame]]
 
 HEAD = "<?xml version='1.0' encoding='UTF-8' standalone='yes' ?>\n<!--a backup-->\n<smses count=\"9\">\n"
 
@@ -31,13 +31,6 @@ def reasons(entries: list[Record | Broken]) -> list[str]:
     return [f"{entry.locator}: {entry.reason}" for entry in entries if isinstance(entry, Broken)]
 
 
-def mined(tmp_path: Path, text: str) -> tuple[Ingested, pl.DataFrame]:
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "sms.xml").write_text(text)
-    found = ingest(discover(tmp_path / "source"), work=tmp_path / "work", author_key=b"k", quarantine_limit=1.0)
-    return found, pl.concat([part.read() for part in found.parts])
-
-
 def test_a_backup_of_messages_gives_who_wrote_and_with_whom(read: Read, tmp_path: Path) -> None:
     entries = read(tmp_path / "a", HEAD + sms("eat where?") + sms("anything &amp; soup", kind=2) + "</smses>\n")
     one, two = records(entries)
@@ -47,10 +40,10 @@ def test_a_backup_of_messages_gives_who_wrote_and_with_whom(read: Read, tmp_path
     assert two.raw == sms("anything &amp; soup", kind=2).strip().encode()
 
 
-def test_a_turn_answers_the_other_side_of_its_own_talk_though_talks_take_turns(tmp_path: Path) -> None:
+def test_a_turn_answers_the_other_side_of_its_own_talk_though_talks_take_turns(mined: Mined) -> None:
     lines = [sms("lunch?"), sms("where are you", "+6590000002"), sms("can, at one", kind=2), sms("in the bus", "+6590000002", 2)]
-    found, rows = mined(tmp_path, HEAD + "".join(lines) + "</smses>")
-    assert found.files[0].skipped == {"first_turn": 2}
+    result, rows = mined({"sms.xml": HEAD + "".join(lines) + "</smses>"})
+    assert result.files[0].skipped == {"first_turn": 2}
     assert [(row["prompt"][0]["content"], row["completion"]) for row in rows.iter_rows(named=True)] == [
         ("lunch?", "can, at one"),
         ("where are you", "in the bus"),
@@ -58,10 +51,9 @@ def test_a_turn_answers_the_other_side_of_its_own_talk_though_talks_take_turns(t
     assert rows["thread"].n_unique() == 2
 
 
-def test_a_labelled_message_needs_nobody_before_it(tmp_path: Path) -> None:
-    found, rows = mined(
-        tmp_path, HEAD + sms("so kind of you", more='label="ok"') + sms("you fool", more='label="toxic"') + "</smses>"
-    )
+def test_a_labelled_message_needs_nobody_before_it(mined: Mined) -> None:
+    messages = sms("so kind of you", more='label="ok"') + sms("you fool", more='label="toxic"')
+    _, rows = mined({"sms.xml": HEAD + messages + "</smses>"})
     assert rows["given"].to_list() == [0.0, 1.0] and rows["prompt"].list.len().to_list() == [0, 0]
 
 
@@ -167,19 +159,6 @@ def test_a_giant_element_is_quarantined_without_being_held(tmp_path: Path) -> No
     assert peak < 5 * MAX_RECORD
 
 
-def test_no_mutation_crashes_the_reader(tmp_path: Path) -> None:
-    chance = random.Random(7)
-    seed = (
-        HEAD + sms("a") * 3 + '<mms address="1"><parts><part text="b"/></parts></mms><!--c--><x><![CDATA[d]]></x></smses>'
-    ).encode()
-    path = tmp_path / "a"
-    for _ in range(600):
-        data = bytearray(seed)
-        for _ in range(chance.randrange(1, 6)):
-            at = chance.randrange(len(data))
-            data[at : at + chance.randrange(0, 5)] = chance.choice(
-                [b"<", b">", b"&", b'"', b"\x00", b"\xff", b"/", b"<!", b"]]>", b""]
-            )
-        path.write_bytes(bytes(data) or b"x")
-        for entry in READERS["xml"](Stream(path)):
-            assert entry.locator
+def test_no_mutation_crashes_the_reader(mutants_are_read: Callable[..., None]) -> None:
+    seed = HEAD + sms("a") * 3 + '<mms address="1"><parts><part text="b"/></parts></mms><!--c--><x><![CDATA[d]]></x></smses>'
+    mutants_are_read(seed.encode(), [b"<", b">", b"&", b'"', b"\x00", b"\xff", b"/", b"<!", b"]]>", b""], 600)

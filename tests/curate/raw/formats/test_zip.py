@@ -181,7 +181,9 @@ def test_no_archive_however_mangled_stops_a_build(source: Path, tmp_path: Path) 
         for _ in range(chance.randrange(1, 6)):
             data[chance.randrange(len(data))] = chance.randrange(256)
         (source / "a.zip").write_bytes(bytes(data))
-        for file in discover(source).files:
+        files = discover(source).files
+        assert "ok.txt" in [file.name for file in files]
+        for file in files:
             stream = Stream(file.path, member=file.member)
             form = recognise(stream)
             for entry in READERS[form](stream) if form else ():

@@ -5,9 +5,7 @@ from typing import Any
 
 import pytest
 
-from curate.core.errors import RecipeError
-from curate.core.policy import load_policy
-from curate.raw.mining.roles import Roles, find_roles
+from curate.raw.mining.roles import Roles
 from curate.raw.sources import SourceSettings
 
 Mine = Callable[..., list[list[dict[str, Any]] | str]]
@@ -123,32 +121,6 @@ def test_bad_advice_is_no_toxicity(mine: Mine) -> None:
 def test_a_category_comes_only_with_a_toxic_label(mine: Mine) -> None:
     first, second = rows(mine([{"text": "a b", "label": "hateful"}, {"text": "a b", "label": "ok"}]))
     assert (first["category"], second["category"]) == ("hateful", None)
-
-
-def test_a_numeric_toxic_column_is_a_label_not_a_text(roles_of: RolesOf) -> None:
-    assert roles_of([{"comment_text": "hello you there", "toxic": "1"}]).kind == "text"
-
-
-def test_a_plain_text_continues_itself_unless_a_label_speaks_of_all_of_it(mine: Mine) -> None:
-    text = "The queue at the stall is so long, better come back tomorrow."
-    (row,) = rows(mine([{"text": text}]))
-    assert (row["prompt"], row["completion"]) == (
-        user("The queue at the stall is so long,"),
-        "better come back tomorrow.",
-    )
-    (labelled,) = rows(mine([{"text": text, "label": "ok"}]))
-    assert (labelled["prompt"], labelled["completion"]) == ([], text)
-
-
-def test_a_header_that_any_file_may_have_labels_nothing_unless_the_path_or_the_recipe_says_which_set_it_is(mine: Mine) -> None:
-    said = [{"spans": "[3, 4]", "text": "a text of six words here"}]
-    assert rows(mine(said))[0]["given"] is None
-    assert rows(mine(said, settings=SourceSettings(match="a.jsonl", known="toxic_spans")))[0]["given"] == 1.0
-    assert find_roles(said, "csv", SourceSettings(match="x"), load_policy(), "raw/tsd_train.csv").known == "toxic_spans"
-    with pytest.raises(RecipeError, match="known: no public set 'toxic_span'; did you mean 'toxic_spans'"):
-        mine(said, settings=SourceSettings(match="a.jsonl", known="toxic_span"))
-    with pytest.raises(RecipeError, match="has no column 'spans'"):
-        mine([{"text": "words"}], settings=SourceSettings(match="a.jsonl", known="toxic_spans"))
 
 
 def test_numbered_columns_of_a_label_are_several_peoples_votes(mine: Mine) -> None:

@@ -179,3 +179,14 @@ def test_records_of_any_shape_give_rows_or_a_reason(mine: Mine, roles_of: RolesO
                 assert row["completion"].strip()
                 assert all(set(message) == {"role", "content"} for message in row["prompt"])
     assert len(kinds) == 9
+
+
+def test_a_plain_text_continues_itself_unless_a_label_speaks_of_all_of_it(mine: Mine) -> None:
+    text = "The queue at the stall is so long, better come back tomorrow."
+    (row,) = rows(mine([{"text": text}]))
+    assert (row["prompt"], row["completion"]) == (
+        user("The queue at the stall is so long,"),
+        "better come back tomorrow.",
+    )
+    (labelled,) = rows(mine([{"text": text, "label": "ok"}]))
+    assert (labelled["prompt"], labelled["completion"]) == ([], text)

@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 
 from curate.core.errors import RecipeError
+from curate.core.policy import load_policy
+from curate.raw.mining.roles import Roles, find_roles
 from curate.raw.sources import SourceSettings
 
+RolesOf = Callable[..., Roles]
 Mine = Callable[..., list[list[dict[str, Any]] | str]]
 
 
@@ -57,3 +60,18 @@ def test_a_telegram_export_is_a_chat_and_formatted_text_is_read_in_one_piece(min
         (user("Where got good food ah"), "Go Bedok lor"),
         (user("Go Bedok lor"), "Later then go"),
     ]
+
+
+def test_a_header_that_any_file_may_have_labels_nothing_unless_the_path_or_the_recipe_says_which_set_it_is(mine: Mine) -> None:
+    said = [{"spans": "[3, 4]", "text": "a text of six words here"}]
+    assert rows(mine(said))[0]["given"] is None
+    assert rows(mine(said, settings=SourceSettings(match="a.jsonl", known="toxic_spans")))[0]["given"] == 1.0
+    assert find_roles(said, "csv", SourceSettings(match="x"), load_policy(), "raw/tsd_train.csv").known == "toxic_spans"
+    with pytest.raises(RecipeError, match="known: no public set 'toxic_span'; did you mean 'toxic_spans'"):
+        mine(said, settings=SourceSettings(match="a.jsonl", known="toxic_span"))
+    with pytest.raises(RecipeError, match="has no column 'spans'"):
+        mine([{"text": "words"}], settings=SourceSettings(match="a.jsonl", known="toxic_spans"))
+
+
+def test_a_numeric_toxic_column_is_a_label_not_a_text(roles_of: RolesOf) -> None:
+    assert roles_of([{"comment_text": "hello you there", "toxic": "1"}]).kind == "text"
