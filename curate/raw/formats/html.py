@@ -170,6 +170,13 @@ class _Page(HTMLParser):
         if not self._silent:
             self._add(data)
 
+    def parse_marked_section(self, i: int, report: bool = True) -> int:
+        """Read `<![...]>`; where it is malformed, as the comment that browsers take it for: the library stops with an error."""
+        try:
+            return super().parse_marked_section(i, report)
+        except AssertionError:
+            return self.parse_bogus_comment(i, report)
+
     def _add(self, text: str) -> None:
         part = self._open[-1].part if self._open else "loose"
         if part == "title":

@@ -138,6 +138,12 @@ def test_tags_out_of_order_lose_no_post(read: Read, tmp_path: Path) -> None:
     assert sorted(texts(entries)) == ["one", "three", "two"]
 
 
+@pytest.mark.parametrize("section", ["<![<]]>", "<![1[x]]>", "<![other[x]]>", "<![if !x]>", "<![endif]>", "<![CDATA[x]]>"])
+def test_a_marked_section_however_malformed_is_no_text(read: Read, tmp_path: Path, section: str) -> None:
+    entries = read(tmp_path / "a", f"<html><body><p>before</p>{section}<p>after</p></body></html>")
+    assert texts(entries)[0] == "before" and texts(entries)[-1] == "after"
+
+
 def test_giant_posts_and_markup_are_quarantined_without_being_held(tmp_path: Path) -> None:
     path = tmp_path / "a"
     for middle in ("<div class='post'>{}</div>", "<div class='{}"):
@@ -180,4 +186,4 @@ def test_the_text_of_a_piece_of_html_is_without_what_it_quotes() -> None:
 
 def test_no_mutation_crashes_the_reader(mutants_are_read: Callable[..., None]) -> None:
     for seed in (FLAT, NESTED):
-        mutants_are_read(seed.encode(), [b"<", b">", b"&", b'"', b"\x00", b"\xff", b"</", b"<!--", b""], 150)
+        mutants_are_read(seed.encode(), [b"<", b">", b"&", b'"', b"\x00", b"\xff", b"</", b"<!--", b"<![", b""], 150)
