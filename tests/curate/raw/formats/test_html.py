@@ -61,12 +61,12 @@ def test_posts_are_found_with_author_label_quote_and_without_signature(read: Rea
 
 
 def test_a_post_within_a_post_answers_it(read: Read, tmp_path: Path) -> None:
-    found = {record.fields["text"]: record for record in records(read(tmp_path / "a", NESTED))}
-    parents = {text: record.fields.get("parent_id") for text, record in found.items()}
-    ben = found["can\nlor"].fields["id"]
+    posts = {record.fields["text"]: record for record in records(read(tmp_path / "a", NESTED))}
+    parents = {text: record.fields.get("parent_id") for text, record in posts.items()}
+    ben = posts["can\nlor"].fields["id"]
     assert parents == {"agreed": ben, "can\nlor": "c1", "Try the market lah\nSecond one & bold": None, "later": None}
-    assert found["later"].fields["time"] == "2021-06-18T20:44"
-    assert ben.encode() not in found["can\nlor"].raw  # a number of ours is no part of the record's name
+    assert posts["later"].fields["time"] == "2021-06-18T20:44"
+    assert ben.encode() not in posts["can\nlor"].raw  # a number of ours is no part of the record's name
 
 
 def test_what_a_post_quotes_is_its_prompt_and_what_it_answers_comes_first(mined: Mined) -> None:

@@ -39,10 +39,10 @@ def test_an_object_longer_than_any_record_gives_every_element_of_its_list(read: 
     items = [{"id": at, "text": "hello there " * 40, "n": 1.5} for at in range(12_000)]
     data = json.dumps({"name": "group", "messages": items, "more": {"a": [1]}}).encode()
     assert len(data) > MAX_RECORD
-    found = read(tmp_path / "a", data, "json")
-    assert fields(found) == items
-    assert isinstance(found[7], Record)
-    assert found[7].locator == "messages item 8"
+    entries = read(tmp_path / "a", data, "json")
+    assert fields(entries) == items
+    assert isinstance(entries[7], Record)
+    assert entries[7].locator == "messages item 8"
     assert (
         fields(read(tmp_path / "b", data[:-9_000], "json")) == items[: len(fields(read(tmp_path / "b", data[:-9_000], "json")))]
     )

@@ -97,16 +97,16 @@ def test_what_is_no_mail_is_quarantined(read: Read, tmp_path: Path) -> None:
 
 
 def test_a_mail_of_another_encoding_than_it_says_is_read_all_the_same(read: Read, tmp_path: Path) -> None:
-    for said, word in ((b"utf-8", b"caf\xe9"), (b"x-unknown", b"caf\xc3\xa9"), (b"us-ascii", b"caf\xe9")):
+    for charset, word in ((b"utf-8", b"caf\xe9"), (b"x-unknown", b"caf\xc3\xa9"), (b"us-ascii", b"caf\xe9")):
         mail = (
             b"From a@b Mon Jan  4 10:00:00 2021\nFrom: a@b\nContent-Type: text/plain; charset="
-            + said
+            + charset
             + b"\n\nthe "
             + word
             + b"\n"
         )
         (record,) = read(tmp_path / "a", mail)
-        assert isinstance(record, Record) and record.fields["text"] == "the café", said
+        assert isinstance(record, Record) and record.fields["text"] == "the café", charset
 
 
 def test_a_giant_mail_is_quarantined_and_the_next_one_read(read: Read, tmp_path: Path) -> None:

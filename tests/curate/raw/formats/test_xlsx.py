@@ -19,14 +19,14 @@ Read = Callable[..., list[Record | Broken]]
 
 
 def book(sheets: dict[str, list[list[Any]]]) -> bytes:
-    made = Workbook()
-    made.remove(made.active)
+    workbook = Workbook()
+    workbook.remove(workbook.active)
     for name, rows in sheets.items():
-        sheet = made.create_sheet(name)
+        sheet = workbook.create_sheet(name)
         for row in rows:
             sheet.append(row)
     held = io.BytesIO()
-    made.save(held)
+    workbook.save(held)
     return held.getvalue()
 
 
@@ -118,10 +118,10 @@ def test_sheets_are_understood_one_by_one_and_pinned_one_by_one(tmp_path: Path) 
     rows = [[at, f"this is text number {at} here", "toxic" if at % 3 else "ok"] for at in range(12)]
     other = [[f"another text number {at} there", at % 2] for at in range(12)]
     (source / "s.xlsx").write_bytes(book({"one": [HEADER, *rows], "two": [["body", "y"], *other]}))
-    found = ingest(discover(source), work=tmp_path / "w", author_key=b"k")
-    (file,) = found.files
+    result = ingest(discover(source), work=tmp_path / "w", author_key=b"k")
+    (file,) = result.files
     assert (file.records, file.mined, file.labelled) == (24, 24, 12)
     assert file.roles["tables"]["one"]["columns"]["text"] == ["Comment"]
     assert file.roles["tables"]["two"]["columns"]["text"] == ["body"]
-    told = (SourceSettings(match="s.xlsx/two", labels={"1": True, "0": False}),)
-    assert ingest(discover(source), work=tmp_path / "w", author_key=b"k", sources=told).files[0].labelled == 24
+    sources = (SourceSettings(match="s.xlsx/two", labels={"1": True, "0": False}),)
+    assert ingest(discover(source), work=tmp_path / "w", author_key=b"k", sources=sources).files[0].labelled == 24

@@ -13,7 +13,7 @@ RolesOf = Callable[..., Roles]
 
 
 def rows(mined: list[list[dict[str, Any]] | str]) -> list[dict[str, Any]]:
-    return [row for found in mined if isinstance(found, list) for row in found]
+    return [row for outcome in mined if isinstance(outcome, list) for row in outcome]
 
 
 def user(text: str) -> list[dict[str, str]]:
@@ -59,23 +59,23 @@ def test_words_beside_bare_answers_prove_what_one_means_or_it_abstains(
 ) -> None:
     said = [*words, 1, 0, "yes", True]
     labels: list[Any] = [{"w1": label, "w2": label} for label in said] if column == "annotations" else said
-    told = rows(mine([{"text": f"what you say {at}", column: label} for at, label in enumerate(labels)]))
+    labelled = rows(mine([{"text": f"what you say {at}", column: label} for at, label in enumerate(labels)]))
     of_zero = None if of_one is None else 1 - of_one
-    assert [row["given"] for row in told[2:]] == [of_one, of_zero, of_one, of_one]
+    assert [row["given"] for row in labelled[2:]] == [of_one, of_zero, of_one, of_one]
 
 
 def test_words_do_not_turn_round_what_the_columns_own_name_says(mine: Mine) -> None:
-    told = rows(mine([{"text": f"what you say {at}", "is_safe": label} for at, label in enumerate(["non-toxic", 1, 0])]))
-    assert [row["given"] for row in told] == [0.0, 0.0, 1.0]
+    labelled = rows(mine([{"text": f"what you say {at}", "is_safe": label} for at, label in enumerate(["non-toxic", 1, 0])]))
+    assert [row["given"] for row in labelled] == [0.0, 0.0, 1.0]
 
 
 def test_a_column_of_labels_is_known_by_what_it_holds(mine: Mine) -> None:
     said = ["toxic", "ok", "", "hateful", "clean", "unsure"] * 3
-    told = mine([{"comment": f"some words here {at}", "rating": label, "coder": "A"} for at, label in enumerate(said)])
-    assert [row["given"] for row in rows(told)][:6] == [1.0, 0.0, None, 1.0, 0.0, None]
+    labelled = mine([{"comment": f"some words here {at}", "rating": label, "coder": "A"} for at, label in enumerate(said)])
+    assert [row["given"] for row in rows(labelled)][:6] == [1.0, 0.0, None, 1.0, 0.0, None]
     for column, values in (("model_prediction", said), ("status", ["ok", "normal"] * 9), ("mood", ["toxic", "sunny"] * 9)):
-        told = mine([{"comment": f"some words here {at}", column: label} for at, label in enumerate(values)])
-        assert {row["given"] for row in rows(told)} == {None}, column
+        labelled = mine([{"comment": f"some words here {at}", column: label} for at, label in enumerate(values)])
+        assert {row["given"] for row in rows(labelled)} == {None}, column
 
 
 def test_labels_of_unproven_polarity_can_be_pinned_by_the_recipe(mine: Mine) -> None:
@@ -125,5 +125,5 @@ def test_a_category_comes_only_with_a_toxic_label(mine: Mine) -> None:
 
 def test_numbered_columns_of_a_label_are_several_peoples_votes(mine: Mine) -> None:
     votes = [("you are quite nice lah", (0, 0, 0)), ("what a fool you are", (1, 1, 0))]
-    found = rows(mine([{"text": text} | {f"toxic_{at + 1}": vote for at, vote in enumerate(given)} for text, given in votes]))
-    assert [(row["votes"], round(row["given"], 2), row["evidence"]) for row in found] == [(3, 0.0, "votes"), (3, 0.67, "votes")]
+    voted = rows(mine([{"text": text} | {f"toxic_{at + 1}": vote for at, vote in enumerate(given)} for text, given in votes]))
+    assert [(row["votes"], round(row["given"], 2), row["evidence"]) for row in voted] == [(3, 0.0, "votes"), (3, 0.67, "votes")]

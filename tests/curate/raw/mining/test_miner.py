@@ -16,7 +16,7 @@ RolesOf = Callable[..., Roles]
 
 
 def rows(mined: list[list[dict[str, Any]] | str]) -> list[dict[str, Any]]:
-    return [row for found in mined if isinstance(found, list) for row in found]
+    return [row for outcome in mined if isinstance(outcome, list) for row in outcome]
 
 
 def user(text: str) -> list[dict[str, str]]:
@@ -95,7 +95,7 @@ def test_a_turn_answers_the_latest_turn_by_somebody_else(mine: Mine) -> None:
         {"time": f"18/06/21, 8:4{at}:00 PM", "author": who, "text": text, "turn": at} for at, (who, text) in enumerate(talk)
     ]
     mined = mine(records, form="chat")
-    assert [found for found in mined if isinstance(found, str)] == ["notice", "first_turn", "first_turn", "no_words", "empty"]
+    assert [reason for reason in mined if isinstance(reason, str)] == ["notice", "first_turn", "first_turn", "no_words", "empty"]
     assert [(row["prompt"][0]["content"], row["completion"]) for row in rows(mined)] == [
         ("i hungry", "mall lah"),
         ("i hungry", "or <3"),
@@ -171,9 +171,9 @@ def test_records_of_any_shape_give_rows_or_a_reason(mine: Mine, roles_of: RolesO
         records = [{name: chance.choice(values) for name in chosen} for _ in range(4)]
         form = chance.choice(["jsonl", "chat"])
         kinds.add(roles_of(records, form=form).kind)
-        for found in mine(records, form=form):
-            assert found
-            for row in found if isinstance(found, list) else ():
+        for outcome in mine(records, form=form):
+            assert outcome
+            for row in outcome if isinstance(outcome, list) else ():
                 assert set(row) == set(ROW)
                 assert isinstance(row["completion"], str)
                 assert row["completion"].strip()

@@ -15,7 +15,7 @@ Mine = Callable[..., list[list[dict[str, Any]] | str]]
 
 
 def rows(mined: list[list[dict[str, Any]] | str]) -> list[dict[str, Any]]:
-    return [row for found in mined if isinstance(found, list) for row in found]
+    return [row for outcome in mined if isinstance(outcome, list) for row in outcome]
 
 
 def user(text: str) -> list[dict[str, str]]:
