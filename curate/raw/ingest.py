@@ -26,14 +26,14 @@ from curate.raw.mining.kinds import MiningSettings
 from curate.raw.mining.miner import VERSION
 from curate.raw.mining.parents import files_of_parents
 from curate.raw.receipts import FileReport, believed
-from curate.raw.sources import Discovered, LeftAside, SourceFile, SourceSettings, check_matches, may_name_table
+from curate.raw.sources import FolderListing, LeftAside, SourceFile, SourceSettings, check_matches, may_name_table
 from curate.raw.tombstones import load_tombstones
 
 __all__ = ["Ingested", "ingest"]
 
 
 def ingest(
-    found: Discovered,
+    listing: FolderListing,
     *,
     work: Path,
     author_key: bytes,
@@ -41,10 +41,10 @@ def ingest(
     quarantine_limit: float = 0.5,
     limit: int | None = None,
 ) -> Ingested:
-    """Read every file that `discover` found.
+    """Read every file that `discover` lists.
 
     Args:
-        found: the files.
+        listing: the files.
         work: where parts and quarantine go; raw text lies there, so it is private.
         author_key: keys the pseudonyms of authors.
         sources: what the recipe says of files; the first match wins.
@@ -56,35 +56,35 @@ def ingest(
         RecipeError: the recipe names a column that a file does not have, or a file or table that is not there.
         StorageError: the disk will not take the parts.
     """
-    names = [*(file.name for file in found.files), *(entry.name for entry in found.left_aside)]
+    names = [*(file.name for file in listing.files), *(entry.name for entry in listing.left_aside)]
     check_matches(sources, names)
     settings = MiningSettings(sources, load_policy(), author_key)
     work.mkdir(mode=0o700, parents=True, exist_ok=True)  # raw text will lie there
     tombstones = load_tombstones(work, author_key)
     reports: list[FileReport] = []
     parts: list[Stored] = []
-    aside = list(found.left_aside)
+    aside = list(listing.left_aside)
     reread: list[str] = []
     left = limit
-    sizes = {file.name: _size(file) for file in found.files}
+    sizes = {file.name: _size(file) for file in listing.files}
     hashed = cache(_sha256)  # a file of parents is asked for by every file that answers it
     with Progress("read", sum(sizes.values()), "B") as progress:
-        for file in found.files:
+        for file in listing.files:
             if left is not None and left <= 0:
                 aside.append(LeftAside(file.name, "limit"))
                 continue
             try:
-                task = _task(file, found.files, hashed, settings, left)
-                known = believed(work, task.key, tombstones)
-                if known is None:
-                    known = ingest_file(task, work, settings, tombstones, progress.add)
+                task = _task(file, listing.files, hashed, settings, left)
+                receipt = believed(work, task.key, tombstones)
+                if receipt is None:
+                    receipt = ingest_file(task, work, settings, tombstones, progress.add)
                     reread.append(file.name)
                 else:
                     progress.add(sizes[file.name])
             except UnreadableError as error:
                 aside.append(LeftAside(file.name, str(error)))
                 continue
-            report, parts_of_file = known
+            report, parts_of_file = receipt
             if report.format is None:
                 aside.append(LeftAside(file.name, "unknown_format"))
                 continue
@@ -116,15 +116,15 @@ def _task(
     sha256_of_file = hashed(file)
     others = files_of_parents(file.name, files, settings.sources)
     parents: list[Json] = [[other.name, _parents_sha256(other, hashed)] for other in others]
-    spoken: list[Json] = []
+    statements: list[Json] = []
     for name in (file.name, *(other.name for other in others)):
-        spoken.append({key: value for key, value in plain(settings.of(name)).items() if key != "match"})
-        spoken += [plain(source) for source in settings.sources if may_name_table(source.match, name)]
-    spoken += parents
+        statements.append({key: value for key, value in plain(settings.of(name)).items() if key != "match"})
+        statements += [plain(source) for source in settings.sources if may_name_table(source.match, name)]
+    statements += parents
     key = digest(
         file.name,
         sha256_of_file,
-        canonical([VERSION, spoken, limit]),
+        canonical([VERSION, statements, limit]),
         settings.policy.hash,
         digest("author", settings.author_key),
     )

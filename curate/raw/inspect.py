@@ -36,7 +36,7 @@ LOST_PARENTS = "replies whose parents are not in their file; where those stand i
 
 
 def inspect(folder: Path, sources: Sequence[SourceSettings] = (), limit: int = 1_000, show_text: bool = False) -> str:
-    """Tell how every file would be understood; nothing is written, and no text of a record is told unless asked for.
+    """Tell how every file would be understood; nothing is written, and no text of a record is shown unless asked for.
 
     Args:
         folder: what would be `--source`.
@@ -48,13 +48,13 @@ def inspect(folder: Path, sources: Sequence[SourceSettings] = (), limit: int = 1
         DataError: no such folder, or nothing in it to read.
         RecipeError: a source of the recipe that does not fit its file.
     """
-    found = discover(folder)
-    check_matches(sources, [*(file.name for file in found.files), *(entry.name for entry in found.left_aside)])
+    listing = discover(folder)
+    check_matches(sources, [*(file.name for file in listing.files), *(entry.name for entry in listing.left_aside)])
     settings = MiningSettings(sources, load_policy(), b"inspect")
-    aside, files = list(found.left_aside), list[FilePreview]()
-    with Progress("inspect", len(found.files), "files") as progress:
-        for file in found.files:
-            result = preview(file, files_of_parents(file.name, found.files, sources), settings, limit)
+    aside, files = list(listing.left_aside), list[FilePreview]()
+    with Progress("inspect", len(listing.files), "files") as progress:
+        for file in listing.files:
+            result = preview(file, files_of_parents(file.name, listing.files, sources), settings, limit)
             if isinstance(result, FilePreview):
                 files.append(result)
             else:

@@ -30,7 +30,7 @@ Format = Literal["jsonl", "json", "csv", "parquet", "hf", "xlsx", "xml", "html",
 
 @config
 class SourceSettings:
-    """What a recipe says of the files whose name matches; what it does not say is found out.
+    """What a recipe says of the files whose name matches; what it does not say is worked out from the files.
 
     Args:
         match: pattern of file names relative to the source folder; `*` crosses folders, as in "forum/*.jsonl". A member of a
@@ -84,14 +84,14 @@ class LeftAside:
 
 
 @dataclass(frozen=True)
-class Discovered:
-    """What a source folder holds, both sorted by name."""
+class FolderListing:
+    """What a source folder holds: the files to read and the others, both sorted by name."""
 
     files: tuple[SourceFile, ...]
     left_aside: tuple[LeftAside, ...]
 
 
-def discover(folder: Path) -> Discovered:
+def discover(folder: Path) -> FolderListing:
     """List the files of a folder and its subfolders. No link is followed: nothing outside the folder is ever read.
 
     Raises:
@@ -108,13 +108,13 @@ def discover(folder: Path) -> Discovered:
     except OSError as error:
         raise DataError(f"--source {folder}: cannot be listed ({error.strerror})", hint="check its permissions") from None
     if not files:
-        found = (
+        contents = (
             f"only {len(aside)} left aside ({', '.join(sorted({entry.reason for entry in aside}))})"
             if aside
             else "an empty folder"
         )
-        raise DataError(f"--source {folder}: found {found}", hint="put text, tables, chats, mails or dumps there")
-    return Discovered(tuple(sorted(files)), tuple(sorted(aside)))
+        raise DataError(f"--source {folder}: found {contents}", hint="put text, tables, chats, mails or dumps there")
+    return FolderListing(tuple(sorted(files)), tuple(sorted(aside)))
 
 
 def place_of(name: str, table: str) -> str:
@@ -140,13 +140,15 @@ def check_matches(sources: Sequence[SourceSettings], names: Iterable[str], partl
     Raises:
         RecipeError: naming the pattern; of several files that may hold parents, one is enough.
     """
-    there = list(names)
-    asked: list[tuple[str, tuple[str, ...]]] = [("match", (source.match,)) for source in sources]
-    asked += [(f"{source.match}: parents", source.parents) for source in sources if source.parents]
-    for where, patterns in asked:
-        if any(_fits(name, pattern, partly) for pattern in patterns for name in there):
+    present = list(names)
+    claims: list[tuple[str, tuple[str, ...]]] = [("match", (source.match,)) for source in sources]
+    claims += [(f"{source.match}: parents", source.parents) for source in sources if source.parents]
+    for where, patterns in claims:
+        if any(_fits(name, pattern, partly) for pattern in patterns for name in present):
             continue
-        raise RecipeError(f"sources: {where}: no file fits {' or '.join(map(repr, patterns))}", hint=nearest(patterns[0], there))
+        raise RecipeError(
+            f"sources: {where}: no file fits {' or '.join(map(repr, patterns))}", hint=nearest(patterns[0], present)
+        )
 
 
 def _fits(name: str, pattern: str, partly: bool) -> bool:
@@ -177,14 +179,14 @@ def _walk(folder: Path, prefix: str, files: list[SourceFile], aside: list[LeftAs
 def _archive(path: Path, name: str, files: list[SourceFile], aside: list[LeftAside]) -> None:
     """A zip's members, as files of a folder of its name."""
     try:
-        found = members(path)
+        contents = members(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         aside.append(LeftAside(_printable(name), "damaged_archive"))
         return
-    if found is None:  # a document of many parts
+    if contents is None:  # a document of many parts
         files.append(SourceFile(name, path))
         return
-    for member in found:
+    for member in contents:
         reason = member.reason or _about(Path(member.path))
         if reason is not None:
             aside.append(LeftAside(_printable(f"{name}/{member.path}"), reason))

@@ -1,4 +1,8 @@
-"""Files into records: container -> encoding -> records, each layer found by content; `READERS` is the whole list of formats."""
+"""Files into records: container -> encoding -> records, each layer told by the content, never by the name alone.
+
+`READERS` is the whole list of formats, one module each; `recognise` says which of them a file is. `json_object` and `html_words`
+are parts of `json` and `html`.
+"""
 
 from __future__ import annotations
 
@@ -103,15 +107,15 @@ def _json(stream: Stream) -> str | None:
 
 def _goes_on(stream: Stream) -> bool:
     """Whether another object follows the first line, however long that is; a document written as one line is one object."""
-    seen, ended = 0, False
+    size, ended = 0, False
     for chunk in stream.chunks():
         if not ended:
             _, newline, chunk = chunk.partition(b"\n")
             ended = newline != b""
         if ended and chunk.strip():
             return chunk.lstrip().startswith(b"{")
-        seen += len(chunk)
-        if seen > MAX_RECORD and not ended:
+        size += len(chunk)
+        if size > MAX_RECORD and not ended:
             return False  # longer than any record
     return False
 

@@ -159,12 +159,12 @@ def sniff(head: bytes, name: str) -> Dialect | None:
                 continue
             width, votes = Counter(map(len, records)).most_common(1)[0]
             share = votes / len(records)
-            named = len(records[0]) == width and header_of(records[0], name) is not None
-            if width < 2 or share < (AGREE if named else AGREE_UNNAMED):
+            headed = len(records[0]) == width and header_of(records[0], name) is not None
+            if width < 2 or share < (AGREE if headed else AGREE_UNNAMED):
                 continue
-            if not named and (len(records) < 3 or not (delimiter == "\t" or _says_table(name))):
+            if not headed and (len(records) < 3 or not (delimiter == "\t" or _says_table(name))):
                 continue
-            rank = (named, round(share, 2), width, quoted)
+            rank = (headed, round(share, 2), width, quoted)
             if best is None or rank > best[0]:
                 best = rank, Dialect(delimiter, quoted)
     if best is not None:
@@ -177,17 +177,17 @@ def header_of(cells: list[str], name: str) -> list[str] | None:
 
     One cell by itself is a header only where it is a single lower-case word: "text", not a first sentence.
     """
-    named = [cell.strip() for cell in cells]
-    while len(named) > 1 and not named[-1]:
-        named.pop()
-    if len(named) == 1:
-        return named if re.fullmatch(r"[A-Za-z][a-z_]{2,20}", named[0]) and _says_table(name) else None
-    filled = [cell for cell in named if cell]
-    if len(set(filled)) < len(filled) or len(filled) < 0.5 * len(named):
+    names = [cell.strip() for cell in cells]
+    while len(names) > 1 and not names[-1]:
+        names.pop()
+    if len(names) == 1:
+        return names if re.fullmatch(r"[A-Za-z][a-z_]{2,20}", names[0]) and _says_table(name) else None
+    filled = [cell for cell in names if cell]
+    if len(set(filled)) < len(filled) or len(filled) < 0.5 * len(names):
         return None
     if not all(map(is_name, filled)):
         return None
-    return [cell or f"column_{index + 1}" for index, cell in enumerate(named)]
+    return [cell or f"column_{index + 1}" for index, cell in enumerate(names)]
 
 
 def is_name(cell: str) -> bool:

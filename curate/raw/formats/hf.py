@@ -31,12 +31,12 @@ def read(stream: Stream) -> Iterator[Record | Broken]:
                 for start in range(0, batch.num_rows, BATCH):
                     for fields in batch.slice(start, BATCH).to_pylist():
                         count += 1
-                        yield row(fields, names, count)
+                        yield record(fields, names, count)
     except ERRORS as error:
         yield Broken(b"", f"row {count + 1}", f"the file cannot be read from here on ({type(error).__name__})")
 
 
-def row(fields: dict[str, Json], names: Mapping[str, Sequence[str]], number: int) -> Record | Broken:
+def record(fields: dict[str, Json], names: Mapping[str, Sequence[str]], number: int) -> Record | Broken:
     """A row of a typed table as a record.
 
     Args:
@@ -44,13 +44,13 @@ def row(fields: dict[str, Json], names: Mapping[str, Sequence[str]], number: int
         names: see `class_names`; numbers of classes become their names.
         number: of the row, from 1.
     """
-    named = fields | {column: _name(fields[column], of) for column, of in names.items()} if names else fields
-    raw = canonical(named).encode("utf-8", "backslashreplace")
+    row = fields | {column: _name(fields[column], of) for column, of in names.items()} if names else fields
+    raw = canonical(row).encode("utf-8", "backslashreplace")
     if len(raw) > MAX_RECORD:
         return Broken(raw[:KEPT], f"row {number}", f"longer than {MAX_RECORD >> 20} MiB")
     if b"\\u0000" in raw:
         return Broken(raw[:KEPT], f"row {number}", "holds NUL")
-    return Record(named, raw, f"row {number}")
+    return Record(row, raw, f"row {number}")
 
 
 def class_names(schema: pa.Schema) -> dict[str, list[str]]:

@@ -22,6 +22,7 @@ STEP = 1 << 14  # characters that the parser is fed at a time
 MOST_LEFT = 1 << 14  # characters of unfinished markup at the end of a page
 DEEPEST = 500  # open elements; a page nested deeper is broken or built to be
 
+IDS = ("id", "data-id", "data-post-id", "data-comment-id")  # attributes that name a post, best first
 PARTS = ("loose", "body", "author", "time", "quote")  # of a post; loose text is the body of one that marks no body
 
 _WRAPPED = re.compile(r"[ \t]*\n(?:[ \t]{2,}|\t)")  # how a page's source is indented; a bare line end may be the writer's own
@@ -147,8 +148,8 @@ class _Page(HTMLParser):
         if len(self._open) >= DEEPEST:
             self.too_deep = True
             return
-        given = {name: value or "" for name, value in attrs[:100]}
-        self._open.append(_Element(tag, self._part(tag, given)))
+        attributes = {name: value or "" for name, value in attrs[:100]}
+        self._open.append(_Element(tag, self._part(tag, attributes)))
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in ("br", "hr"):
@@ -169,6 +170,13 @@ class _Page(HTMLParser):
         if not self._silent:
             self._add(data)
 
+    def parse_marked_section(self, i: int, report: bool = True) -> int:
+        """Read `<![...]>`; where it is malformed, as the comment that browsers take it for: the library stops with an error."""
+        try:
+            return super().parse_marked_section(i, report)
+        except AssertionError:
+            return self.parse_bogus_comment(i, report)
+
     def _add(self, text: str) -> None:
         part = self._open[-1].part if self._open else "loose"
         if part == "title":
@@ -181,42 +189,42 @@ class _Page(HTMLParser):
         if post.size <= MAX_RECORD:
             post.parts[part].append(text)
 
-    def _part(self, tag: str, given: dict[str, str]) -> str:
+    def _part(self, tag: str, attributes: dict[str, str]) -> str:
         """What an element that opens here is part of; begins a post where it is one."""
-        words = {word.casefold() for word in _TOKEN.findall(given.get("class", ""))}
+        words = {word.casefold() for word in _TOKEN.findall(attributes.get("class", ""))}
         here = self._open[-1].part if self._open else "loose"
         if tag == "title" or (tag == "h1" and not self._posts and not self._heading):
             return "title"
         if here == "" or tag in ("nav", "head") or words & LEFT_OUT:
             return ""
-        token = self._token(tag, given, words)
+        token = self._token(tag, attributes, words)
         if token:
-            return self._begin(token, given)
-        return self._within(tag, given, words, here)
+            return self._begin(token, attributes)
+        return self._within(tag, attributes, words, here)
 
-    def _within(self, tag: str, given: dict[str, str], words: set[str], here: str) -> str:
+    def _within(self, tag: str, attributes: dict[str, str], words: set[str], here: str) -> str:
         """What an element is of the post around it."""
         if not self._posts or self._posts[-1].token == "paragraph":
             return self._begin("paragraph", {}) if tag in PARAGRAPH and not self._threaded else here
         if here in ("quote", "reply_to"):
-            self._answers(given)
+            self._answers(attributes)
             return here
-        part = _part_of(tag, given, words) if here not in ("author", "time") else here
-        if part == "time" and (given.get("datetime") or given.get("title")):
-            self._posts[-1].fields.setdefault("time", given.get("datetime") or given["title"])
+        part = _part_of(tag, attributes, words) if here not in ("author", "time") else here
+        if part == "time" and (attributes.get("datetime") or attributes.get("title")):
+            self._posts[-1].fields.setdefault("time", attributes.get("datetime") or attributes["title"])
         return part or here
 
-    def _answers(self, given: dict[str, str]) -> None:
+    def _answers(self, attributes: dict[str, str]) -> None:
         """A link from a quote to another post on the page says what is answered."""
-        target = re.match(r"#(?:go_to_)?([\w-]+)$", given.get("href", ""))
+        target = re.match(r"#(?:go_to_)?([\w-]+)$", attributes.get("href", ""))
         if target and self._posts[-1].parent is None:
             self._posts[-1].parent = target[1]
 
-    def _token(self, tag: str, given: dict[str, str], words: set[str]) -> str:
+    def _token(self, tag: str, attributes: dict[str, str], words: set[str]) -> str:
         """The word by which an element is a post; "" when it is none."""
         if self._single:
             return ""
-        kind = given.get("itemtype", "").rsplit("/", 1)[-1]
+        kind = attributes.get("itemtype", "").rsplit("/", 1)[-1]
         typed = tag == "article" or kind in ("Comment", "UserComments")
         tokens = sorted(words & POST) or (["article"] if typed else [])
         if not tokens:
@@ -230,17 +238,17 @@ class _Page(HTMLParser):
             return ""  # how one messenger marks dates between its messages
         return tokens[0]
 
-    def _begin(self, token: str, given: dict[str, str]) -> str:
+    def _begin(self, token: str, attributes: dict[str, str]) -> str:
         fields: dict[str, str] = {}
         if token != "paragraph":
             self._threaded = True
             self._paragraphs.clear()
             while self._posts and self._posts[-1].token == "paragraph":
                 self._posts.pop()
-            name = given.get("id") or given.get("data-id") or given.get("data-post-id") or given.get("data-comment-id")
+            name = next((attributes[key] for key in IDS if attributes.get(key)), "")
             fields = {"id": name} if name else {}
-            for key, value in given.items():
-                if key.startswith("data-") and key[5:] not in ("id", "post-id", "comment-id"):
+            for key, value in attributes.items():
+                if key.startswith("data-") and key not in IDS:
                     fields[key[5:].replace("-", "_")] = value
         around = self._posts[-1] if self._posts else None
         post = _Post(self.getpos()[0], token, len(self._open), fields)
@@ -306,14 +314,14 @@ class _Page(HTMLParser):
         return Record(fields, raw, locator)
 
 
-def _part_of(tag: str, given: dict[str, str], words: set[str]) -> str | None:
+def _part_of(tag: str, attributes: dict[str, str], words: set[str]) -> str | None:
     """Which part of a post an element names itself."""
     if words & REPLY_TO:
         return "reply_to"
-    named = {PART_OF[word] for word in words & PART_OF.keys()}
-    named |= {PART_OF[given[key]] for key in ("itemprop", "rel", "data-role") if given.get(key) in PART_OF}
-    named |= {{"blockquote": "quote", "time": "time"}[tag]} if tag in ("blockquote", "time") else set()
-    return next((part for part in ("quote", "author", "time", "body") if part in named), None)
+    parts = {PART_OF[word] for word in words & PART_OF.keys()}
+    parts |= {PART_OF[attributes[key]] for key in ("itemprop", "rel", "data-role") if attributes.get(key) in PART_OF}
+    parts |= {{"blockquote": "quote", "time": "time"}[tag]} if tag in ("blockquote", "time") else set()
+    return next((part for part in ("quote", "author", "time", "body") if part in parts), None)
 
 
 def text_of(markup: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from curate.raw.files.container import Stream
 from curate.raw.files.records import Broken, Record
-from curate.raw.formats.hf import class_names, row
+from curate.raw.formats.hf import class_names, record
 
 BATCH = 64  # rows held at a time: few, for a dictionary can make many rows of one giant value
 
@@ -27,7 +27,7 @@ def read(stream: Stream) -> Iterator[Record | Broken]:
             for batch in file.iter_batches(batch_size=BATCH, use_threads=False):
                 for fields in batch.to_pylist():
                     count += 1
-                    yield row(fields, names, count)
+                    yield record(fields, names, count)
             if count != file.metadata.num_rows:
                 yield Broken(b"", f"row {count + 1}", "the footer is damaged: it counts other rows than there are")
     except (pa.ArrowException, OSError, ValueError, KeyError, UnicodeDecodeError, RecursionError) as error:

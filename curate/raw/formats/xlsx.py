@@ -85,18 +85,18 @@ def _refused(path: Path) -> str | None:
 
 def _declares(part: IO[bytes]) -> bool:
     """Whether XML has a document type, or anything else than an element, in its first bytes; no workbook needs one."""
-    seen: list[str] = []
+    events: list[str] = []
     parser = expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = lambda *_: seen.append("type")
-    parser.StartElementHandler = lambda *_: seen.append("element")
+    parser.StartDoctypeDeclHandler = lambda *_: events.append("type")
+    parser.StartElementHandler = lambda *_: events.append("element")
     for _ in range(MAX_PROLOG // CHUNK):
         data = part.read(CHUNK)
         try:
             parser.Parse(data, not data)
         except expat.ExpatError:
-            return seen[:1] == ["type"]  # what is wrong behind the first element is for the reader to say
-        if seen:
-            return seen[0] == "type"
+            return events[:1] == ["type"]  # what is wrong behind the first element is for the reader to say
+        if events:
+            return events[0] == "type"
         if not data:
             return False
     return True

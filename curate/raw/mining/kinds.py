@@ -199,8 +199,8 @@ def plain_text(cells: Cells) -> Iterator[Draft]:
         text = json_string(text) or text
     label = cells.label()
     if label.share is not None:  # a label speaks of the whole text: one half of it may well be innocent
-        asked = instruction or START
-        yield Draft([] if START in asked else user(asked), text, label=label)
+        question = instruction or START
+        yield Draft([] if START in question else user(question), text, label=label)
         return
     first, second = cut(text) if instruction is None else instructed(instruction, text)
     yield Draft(user(first), second, label=label)

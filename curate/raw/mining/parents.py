@@ -105,18 +105,18 @@ def parent_posts(
             if table not in roles and table not in waiting and not _asked(file.name, table, patterns, answering):
                 roles[table] = None
             if table in roles:
-                if (known := roles[table]) is not None:
-                    yield ParentPost(file.name, known, flat(entry.fields))
+                if (of_table := roles[table]) is not None:
+                    yield ParentPost(file.name, of_table, flat(entry.fields))
                 continue
             waiting.setdefault(table, []).append(flat(entry.fields))
             waiting_bytes += len(entry.raw)
             if len(waiting[table]) >= SAMPLE or waiting_bytes > SAMPLE_BYTES:
                 sample, waiting_bytes = waiting.pop(table), 0
-                roles[table] = understood = _roles_of_posts(file, table, sample, settings)
-                yield from (ParentPost(file.name, understood, fields) for fields in sample)
+                roles[table] = of_posts = _roles_of_posts(file, table, sample, settings)
+                yield from (ParentPost(file.name, of_posts, fields) for fields in sample)
         for table, sample in waiting.items():
-            understood = _roles_of_posts(file, table, sample, settings)
-            yield from (ParentPost(file.name, understood, fields) for fields in sample)
+            of_posts = _roles_of_posts(file, table, sample, settings)
+            yield from (ParentPost(file.name, of_posts, fields) for fields in sample)
 
 
 def _asked(name: str, table: str, patterns: Sequence[str], answering: str) -> bool:

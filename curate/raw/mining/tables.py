@@ -45,11 +45,11 @@ class _OpenTable:
     def mine(self, record: Record) -> Iterator[Mined]:
         """The record, or those that waited for it."""
         self.records += 1
-        spoken = self.miner.spoken(record) if self.turns is not None else None
-        if self.turns is None or spoken is None:
+        turn = self.miner.spoken(record) if self.turns is not None else None
+        if self.turns is None or turn is None:
             yield record, self.miner(record)
         else:
-            yield from ((settled, self.miner(settled, answered)) for settled, answered in self.turns.settled(*spoken, record))
+            yield from ((settled, self.miner(settled, answered)) for settled, answered in self.turns.settled(*turn, record))
 
     def rest(self) -> Iterator[Mined]:
         """The turns that still wait: they answer nothing."""

@@ -82,9 +82,9 @@ class Threads:
         """
         parent, title = self._cell(post, "parent"), as_text(post.get(self._roles.column("title") or ""))
         quote = as_text(post.get(self._roles.column("quote") or ""))
-        answered = self._find(parent)
-        if parent.casefold() not in NOBODY or answered is not None:
-            text = answered.text if answered is not None else quote if quote.strip() else title
+        above = self._find(parent)
+        if parent.casefold() not in NOBODY or above is not None:
+            text = above.text if above is not None else quote if quote.strip() else title
             return (text, None) if text.strip() else ("", "parent_missing")
         if quote.strip():
             return quote, None
@@ -111,11 +111,11 @@ class Threads:
         name, parent = self._cell(post, "id"), self._cell(post, "parent")
         seen = {name}
         for _ in range(DEEPEST):
-            answered = self._find(parent) if parent not in seen else None
-            if answered is None:
+            above = self._find(parent) if parent not in seen else None
+            if above is None:
                 break
             seen.add(parent)
-            name, parent = parent, answered.parent
+            name, parent = parent, above.parent
         return name if parent.casefold() in NOBODY or parent in seen else parent
 
     def _keep(self, file: str, roles: Roles, post: Fields) -> str:

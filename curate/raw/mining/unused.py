@@ -16,9 +16,9 @@ def used_columns(roles: Roles, policy: Policy) -> frozenset[str]:
         return frozenset()
     used = {column for columns in roles.columns.values() for column in columns}
     if roles.known is not None:
-        known = policy.sources[roles.known]
-        counted = (*known.votes.toxic, known.votes.all) if known.votes is not None else ()
-        used |= {*known.columns, *counted, *known.texts, *(column for rule in known.rules for column in rule.when)}
+        public = policy.sources[roles.known]
+        votes = (*public.votes.toxic, public.votes.all) if public.votes is not None else ()
+        used |= {*public.columns, *votes, *public.texts, *(column for rule in public.rules for column in rule.when)}
     return frozenset(used)
 
 

@@ -27,8 +27,8 @@ def read(source: Path, work: Path, **options: Any) -> Ingested:
     return ingest(discover(source), work=work, author_key=b"key", **options)
 
 
-def rows_of(found: Ingested) -> pl.DataFrame:
-    return pl.concat([part.read() for part in found.parts]) if found.parts else pl.DataFrame(schema=ROW)
+def rows_of(result: Ingested) -> pl.DataFrame:
+    return pl.concat([part.read() for part in result.parts]) if result.parts else pl.DataFrame(schema=ROW)
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -50,30 +50,30 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
-def check_law(found: Ingested) -> None:
-    for file in found.files:
+def check_law(result: Ingested) -> None:
+    for file in result.files:
         assert file.records == file.mined + sum(file.skipped.values()) + sum(file.quarantined.values())
-    totals = found.totals()
+    totals = result.totals()
     assert totals.read == totals.mined + sum(totals.skipped.values()) + totals.quarantined
-    assert totals.rows == sum(part.rows for part in found.parts)
+    assert totals.rows == sum(part.rows for part in result.parts)
 
 
 def test_every_record_is_accounted_for(source: Path, tmp_path: Path) -> None:
-    found = read(source, tmp_path / "work")
-    check_law(found)
-    assert found.totals().to_json() == {"read": 124, "mined": 122, "skipped": {"first_turn": 1}, "quarantined": 1, "rows": 122}
-    assert found.left_aside() == [{"name": "page.pdf", "reason": "unknown_format"}]
-    assert [file.source for file in found.files] == ["chat.txt", "forum/a.jsonl.gz", "table.csv"]
-    rows = rows_of(found)
+    result = read(source, tmp_path / "work")
+    check_law(result)
+    assert result.totals().to_json() == {"read": 124, "mined": 122, "skipped": {"first_turn": 1}, "quarantined": 1, "rows": 122}
+    assert result.left_aside() == [{"name": "page.pdf", "reason": "unknown_format"}]
+    assert [file.source for file in result.files] == ["chat.txt", "forum/a.jsonl.gz", "table.csv"]
+    rows = rows_of(result)
     assert dict(rows.schema) == ROW
     assert rows["id"].n_unique() == 122
     assert rows["source"].unique(maintain_order=True).to_list() == ["chat.txt", "forum/a.jsonl.gz", "table.csv"]
-    assert found.table()[1]["quarantined"] == {"not JSON": 1}
+    assert result.table()[1]["quarantined"] == {"not JSON": 1}
 
 
 def test_broken_records_are_kept_in_the_work_folder_with_their_place(source: Path, tmp_path: Path) -> None:
-    found = read(source, tmp_path / "work")
-    (path,) = (tmp_path / "work" / "quarantine" / found.files[1].key).glob("*.parquet")
+    result = read(source, tmp_path / "work")
+    (path,) = (tmp_path / "work" / "quarantine" / result.files[1].key).glob("*.parquet")
     (line,) = pl.read_parquet(path).to_dicts()
     assert (line["source"], line["locator"], line["raw"]) == ("forum/a.jsonl.gz", "line 51", b'{"broken')
     assert line["reason"].startswith("not JSON")
@@ -88,13 +88,13 @@ def test_columns_that_play_no_role_are_kept_in_the_work_folder(tmp_path: Path) -
     (tmp_path / "source" / "a.jsonl").write_text("\n".join(map(json.dumps, [*lines, {"text": "", "mood": "calm"}])))
     (tmp_path / "source" / "b.csv").write_text("n,m\n1,2\n3,4\n")  # no column holds a text
     work = tmp_path / "work"
-    found = read(tmp_path / "source", work)
-    files = {file.source: file for file in found.files}
+    result = read(tmp_path / "source", work)
+    files = {file.source: file for file in result.files}
     kept = {name: pl.read_parquet(work / "unused" / file.key / "00000.parquet") for name, file in files.items()}
     told = [json.loads(fields) for fields in kept["a.jsonl"]["fields"]]
     assert told == [*({"mood": "windy", "meta.rank": at, "meta.tags": ["a", None]} for at in range(4)), {"mood": "calm"}]
     names = kept["a.jsonl"]["record"].to_list()
-    assert names == [*dict.fromkeys(rows_of(found)["record"]), None]  # an empty text gave no row
+    assert names == [*dict.fromkeys(rows_of(result)["record"]), None]  # an empty text gave no row
     assert [json.loads(fields) for fields in kept["b.csv"]["fields"]] == [{"n": "1", "m": "2"}, {"n": "3", "m": "4"}]
     assert stat.S_IMODE(work.stat().st_mode) == 0o700
     before = tree(work)
@@ -166,11 +166,11 @@ def test_an_interrupted_reading_ends_in_the_same_bytes(source: Path, tmp_path: P
 
 
 def test_a_limit_takes_the_first_records_in_file_order(source: Path, tmp_path: Path) -> None:
-    found = read(source, tmp_path / "work", limit=60)
-    check_law(found)
-    assert [(file.source, file.records) for file in found.files] == [("chat.txt", 40), ("forum/a.jsonl.gz", 20)]
-    assert {"name": "table.csv", "reason": "limit"} in found.left_aside()
-    assert set(rows_of(found)["id"]) < set(rows_of(read(source, tmp_path / "work"))["id"])
+    result = read(source, tmp_path / "work", limit=60)
+    check_law(result)
+    assert [(file.source, file.records) for file in result.files] == [("chat.txt", 40), ("forum/a.jsonl.gz", 20)]
+    assert {"name": "table.csv", "reason": "limit"} in result.left_aside()
+    assert set(rows_of(result)["id"]) < set(rows_of(read(source, tmp_path / "work"))["id"])
 
 
 def test_too_many_broken_records_refuse_the_input(tmp_path: Path) -> None:
@@ -202,14 +202,14 @@ def test_a_file_that_may_not_be_read_is_left_aside(source: Path, tmp_path: Path,
         return real(path)
 
     monkeypatch.setattr(curate.raw.ingest, "sha256", refuse)
-    found = read(source, tmp_path / "work")
-    assert {"name": "chat.txt", "reason": "unreadable"} in found.left_aside()
-    assert len(found.files) == 2
+    result = read(source, tmp_path / "work")
+    assert {"name": "chat.txt", "reason": "unreadable"} in result.left_aside()
+    assert len(result.files) == 2
 
 
 def test_a_recipe_can_say_the_format(source: Path, tmp_path: Path) -> None:
-    found = read(source, tmp_path / "work", sources=(SourceSettings(match="table.csv", format="txt"),))
-    assert [(file.format, file.records) for file in found.files][-1] == ("txt", 31)
+    result = read(source, tmp_path / "work", sources=(SourceSettings(match="table.csv", format="txt"),))
+    assert [(file.format, file.records) for file in result.files][-1] == ("txt", 31)
 
 
 def test_mutated_files_never_stop_a_build_and_never_lose_a_record(tmp_path: Path) -> None:
@@ -229,9 +229,9 @@ def test_mutated_files_never_stop_a_build_and_never_lose_a_record(tmp_path: Path
             place = chance.randrange(len(data))
             data[place : place + chance.randrange(0, 4)] = bytes(chance.randrange(256) for _ in range(chance.randrange(0, 4)))
         (source / f"{at}").write_bytes(bytes(data))
-    found = read(source, tmp_path / "work", quarantine_limit=1.0)
-    check_law(found)
-    assert rows_of(found)["id"].n_unique() == rows_of(found).height
+    result = read(source, tmp_path / "work", quarantine_limit=1.0)
+    check_law(result)
+    assert rows_of(result)["id"].n_unique() == rows_of(result).height
     assert stat.S_IMODE((tmp_path / "work").stat().st_mode) == 0o700
 
 
@@ -248,7 +248,7 @@ def test_mutated_files_never_stop_a_build_and_never_lose_a_record(tmp_path: Path
 def test_real_folders_give_what_their_pages_say(
     tmp_path: Path, folder: str, records: int, rows: int, labelled: int | None
 ) -> None:
-    found = read(DATA / folder, tmp_path / "work")
-    check_law(found)
-    assert (found.totals().read, found.totals().rows) == (records, rows)
-    assert labelled is None or sum(file.labelled for file in found.files) == labelled
+    result = read(DATA / folder, tmp_path / "work")
+    check_law(result)
+    assert (result.totals().read, result.totals().rows) == (records, rows)
+    assert labelled is None or sum(file.labelled for file in result.files) == labelled

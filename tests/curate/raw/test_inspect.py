@@ -36,33 +36,33 @@ def line_of(text: str, name: str) -> str:
 
 
 def test_one_table_says_how_each_file_would_be_read(raw: Path) -> None:
-    told = inspect(raw)
-    a, b, c, e = (line_of(told, name).split("  ") for name in ("a.jsonl", "b.csv", "c.txt", "e.zip/in.tsv"))
+    page = inspect(raw)
+    a, b, c, e = (line_of(page, name).split("  ") for name in ("a.jsonl", "b.csv", "c.txt", "e.zip/in.tsv"))
     assert {"plain", "jsonl", "utf-8", "text"} <= {cell.strip() for cell in a}
-    assert "author=who" not in told and "text=body" in " ".join(a) and "CC0-1.0" in " ".join(a)
+    assert "author=who" not in page and "text=body" in " ".join(a) and "CC0-1.0" in " ".join(a)
     assert {"chat", "1 first_turn"} <= {cell.strip() for cell in c}
     assert {"zip", "csv", "1 under 'offensive' is toxic: 4 toxic, 5 not"} <= {cell.strip() for cell in e}
     assert "1 is toxic, as words beside it prove: 8 toxic, 8 not, 4 no label" in [cell.strip() for cell in b]
 
 
 def test_what_is_left_aside_or_broken_has_its_reason(raw: Path) -> None:
-    told = inspect(raw)
-    assert line_of(told, "d.bin").split() == ["d.bin", "unknown_format"]
-    assert line_of(told, "e.zip/../up.txt").split() == ["e.zip/../up.txt", "path_traversal"]
-    assert line_of(told, "a.jsonl: line 31").startswith("a.jsonl: line 31: not JSON")
+    page = inspect(raw)
+    assert line_of(page, "d.bin").split() == ["d.bin", "unknown_format"]
+    assert line_of(page, "e.zip/../up.txt").split() == ["e.zip/../up.txt", "path_traversal"]
+    assert line_of(page, "a.jsonl: line 31").startswith("a.jsonl: line 31: not JSON")
 
 
 def test_a_label_of_unproven_side_abstains_and_inspect_says_what_would_settle_it(raw: Path) -> None:
-    told = inspect(raw)
-    assert "abstains: 0 toxic, 0 not, 15 '0' of unproven side, 15 '1' of unproven side" in line_of(told, "a.jsonl")
-    assert '  - {match: "a.jsonl", labels: {"1": true, "0": false}}' in told.splitlines()
+    page = inspect(raw)
+    assert "abstains: 0 toxic, 0 not, 15 '0' of unproven side, 15 '1' of unproven side" in line_of(page, "a.jsonl")
+    assert '  - {match: "a.jsonl", labels: {"1": true, "0": false}}' in page.splitlines()
     settled = inspect(raw, sources=(SourceSettings(match="a.jsonl", labels={"1": True, "0": False}),))
     assert "the recipe says: 15 toxic, 15 not" in line_of(settled, "a.jsonl") and "sources:" not in settled
 
 
 def test_columns_that_play_no_role_are_listed(raw: Path) -> None:
-    told = inspect(raw).splitlines()
-    unused = told[told.index("columns that play no role:") :]
+    page = inspect(raw).splitlines()
+    unused = page[page.index("columns that play no role:") :]
     assert any(line.split() == ["a.jsonl", "who"] for line in unused)
     assert any(line.split() == ["e.zip/in.tsv", "note"] for line in unused)
 
@@ -73,9 +73,9 @@ def test_no_text_is_told_unless_asked_for(raw: Path) -> None:
 
 
 def test_a_limit_reads_the_first_records_of_each_file_and_says_so(raw: Path) -> None:
-    told = inspect(raw, limit=10)
-    assert " 10+ " in line_of(told, "a.jsonl") and " 9 " in line_of(told, "e.zip/in.tsv")
-    assert "the first 10 records of each file were read" in told
+    page = inspect(raw, limit=10)
+    assert " 10+ " in line_of(page, "a.jsonl") and " 9 " in line_of(page, "e.zip/in.tsv")
+    assert "the first 10 records of each file were read" in page
 
 
 def test_names_of_files_cannot_reach_the_terminal_as_control_characters(raw: Path) -> None:

@@ -29,9 +29,9 @@ def test_what_is_not_data_is_left_aside_with_a_reason(tmp_path: Path) -> None:
     (source / "folder_link").symlink_to(outside)
     (source / "loop").symlink_to(source)
     os.mkfifo(source / "pipe")
-    found = discover(source)
-    assert [file.name for file in found.files] == ["data.txt", "readme.csv"]
-    assert {entry.name: entry.reason for entry in found.left_aside} == {
+    listing = discover(source)
+    assert [file.name for file in listing.files] == ["data.txt", "readme.csv"]
+    assert {entry.name: entry.reason for entry in listing.left_aside} == {
         ".hidden": "hidden",
         "LICENSE": "about",
         "README.md": "about",

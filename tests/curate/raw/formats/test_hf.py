@@ -44,17 +44,17 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_saved_dataset_is_read_with_the_names_of_its_classes(saved: Path, tmp_path: Path) -> None:
-    found = ingest(discover(saved), work=tmp_path, author_key=b"k")
-    assert [(file.source, file.format, file.records, file.labelled) for file in found.files] == [
+    result = ingest(discover(saved), work=tmp_path, author_key=b"k")
+    assert [(file.source, file.format, file.records, file.labelled) for file in result.files] == [
         ("set/test/data-00000-of-00001.arrow", "hf", 30, 27),
         ("set/train/data-00000-of-00001.arrow", "hf", 30, 27),
         ("table.parquet", "parquet", 30, 27),
     ]
-    rows = pl.concat([part.read() for part in found.parts])
+    rows = pl.concat([part.read() for part in result.parts])
     number = rows["completion"].str.extract(r"number (\d+)").cast(pl.Int64)
     labelled = rows.with_columns(number=number).drop_nulls("given")
     assert labelled["given"].cast(pl.Int64).to_list() == (labelled["number"] % 2).to_list()
-    assert {entry["name"]: entry["reason"] for entry in found.left_aside()} == {
+    assert {entry["name"]: entry["reason"] for entry in result.left_aside()} == {
         "set/dataset_dict.json": "about",
         "set/test/dataset_info.json": "about",
         "set/test/state.json": "about",
@@ -77,9 +77,9 @@ def test_caches_beside_the_data_are_left_aside(saved: Path, tmp_path: Path) -> N
 
     shutil.copytree(saved / "set" / "train", tmp_path / "set")
     shutil.copy(tmp_path / "set" / "data-00000-of-00001.arrow", tmp_path / "set" / "cache-123.arrow")
-    found = discover(tmp_path)
-    assert [file.name for file in found.files] == ["set/data-00000-of-00001.arrow"]
-    assert ("set/cache-123.arrow", "cache") in [(entry.name, entry.reason) for entry in found.left_aside]
+    listing = discover(tmp_path)
+    assert [file.name for file in listing.files] == ["set/data-00000-of-00001.arrow"]
+    assert ("set/cache-123.arrow", "cache") in [(entry.name, entry.reason) for entry in listing.left_aside]
 
 
 def test_a_page_that_links_elsewhere_is_not_followed(saved: Path, tmp_path: Path) -> None:
@@ -88,8 +88,8 @@ def test_a_page_that_links_elsewhere_is_not_followed(saved: Path, tmp_path: Path
     shutil.copytree(saved / "set" / "train", tmp_path / "source")
     os.replace(tmp_path / "source" / "state.json", tmp_path / "state.json")
     (tmp_path / "source" / "state.json").symlink_to(tmp_path / "state.json")
-    found = discover(tmp_path / "source")
-    assert ("state.json", "symlink") in [(entry.name, entry.reason) for entry in found.left_aside]
+    listing = discover(tmp_path / "source")
+    assert ("state.json", "symlink") in [(entry.name, entry.reason) for entry in listing.left_aside]
 
 
 @pytest.mark.parametrize("kind", ["stream", "file", "gz"])

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
-import random
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 
-from curate.raw.formats import READERS, Broken, Record, Stream, recognise
+from curate.raw.formats import READERS, Broken, Record, Stream
 from curate.raw.formats import mbox as mailbox
-from curate.raw.ingest import ingest
-from curate.raw.sources import discover
+from curate.raw.ingest import Ingested
+
+FORM = "mbox"
+Read = Callable[..., list[Record | Broken]]
+Mined = Callable[..., tuple[Ingested, pl.DataFrame]]
 
 FIRST = b"""From ann@example.com Mon Jan  4 10:00:00 2021
 From: Ann Lim <ann@example.com>
@@ -54,13 +57,7 @@ Content-Type: text/html; charset=utf-8
 """
 
 
-def read(path: Path, data: bytes) -> list[Record | Broken]:
-    path.write_bytes(data)
-    assert recognise(Stream(path)) == "mbox"
-    return list(READERS["mbox"](Stream(path)))
-
-
-def test_mails_give_their_own_words_and_what_they_answer(tmp_path: Path) -> None:
+def test_mails_give_their_own_words_and_what_they_answer(read: Read, tmp_path: Path) -> None:
     one, two, three = read(tmp_path / "a", b"\n".join([FIRST, SECOND, THIRD]))
     assert isinstance(one, Record) and isinstance(two, Record) and isinstance(three, Record)
     assert one.fields == {
@@ -80,12 +77,9 @@ def test_mails_give_their_own_words_and_what_they_answer(tmp_path: Path) -> None
     assert [entry.locator for entry in (one, two, three)] == ["line 1", "line 14", "line 34"]
 
 
-def test_a_reply_answers_the_mail_it_names(tmp_path: Path) -> None:
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "list.mbox").write_bytes(b"\n".join([THIRD, SECOND, FIRST]))
-    found = ingest(discover(tmp_path / "source"), work=tmp_path / "w", author_key=b"k")
-    rows = pl.concat([part.read() for part in found.parts])
-    assert found.files[0].skipped == {"opening_post": 1}
+def test_a_reply_answers_the_mail_it_names(mined: Mined) -> None:
+    result, rows = mined({"list.mbox": b"\n".join([THIRD, SECOND, FIRST])})
+    assert result.files[0].skipped == {"opening_post": 1}
     assert {row["completion"]: row["prompt"][0]["content"].split("\n")[0] for row in rows.iter_rows(named=True)} == {
         "ok lah": "The café then.",
         "The café then.": "Where shall we eat?",
@@ -93,7 +87,7 @@ def test_a_reply_answers_the_mail_it_names(tmp_path: Path) -> None:
     assert rows["author"].n_unique() == 2 and rows["thread"].n_unique() == 1
 
 
-def test_what_is_no_mail_is_quarantined(tmp_path: Path) -> None:
+def test_what_is_no_mail_is_quarantined(read: Read, tmp_path: Path) -> None:
     bad = FIRST.replace(b"Where shall", b"Wh\x00ere shall")
     one, two = read(tmp_path / "a", b"\n".join([bad, SECOND]))
     assert isinstance(one, Broken) and "NUL" in one.reason and isinstance(two, Record)
@@ -102,27 +96,27 @@ def test_what_is_no_mail_is_quarantined(tmp_path: Path) -> None:
     assert isinstance(entries[0], Broken) and entries[0].reason.startswith("no mail") and isinstance(entries[1], Record)
 
 
-def test_a_mail_of_another_encoding_than_it_says_is_read_all_the_same(tmp_path: Path) -> None:
-    for said, word in ((b"utf-8", b"caf\xe9"), (b"x-unknown", b"caf\xc3\xa9"), (b"us-ascii", b"caf\xe9")):
+def test_a_mail_of_another_encoding_than_it_says_is_read_all_the_same(read: Read, tmp_path: Path) -> None:
+    for charset, word in ((b"utf-8", b"caf\xe9"), (b"x-unknown", b"caf\xc3\xa9"), (b"us-ascii", b"caf\xe9")):
         mail = (
             b"From a@b Mon Jan  4 10:00:00 2021\nFrom: a@b\nContent-Type: text/plain; charset="
-            + said
+            + charset
             + b"\n\nthe "
             + word
             + b"\n"
         )
         (record,) = read(tmp_path / "a", mail)
-        assert isinstance(record, Record) and record.fields["text"] == "the café", said
+        assert isinstance(record, Record) and record.fields["text"] == "the café", charset
 
 
-def test_a_giant_mail_is_quarantined_and_the_next_one_read(tmp_path: Path) -> None:
+def test_a_giant_mail_is_quarantined_and_the_next_one_read(read: Read, tmp_path: Path) -> None:
     giant = FIRST + b"\n".join([b"x" * 70] * 90_000) + b"\n"
     one, two = read(tmp_path / "a", b"\n".join([giant, SECOND]))
     assert isinstance(one, Broken) and one.reason == "longer than 4 MiB" and len(one.raw) == mailbox.KEPT
     assert isinstance(two, Record)
 
 
-def test_headers_and_parts_without_end_are_quarantined(tmp_path: Path) -> None:
+def test_headers_and_parts_without_end_are_quarantined(read: Read, tmp_path: Path) -> None:
     nested = b"--x\nContent-Type: multipart/mixed; boundary=x\n\n" * 9_000
     for bad in (
         b"Subject: " + b"=?utf-8?q?a?= " * 9_000 + b"\n\nhi\n",
@@ -132,16 +126,6 @@ def test_headers_and_parts_without_end_are_quarantined(tmp_path: Path) -> None:
         assert isinstance(one, Broken) and one.reason == "headers or parts without end" and isinstance(two, Record)
 
 
-def test_no_mutation_crashes_the_reader(tmp_path: Path) -> None:
-    chance = random.Random(5)
-    seed = b"\n".join([FIRST, SECOND, THIRD])
-    for _ in range(250):
-        data = bytearray(seed)
-        for _ in range(chance.randrange(1, 8)):
-            at = chance.randrange(len(data))
-            data[at : at + chance.randrange(0, 9)] = chance.choice(
-                [b"=", b";", b"\x00", b"\xff", b"\n\n", b"<", b'"', b"?=", b""]
-            )
-        (tmp_path / "a").write_bytes(bytes(data))
-        for entry in READERS["mbox"](Stream(tmp_path / "a")):
-            assert entry.locator
+def test_no_mutation_crashes_the_reader(mutants_are_read: Callable[..., None]) -> None:
+    marks = [b"=", b";", b"\x00", b"\xff", b"\n\n", b"<", b'"', b"?=", b""]
+    mutants_are_read(b"\n".join([FIRST, SECOND, THIRD]), marks, 250)

@@ -41,13 +41,13 @@ def read(source: Path, work: Path) -> Ingested:
 def test_members_are_files_of_a_folder_of_the_archives_name(source: Path, tmp_path: Path) -> None:
     table = b"text,is_toxic\n" + b"".join(b"a text of some words %d,0\n" % at for at in range(9))
     pack(source / "a.zip", {"in.jsonl": LINES, "deep/er/t.csv": table, "x.jsonl.gz": gzip.compress(LINES)})
-    found = read(source, tmp_path / "w")
-    assert [(file.source, file.container, file.format, file.records) for file in found.files] == [
+    result = read(source, tmp_path / "w")
+    assert [(file.source, file.container, file.format, file.records) for file in result.files] == [
         ("a.zip/deep/er/t.csv", "zip", "csv", 9),
         ("a.zip/in.jsonl", "zip", "jsonl", 30),
         ("a.zip/x.jsonl.gz", "zip/gz", "jsonl", 30),
     ]
-    rows = pl.concat([part.read() for part in found.parts])
+    rows = pl.concat([part.read() for part in result.parts])
     assert rows["id"].n_unique() == rows.height == 69
 
 
@@ -86,9 +86,9 @@ def test_what_may_not_be_read_is_left_aside_with_a_reason(source: Path) -> None:
         archive.writestr(link, "/etc/hostname")
         with pytest.warns(UserWarning, match="Duplicate name"):
             archive.writestr("ok.jsonl", LINES)
-    found = discover(source)
-    assert [file.name for file in found.files] == ["a.zip/ok.jsonl"]
-    assert sorted((entry.name, entry.reason) for entry in found.left_aside) == [
+    listing = discover(source)
+    assert [file.name for file in listing.files] == ["a.zip/ok.jsonl"]
+    assert sorted((entry.name, entry.reason) for entry in listing.left_aside) == [
         ("a.zip/../up.jsonl", "path_traversal"),
         ("a.zip/../win.jsonl", "path_traversal"),
         ("a.zip/.hidden", "hidden"),
@@ -108,9 +108,9 @@ def test_encrypted_members_are_left_aside(source: Path) -> None:
         at = data.index(mark) + flags
         data[at] |= 1
     (source / "a.zip").write_bytes(bytes(data))
-    found = discover(source)
-    assert [file.name for file in found.files] == ["a.zip/b.jsonl"]
-    assert [(entry.name, entry.reason) for entry in found.left_aside] == [("a.zip/a.jsonl", "encrypted")]
+    listing = discover(source)
+    assert [file.name for file in listing.files] == ["a.zip/b.jsonl"]
+    assert [(entry.name, entry.reason) for entry in listing.left_aside] == [("a.zip/a.jsonl", "encrypted")]
 
 
 def test_bombs_are_left_aside_by_their_sizes_without_being_opened(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,10 +119,10 @@ def test_bombs_are_left_aside_by_their_sizes_without_being_opened(source: Path, 
     noise = random.Random(1).randbytes(1 << 16)
     pack(source / "one.zip", {"zeros": bytes(4 << 20), "noise": noise})
     pack(source / "many.zip", {f"{at}": bytes(1 << 19) for at in range(9)})  # each small, all together not
-    found = discover(source)
-    assert [file.name for file in found.files] == ["ok.txt", "one.zip/noise"]
-    assert [entry.name for entry in found.left_aside] == [*(f"many.zip/{at}" for at in range(9)), "one.zip/zeros"]
-    assert {entry.reason for entry in found.left_aside} == {"bomb"}
+    listing = discover(source)
+    assert [file.name for file in listing.files] == ["ok.txt", "one.zip/noise"]
+    assert [entry.name for entry in listing.left_aside] == [*(f"many.zip/{at}" for at in range(9)), "one.zip/zeros"]
+    assert {entry.reason for entry in listing.left_aside} == {"bomb"}
 
 
 def test_a_member_that_lies_about_its_size_ends_where_it_said(source: Path, tmp_path: Path) -> None:
@@ -139,8 +139,8 @@ def test_a_damaged_member_is_said_and_costs_no_other(source: Path, tmp_path: Pat
     data = bytearray(pack(source / "a.zip", {"a.jsonl": LINES, "b.jsonl": LINES}).read_bytes())
     data[60] ^= 255
     (source / "a.zip").write_bytes(bytes(data))
-    found = read(source, tmp_path / "w")
-    named = {file.source: file for file in found.files}
+    result = read(source, tmp_path / "w")
+    named = {file.source: file for file in result.files}
     assert sum(named["a.zip/a.jsonl"].quarantined.values()) >= 1 and "zip is damaged here" in named["a.zip/a.jsonl"].quarantined
     assert named["a.zip/b.jsonl"].mined == 30
 
@@ -164,9 +164,9 @@ def test_documents_and_archives_within_archives_are_not_unpacked(source: Path, t
     inner = pack(tmp_path / "inner.zip", {"a.jsonl": LINES}).read_bytes()
     pack(source / "outer.zip", {"inner.zip": inner, "a.jsonl": LINES})
     pack(source / "text.docx", {"[Content_Types].xml": b"<Types/>", "word/document.xml": b"<w>hi</w>"})
-    found = read(source, tmp_path / "w")
-    assert [file.source for file in found.files] == ["outer.zip/a.jsonl"]
-    assert {entry["name"]: entry["reason"] for entry in found.left_aside()} == {
+    result = read(source, tmp_path / "w")
+    assert [file.source for file in result.files] == ["outer.zip/a.jsonl"]
+    assert {entry["name"]: entry["reason"] for entry in result.left_aside()} == {
         "outer.zip/inner.zip": "unknown_format",
         "text.docx": "unknown_format",
     }
@@ -181,7 +181,9 @@ def test_no_archive_however_mangled_stops_a_build(source: Path, tmp_path: Path) 
         for _ in range(chance.randrange(1, 6)):
             data[chance.randrange(len(data))] = chance.randrange(256)
         (source / "a.zip").write_bytes(bytes(data))
-        for file in discover(source).files:
+        files = discover(source).files
+        assert "ok.txt" in [file.name for file in files]
+        for file in files:
             stream = Stream(file.path, member=file.member)
             form = recognise(stream)
             for entry in READERS[form](stream) if form else ():

@@ -43,19 +43,19 @@ def read(source: Path, sources: tuple[SourceSettings, ...] = APART) -> Ingested:
     return ingest(discover(source), work=source.parent / "work", author_key=b"key", sources=sources)
 
 
-def asked_and_said(found: Ingested, name: str = "comments.jsonl") -> dict[str, str]:
-    rows = pl.concat([part.read() for part in found.parts]).filter(pl.col("source") == name)
+def asked_and_said(result: Ingested, name: str = "comments.jsonl") -> dict[str, str]:
+    rows = pl.concat([part.read() for part in result.parts]).filter(pl.col("source") == name)
     return {row["completion"]: row["prompt"][0]["content"] for row in rows.iter_rows(named=True)}
 
 
 def test_a_comment_answers_the_post_in_the_other_file(source: Path) -> None:
-    found = read(source)
-    assert asked_and_said(found) == {
+    result = read(source)
+    assert asked_and_said(result) == {
         "the one behind the library lah": "any place that is not so crowded?",
         "that one closed already": "the one behind the library lah",
         "half day only": "Is the pool open on public holidays",
     }
-    assert found.files[0].skipped == {"parent_missing": 1}
+    assert result.files[0].skipped == {"parent_missing": 1}
     alone = read(source, sources=())
     assert asked_and_said(alone) == {"that one closed already": "the one behind the library lah"}
     assert alone.files[0].skipped == {"parent_missing": 3}
@@ -95,9 +95,9 @@ def test_a_table_of_topics_in_the_same_dump_is_another_place(tmp_path: Path) -> 
     )
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/forum.sql").write_text(f"{replies}\n{topics}\n")
-    found = read(tmp_path / "raw", (SourceSettings(match="forum.sql/replies", parents=("forum.sql/topics",)),))
-    said = asked_and_said(found, "forum.sql")
-    assert said["fish soup at stall 2 lah"] == "what to eat on floor 2 today"
+    result = read(tmp_path / "raw", (SourceSettings(match="forum.sql/replies", parents=("forum.sql/topics",)),))
+    answers = asked_and_said(result, "forum.sql")
+    assert answers["fish soup at stall 2 lah"] == "what to eat on floor 2 today"
 
 
 def test_posts_without_ids_are_named(source: Path) -> None:
@@ -112,9 +112,9 @@ def test_a_pattern_that_fits_no_file_is_refused(source: Path) -> None:
 
 
 def test_inspect_says_what_to_add_to_the_recipe(source: Path) -> None:
-    told = inspect(source)
-    assert '  - {match: "comments.jsonl", parents: ["posts.jsonl"]}' in told
-    assert "3 parent_missing" in told
-    told = inspect(source, APART)
-    assert "parents:" not in told
-    assert "1 parent_missing" in told
+    page = inspect(source)
+    assert '  - {match: "comments.jsonl", parents: ["posts.jsonl"]}' in page
+    assert "3 parent_missing" in page
+    page = inspect(source, APART)
+    assert "parents:" not in page
+    assert "1 parent_missing" in page
