@@ -110,18 +110,18 @@ def purge(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _shared(held: pl.DataFrame, shown: pl.DataFrame) -> pl.DataFrame:
-    found = held.select("id", "split", why=pl.lit(None, pl.String), twin=pl.lit(None, pl.String))
+    repeats = held.select("id", "split", why=pl.lit(None, pl.String), twin=pl.lit(None, pl.String))
     for column in ("prompt_key", *CLUSTERS):
         if column not in held.columns:  # no stage wrote it
             continue
         why = column.removesuffix("_key").removesuffix("_cluster")
         first = shown.filter(pl.col(column).is_not_null()).group_by(column).agg(other=pl.col("id").min())
         other = held.select("id", column).join(first, on=column, how="left", maintain_order="left")["other"]
-        found = found.with_columns(
+        repeats = repeats.with_columns(
             why=pl.when(pl.col("why").is_null() & other.is_not_null()).then(pl.lit(why)).otherwise("why"),
             twin=pl.coalesce("twin", other),
         )
-    return found.filter(pl.col("why").is_not_null())
+    return repeats.filter(pl.col("why").is_not_null())
 
 
 def _matches(sources: pl.Series, patterns: tuple[str, ...]) -> pl.Series:

@@ -57,8 +57,8 @@ class OnPolicyGenerator:
             asked.setdefault(name, Ask(row, record, messages, int(digest("on_policy", name, str(seed), size=4), 16)))
             if self.prompts == "all" or toxic:
                 wanted.add(name)
-        found = [ask for name, ask in asked.items() if name in wanted]
-        return found if self.most is None else found[: self.most]
+        asks = [ask for name, ask in asked.items() if name in wanted]
+        return asks if self.most is None else asks[: self.most]
 
     def answers(self, asks: Sequence[Ask]) -> Iterator[tuple[Ask, list[str]]]:
         """As they come."""
