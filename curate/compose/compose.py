@@ -154,7 +154,7 @@ def compose(
         review=review(rows),
         corpus=_corpus(rows, fates),
         counts=counts,
-        warnings=warnings(counts, options.splits.purge_warn),
+        warnings=warnings(counts),
     )
 
 

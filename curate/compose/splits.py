@@ -32,13 +32,11 @@ class Splits:
         validation: share of units (threads, prompts, records) in validation, in [0, 1).
         test: share of units in test, in [0, 1).
         never_train: patterns of sources, as in a shell; their rows are test or background, whatever their hash.
-        purge_warn: share of held-out rows purged, in [0, 1], above which the build warns.
     """
 
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.05
     test: Annotated[float, Field(ge=0, lt=1)] = 0.2
     never_train: tuple[str, ...] = ("held_out/*",)
-    purge_warn: Annotated[float, Field(ge=0, le=1)] = 0.2
 
     def __post_init__(self) -> None:
         """Refuse shares that leave nothing to train on."""

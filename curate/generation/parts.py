@@ -67,7 +67,7 @@ def generator_key(name: str, generator: Generator, seed: int) -> str:
     options = {
         option: value
         for option, value in plain(generator).items()
-        if option not in ("most", "prompts", "concurrency", "timeout", "key", "url")
+        if option not in ("most", "concurrency", "timeout", "key", "url")
     }
     return digest(name, str(generator.VERSION), canonical(options), *generator.models, str(seed), size=8)
 
