@@ -13,6 +13,7 @@ from curate.core.config import build as build_config
 from curate.core.config import choose, chosen_name, config, load, plain
 from curate.core.contracts import Schema
 from curate.core.errors import RecipeError
+from curate.core.manifest import Json
 from curate.core.schema import ROW
 from curate.generation import GENERATORS
 from curate.labelers import LABELERS
@@ -65,7 +66,7 @@ def read_recipe(path: Path, sets: Sequence[str] = ()) -> BuildRecipe:
     return resolve(load(path, sets), path)
 
 
-def resolve(tree: dict[str, Any], path: Path) -> BuildRecipe:
+def resolve(tree: Json, path: Path) -> BuildRecipe:
     """A recipe of its tree, as YAML or a manifest holds it.
 
     Raises:
@@ -156,9 +157,9 @@ def _writes(cls: type) -> Schema:
         return {}
 
 
-def resolved(recipe: BuildRecipe) -> dict[str, Any]:
+def resolved(recipe: BuildRecipe) -> Json:
     """The recipe with every default written out."""
-    tree: dict[str, Any] = plain(recipe)
+    tree: Json = plain(recipe)
     tree["stages"] = [{chosen_name(TABLE, stage): plain(stage)} for stage in recipe.stages]
     tree["generate"] = [{chosen_name(GENERATORS, generator): plain(generator)} for generator in recipe.generate]
     tree["pairing"] = [{chosen_name(PAIRERS, pairer): plain(pairer)} for pairer in recipe.pairing]
