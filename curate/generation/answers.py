@@ -17,7 +17,7 @@ FOLDER = "generated"  # in the work folder
 
 
 @dataclass(frozen=True)
-class Answer:
+class AnswerLine:
     """A line of the file: the key of a question, the row and record that it is about, and what was answered."""
 
     ask: str
@@ -53,7 +53,7 @@ def answers_of(name: str, generator: Generator, key: str, asks: Sequence[Ask], w
             with path.open("a", encoding="utf-8") as file, Progress(name, len(left), "questions") as progress:
                 for ask, texts in generator.answers(left):
                     known[ask.key] = texts
-                    file.write(Answer(ask.key, ask.row, ask.record, texts).to_json())
+                    file.write(AnswerLine(ask.key, ask.row, ask.record, texts).to_json())
                     file.flush()
                     progress.add(1)
         except OSError as error:
@@ -72,14 +72,14 @@ def forget_answers(work: Path, tombstones: Tombstones) -> None:
         write_text(path, "".join(answer.to_json() for answer in left))
 
 
-def _read(path: Path) -> list[Answer]:
+def _read(path: Path) -> list[AnswerLine]:
     """Whole lines; what a kill cut short is left out."""
     answers = []
     if path.is_file():
         for line in path.read_text("utf-8", errors="replace").splitlines():
             try:
                 entry = json.loads(line)
-                answers.append(Answer(entry["ask"], entry["row"], entry["record"], entry["texts"]))
+                answers.append(AnswerLine(entry["ask"], entry["row"], entry["record"], entry["texts"]))
             except (ValueError, KeyError, TypeError):
                 continue
     return answers
