@@ -137,7 +137,12 @@ def why_none(rows: pl.DataFrame, fates: pl.DataFrame) -> str:
     return ", ".join(f"{reason} {count:,}" for reason, count in reasons.iter_rows()) or "there are no rows"
 
 
-def overrule_labels(fates: pl.DataFrame, later: pl.DataFrame) -> pl.DataFrame:
+def remaining(rows: pl.DataFrame, fates: pl.DataFrame) -> pl.DataFrame:
+    """The rows that nothing speaks against so far."""
+    return rows.join(fates.filter(pl.col("why").is_null()), on="id", how="semi")
+
+
+def with_reasons(fates: pl.DataFrame, later: pl.DataFrame) -> pl.DataFrame:
     """Give rows that were still in the reason they now go for."""
     return fates.update(later, on="id", how="left")
 
