@@ -16,7 +16,7 @@ from pydantic import Field
 from curate.compose.contamination import REASON as CONTAMINATED
 from curate.compose.contamination import Contamination, EvaluationSet, contamination
 from curate.compose.counts import Decisions, count, warnings
-from curate.compose.fates import COLUMNS, complete, decide, index_of, overrule_labels, units, why_none, with_keys
+from curate.compose.fates import COLUMNS, complete, decide, index_of, remaining, units, why_none, with_keys, with_reasons
 from curate.compose.outputs import Form, paired_output, sft_output, unpaired_output
 from curate.compose.review import review
 from curate.compose.splits import SPLITS, Splits, assign, purge
@@ -122,25 +122,22 @@ def compose(
             f"no row is left to write: {why_none(rows, fates)}",
             hint="label some rows, or drop fewer (curate inspect shows the source)",
         )
-    purged = purge(rows.join(fates.filter(pl.col("why").is_null()), on="id", how="semi"))
-    fates = overrule_labels(fates, purged.select("id", why=pl.lit("purged"), twin="twin"))
+    purged = purge(remaining(rows, fates))
+    fates = with_reasons(fates, purged.select("id", why=pl.lit("purged"), twin="twin"))
     overlaps, sets = contamination(
-        rows.join(fates.filter(pl.col("why").is_null()), on="id", how="semi"),
-        against,
-        options.contamination,
-        None if vectors is no_vectors else vectors,
+        remaining(rows, fates), against, options.contamination, None if vectors is no_vectors else vectors
     )
     if options.contamination.remove:
         gone = overlaps.select("id").unique()
-        fates = overrule_labels(fates, gone.select("id", why=pl.lit(CONTAMINATED), twin=pl.lit(None, pl.String)))
+        fates = with_reasons(fates, gone.select("id", why=pl.lit(CONTAMINATED), twin=pl.lit(None, pl.String)))
 
     index = index_of(rows, fates)
     context = Context(Limits(options.min_margin, options.max_length_ratio), vectors)
     pairs, refused = propose(index, pairers, context, options.refusal_share)
-    kept = rows.join(fates.filter(pl.col("why").is_null()), on="id", how="semi")
+    kept = remaining(rows, fates)
     compared = _only_compared(kept, pairs, refused)
     unpaired, sft, unused = _unpaired(kept, compared, pairs, options)
-    fates = overrule_labels(fates, unused)
+    fates = with_reasons(fates, unused)
 
     names = [chosen_name(PAIRERS, pairer) for pairer in pairers]
     decisions = Decisions(rows, fates, purged, pairs, refused, unpaired, sft)
@@ -154,7 +151,7 @@ def compose(
         review=review(rows),
         corpus=_corpus(rows, fates),
         counts=counts,
-        warnings=warnings(counts, options.splits.purge_warn),
+        warnings=warnings(counts),
     )
 
 

@@ -21,7 +21,7 @@ from curate.core.manifest import (
     VerdictCounts,
 )
 
-PURGE_SHARE = 0.2  # of the held-out rows, from which their purge is worth a warning
+PURGE_SHARE = 0.2  # of the held-out rows, above which their purge is worth a warning
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _purges(purged: pl.DataFrame, kept: pl.DataFrame) -> PurgeCounts:
     return PurgeCounts(held_out=held_out, share=round(purged.height / held_out, 4) if held_out else 0.0, **reasons)
 
 
-def warnings(counts: DatasetCounts, purge_share: float = PURGE_SHARE) -> list[str]:
+def warnings(counts: DatasetCounts) -> list[str]:
     """What a user should know before training on this, one line each."""
     lines = []
     train = counts.unpaired["train"]
@@ -127,10 +127,10 @@ def warnings(counts: DatasetCounts, purge_share: float = PURGE_SHARE) -> list[st
     for split in ("validation", "test"):
         if not sum(counts.unpaired[split].values()):
             lines.append(f"{split} is empty: too few threads or prompts for its share; add data or raise dataset.splits.{split}")
-    if counts.purged.share > purge_share:
+    if counts.purged.share > PURGE_SHARE:
         lines.append(
             f"{counts.purged.share:.0%} of the held-out rows repeat a prompt or a near copy in train and were purged "
-            f"(more than {purge_share:.0%}): the source repeats itself across threads"
+            f"(more than {PURGE_SHARE:.0%}): the source repeats itself across threads"
         )
     for output, share in counts.benign.train_shares().items():
         if share is not None and share < counts.benign.asked - 0.01:

@@ -53,12 +53,12 @@ def keep_sets(
         UserError: a folder that cannot be read, or holds no text.
     """
     names: list[str] = []
-    for said in dict.fromkeys(against):
-        if (work / FOLDER / f"{said}.parquet").is_file():
-            names.append(said)
+    for entry in dict.fromkeys(against):
+        if (work / FOLDER / f"{entry}.parquet").is_file():
+            names.append(entry)
             continue
-        items = _without(_read(work, said, cleaning, sources, author_key), tombstones)
-        name = f"{Path(said).resolve().name}@{digest(canonical(items.to_dicts()), size=6)}"
+        items = _without(_read(work, entry, cleaning, sources, author_key), tombstones)
+        name = f"{Path(entry).resolve().name}@{digest(canonical(items.to_dicts()), size=6)}"
         write_parquet(work / FOLDER / f"{name}.parquet", items)
         names.append(name)
     for path in (work / FOLDER).glob("*.parquet"):
@@ -94,19 +94,19 @@ def _without(items: pl.DataFrame, tombstones: Tombstones) -> pl.DataFrame:
 
 
 def _read(
-    work: Path, said: str, cleaning: Sequence[RowStage], sources: Sequence[SourceSettings], author_key: bytes
+    work: Path, entry: str, cleaning: Sequence[RowStage], sources: Sequence[SourceSettings], author_key: bytes
 ) -> pl.DataFrame:
     raw = work / FOLDER / "raw"
     shutil.rmtree(raw, ignore_errors=True)
     try:
-        ingested = ingest(discover(Path(said).expanduser()), work=raw, sources=sources, author_key=author_key)
+        ingested = ingest(discover(Path(entry).expanduser()), work=raw, sources=sources, author_key=author_key)
         parts = [cleaned(part.read(), cleaning) for part in ingested.parts]
     except UserError as error:
-        problem = error.problem.removeprefix(f"--source {said}: ")
-        raise type(error)(f"--against {said}: {problem}", hint=error.hint) from None
+        problem = error.problem.removeprefix(f"--source {entry}: ")
+        raise type(error)(f"--against {entry}: {problem}", hint=error.hint) from None
     finally:
         shutil.rmtree(raw, ignore_errors=True)
     rows = pl.concat(parts) if parts else None
     if rows is None or not rows.height:
-        raise DataError(f"--against {said}: {ingested.describe()}", hint="nothing to compare with, check the folder")
+        raise DataError(f"--against {entry}: {ingested.describe()}", hint="name a folder that holds texts")
     return lines_of(rows, prompts=True).sort("item", "text")

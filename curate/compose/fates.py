@@ -104,10 +104,10 @@ def decide(rows: pl.DataFrame) -> pl.DataFrame:
     both_ways = (
         kept.filter(labelled)
         .group_by("completion_key")
-        .agg(labels=pl.col("toxic").n_unique(), said=pl.col("toxic").filter("reviewed").n_unique())
+        .agg(labels=pl.col("toxic").n_unique(), verdicts=pl.col("toxic").filter("reviewed").n_unique())
         .filter(pl.col("labels") > 1)
     )
-    settled = both_ways.filter(pl.col("said") == 1)  # by a person, against whom no other row's label counts
+    settled = both_ways.filter(pl.col("verdicts") == 1)  # by a person, against whom no other row's label counts
     return kept.select(
         "id",
         why=pl.when(pl.col("completion").str.strip_chars().fill_null("") == "")
@@ -137,15 +137,20 @@ def why_none(rows: pl.DataFrame, fates: pl.DataFrame) -> str:
     return ", ".join(f"{reason} {count:,}" for reason, count in reasons.iter_rows()) or "there are no rows"
 
 
-def overrule_labels(fates: pl.DataFrame, later: pl.DataFrame) -> pl.DataFrame:
+def remaining(rows: pl.DataFrame, fates: pl.DataFrame) -> pl.DataFrame:
+    """The rows that nothing speaks against so far."""
+    return rows.join(fates.filter(pl.col("why").is_null()), on="id", how="semi")
+
+
+def with_reasons(fates: pl.DataFrame, later: pl.DataFrame) -> pl.DataFrame:
     """Give rows that were still in the reason they now go for."""
     return fates.update(later, on="id", how="left")
 
 
 def index_of(rows: pl.DataFrame, fates: pl.DataFrame) -> pl.DataFrame:
     """What pairers see: rows in a split, those without a usable label as abstained, and stand-ins for exact copies."""
-    told = fates.rename({"why": "fate"})  # a row's own `why` is about its label
-    seen = rows.join(told, on="id", how="inner", suffix="_fate", maintain_order="left").filter(
+    fated = fates.rename({"why": "fate"})  # a row's own `why` is about its label
+    seen = rows.join(fated, on="id", how="inner", suffix="_fate", maintain_order="left").filter(
         pl.col("fate").is_null() | pl.col("fate").is_in(["abstained", "conflict"]), pl.col("split") != BACKGROUND
     )
     sure = pl.col("fate").is_null()

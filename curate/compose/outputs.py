@@ -97,7 +97,7 @@ def paired_output(pairs: pl.DataFrame, rows: pl.DataFrame, template: str, form: 
             how="left",
             maintain_order="left",
         )
-    made = wide.select(
+    output = wide.select(
         "id",
         "chosen_id",
         "rejected_id",
@@ -116,19 +116,19 @@ def paired_output(pairs: pl.DataFrame, rows: pl.DataFrame, template: str, form: 
         licence=_both("licence"),
         thread="prompt_thread",
     )
-    return _shaped(made, "paired", form, seed)
+    return _shaped(output, "paired", form, seed)
 
 
 def unpaired_output(rows: pl.DataFrame, template: str, form: Form, seed: int) -> pl.DataFrame:
     """Rows with `label` as TRL has it: true is desirable, that is non_toxic; and `split`; same order."""
-    made = rows.with_columns(prompt=_prompt("prompt", template), completion=_reply("completion"), label=~pl.col("toxic"))
-    return _shaped(made, "unpaired", form, seed)
+    output = rows.with_columns(prompt=_prompt("prompt", template), completion=_reply("completion"), label=~pl.col("toxic"))
+    return _shaped(output, "unpaired", form, seed)
 
 
 def sft_output(rows: pl.DataFrame, template: str, form: Form, seed: int) -> pl.DataFrame:
     """Desirable rows as prompt and completion, and `split`; same order."""
-    made = rows.with_columns(prompt=_prompt("prompt", template), completion=_reply("completion"))
-    return _shaped(made, "sft", form, seed)
+    output = rows.with_columns(prompt=_prompt("prompt", template), completion=_reply("completion"))
+    return _shaped(output, "sft", form, seed)
 
 
 def _shaped(frame: pl.DataFrame, output: str, form: Form, seed: int) -> pl.DataFrame:

@@ -27,20 +27,20 @@ def contradictions(rows: pl.DataFrame) -> list[str]:
     Source: Hanley & McNeil (1982), for AUC as the Mann-Whitney statistic; its null variance (m + n + 1) / (12 m n).
     """
     side = pl.when(pl.col("side") == "rejected").then(1.0).when(pl.col("side") == "chosen").then(0.0)
-    said = pl.coalesce(pl.col("given").cast(pl.Float64), side)
-    labelled = rows.with_columns(_toxic=pl.when(said > 0.5).then(True).when(said < 0.5).then(False)).filter(
+    label = pl.coalesce(pl.col("given").cast(pl.Float64), side)
+    labelled = rows.with_columns(_toxic=pl.when(label > 0.5).then(True).when(label < 0.5).then(False)).filter(
         pl.col("_toxic").is_not_null()
     )
-    found: dict[str, str] = {}
+    warnings: dict[str, str] = {}
     for column in sorted(name for name in load_policy().labeler_scores(rows.columns) if name != "score_column"):
         for source, auc, toxic, others in _agreement(labelled, column).iter_rows():
             error = math.sqrt((toxic + others + 1) / (12 * toxic * others))
-            if source not in found and auc + SIGMAS * error < 0.5:
-                found[source] = (
+            if source not in warnings and auc + SIGMAS * error < 0.5:
+                warnings[source] = (
                     f"{source}: its labels say the opposite of its texts: AUC {auc:.2f} by {column.removeprefix('score_')}"
                     f" on {toxic:,} toxic and {others:,} other rows (chance is 0.50); if they are inverted, say so in `sources`"
                 )
-    return [found[source] for source in sorted(found)]
+    return [warnings[source] for source in sorted(warnings)]
 
 
 def _agreement(labelled: pl.DataFrame, column: str) -> pl.DataFrame:

@@ -32,13 +32,11 @@ class Splits:
         validation: share of units (threads, prompts, records) in validation, in [0, 1).
         test: share of units in test, in [0, 1).
         never_train: patterns of sources, as in a shell; their rows are test or background, whatever their hash.
-        purge_warn: share of held-out rows purged, in [0, 1], above which the build warns.
     """
 
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.05
     test: Annotated[float, Field(ge=0, lt=1)] = 0.2
     never_train: tuple[str, ...] = ("held_out/*",)
-    purge_warn: Annotated[float, Field(ge=0, le=1)] = 0.2
 
     def __post_init__(self) -> None:
         """Refuse shares that leave nothing to train on."""
@@ -110,18 +108,18 @@ def purge(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _shared(held: pl.DataFrame, shown: pl.DataFrame) -> pl.DataFrame:
-    found = held.select("id", "split", why=pl.lit(None, pl.String), twin=pl.lit(None, pl.String))
+    repeats = held.select("id", "split", why=pl.lit(None, pl.String), twin=pl.lit(None, pl.String))
     for column in ("prompt_key", *CLUSTERS):
         if column not in held.columns:  # no stage wrote it
             continue
         why = column.removesuffix("_key").removesuffix("_cluster")
         first = shown.filter(pl.col(column).is_not_null()).group_by(column).agg(other=pl.col("id").min())
         other = held.select("id", column).join(first, on=column, how="left", maintain_order="left")["other"]
-        found = found.with_columns(
+        repeats = repeats.with_columns(
             why=pl.when(pl.col("why").is_null() & other.is_not_null()).then(pl.lit(why)).otherwise("why"),
             twin=pl.coalesce("twin", other),
         )
-    return found.filter(pl.col("why").is_not_null())
+    return repeats.filter(pl.col("why").is_not_null())
 
 
 def _matches(sources: pl.Series, patterns: tuple[str, ...]) -> pl.Series:

@@ -163,7 +163,7 @@ def _labels(folder: Path, manifest: Manifest, kept: pl.DataFrame) -> Problems:
         for split in SPLITS:
             where, label = f"{output}/{split}", ["label"] if output == "unpaired" else []
             rows = read_output(folder, manifest, f"{where}-", ["id", "completion", *label])
-            if rows.height != manifest.dataset.sizes()[output][split]:
+            if rows.height != manifest.dataset.sizes()[output].get(split, 0):
                 yield f"{where}: {rows.height:,} rows, the manifest counts otherwise"
             if not rows.height:
                 continue
@@ -201,7 +201,7 @@ def _pairs(folder: Path, manifest: Manifest, kept: pl.DataFrame) -> Problems:
     for split in SPLITS:
         where = f"paired/{split}"
         pairs = read_output(folder, manifest, f"{where}-", list(PAIRED))
-        if pairs.height != manifest.dataset.paired[split]:
+        if pairs.height != manifest.dataset.paired.get(split, 0):
             yield f"{where}: {pairs.height:,} pairs, the manifest counts otherwise"
         if not pairs.height:
             continue

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from curate.core.progress import Progress
 from curate.core.schema import canonical
@@ -14,6 +14,20 @@ from curate.generation.generator import Ask, Generator
 from curate.raw.tombstones import Tombstones
 
 FOLDER = "generated"  # in the work folder
+
+
+@dataclass(frozen=True)
+class AnswerLine:
+    """A line of the file: the key of a question, the row and record that it is about, and what was answered."""
+
+    ask: str
+    row: str
+    record: str
+    texts: list[str]
+
+    def to_json(self) -> str:
+        """The line."""
+        return canonical(asdict(self)) + "\n"
 
 
 def answers_of(name: str, generator: Generator, key: str, asks: Sequence[Ask], work: Path) -> dict[str, list[str]]:
@@ -30,7 +44,7 @@ def answers_of(name: str, generator: Generator, key: str, asks: Sequence[Ask], w
         StorageError: the disk will not take an answer.
     """
     path = work / FOLDER / f"{name}-{key}.jsonl"
-    known = {line["ask"]: line["texts"] for line in _lines(path)}
+    known = {answer.ask: answer.texts for answer in _read(path)}
     left = list({ask.key: ask for ask in asks if ask.key not in known}.values())
     if left:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +53,7 @@ def answers_of(name: str, generator: Generator, key: str, asks: Sequence[Ask], w
             with path.open("a", encoding="utf-8") as file, Progress(name, len(left), "questions") as progress:
                 for ask, texts in generator.answers(left):
                     known[ask.key] = texts
-                    file.write(canonical({"ask": ask.key, "row": ask.row, "record": ask.record, "texts": texts}) + "\n")
+                    file.write(AnswerLine(ask.key, ask.row, ask.record, texts).to_json())
                     file.flush()
                     progress.add(1)
         except OSError as error:
@@ -50,27 +64,25 @@ def answers_of(name: str, generator: Generator, key: str, asks: Sequence[Ask], w
 def forget_answers(work: Path, tombstones: Tombstones) -> None:
     """Take out what was made of a forgotten record, or repeats a forgotten text."""
     for path in sorted((work / FOLDER).glob("*.jsonl")):
-        lines = _lines(path)
-        left = [
-            line
-            for line in lines
-            if tombstones.mark("record", line["record"]) not in tombstones.records
-            and not any(map(tombstones.knows, line["texts"]))
-        ]
-        write_text(path, "".join(canonical(line) + "\n" for line in left))
+        left = (
+            answer
+            for answer in _read(path)
+            if tombstones.mark("record", answer.record) not in tombstones.records and not any(map(tombstones.knows, answer.texts))
+        )
+        write_text(path, "".join(answer.to_json() for answer in left))
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _read(path: Path) -> list[AnswerLine]:
     """Whole lines; what a kill cut short is left out."""
-    found = []
+    answers = []
     if path.is_file():
         for line in path.read_text("utf-8", errors="replace").splitlines():
             try:
-                said = json.loads(line)
-                found.append({name: said[name] for name in ("ask", "row", "record", "texts")})
+                entry = json.loads(line)
+                answers.append(AnswerLine(entry["ask"], entry["row"], entry["record"], entry["texts"]))
             except (ValueError, KeyError, TypeError):
                 continue
-    return found
+    return answers
 
 
 def _mend(path: Path) -> None:

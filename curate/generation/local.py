@@ -54,7 +54,7 @@ def sample(name: str, ask: Ask, *, samples: int, temperature: float, top_p: floa
     if limit is not None and not model.config.is_encoder_decoder and ids.shape[1] + max_new_tokens > limit:
         raise DataError(
             f"{name}: a prompt of {ids.shape[1]} tokens and {max_new_tokens} new ones are more than its {limit}",
-            hint="ask for fewer",
+            hint="lower max_new_tokens",
         )
     how = (
         {"do_sample": False} if temperature == 0 else {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
@@ -88,7 +88,10 @@ def _loaded(name: str) -> tuple[Any, Any]:
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise StorageError(f"{folder}: not a language model that transformers loads ({type(error).__name__})") from None
+        raise StorageError(
+            f"{folder}: not a language model that transformers loads ({type(error).__name__})",
+            hint="name a folder that `save_pretrained` made, or a Hub id",
+        ) from None
     return model.to("cuda" if gpu else "cpu").eval(), tokenizer
 
 

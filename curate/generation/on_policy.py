@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import polars as pl
 from pydantic import Field
@@ -23,7 +23,6 @@ class OnPolicyGenerator:
     Args:
         model: the model to be aligned: a folder that `save_pretrained` made, or a Hub id.
         samples: answers to each prompt.
-        prompts: `toxic` asks prompts that have a toxic completion, `all` asks every prompt.
         temperature: of the sampling.
         top_p: share of probability to sample from.
         max_new_tokens: most tokens of an answer.
@@ -32,7 +31,6 @@ class OnPolicyGenerator:
 
     model: Annotated[str, Field(min_length=1)]
     samples: Annotated[int, Field(ge=2, le=256)] = 4
-    prompts: Literal["toxic", "all"] = "all"
     temperature: Annotated[float, Field(gt=0, le=2)] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     max_new_tokens: Annotated[int, Field(ge=1)] = 96
@@ -47,18 +45,13 @@ class OnPolicyGenerator:
 
     def asks(self, rows: pl.DataFrame, seed: int) -> list[Ask]:
         """One question per different prompt, derived from the first row that has it, in order of that row's id."""
-        asked: dict[str, Ask] = {}
-        wanted: set[str] = set()
-        for row, record, prompt, toxic in rows.sort("id").select("id", "record", "prompt", "toxic").iter_rows():
-            if not prompt:
-                continue
-            messages = tuple((message["role"], message["content"]) for message in prompt)
+        asks: dict[str, Ask] = {}
+        for row, record, prompt in rows.sort("id").select("id", "record", "prompt").iter_rows():
+            messages = tuple((message["role"], message["content"]) for message in prompt or ())
             name = canonical([list(message) for message in messages])
-            asked.setdefault(name, Ask(row, record, messages, int(digest("on_policy", name, str(seed), size=4), 16)))
-            if self.prompts == "all" or toxic:
-                wanted.add(name)
-        found = [ask for name, ask in asked.items() if name in wanted]
-        return found if self.most is None else found[: self.most]
+            if messages:
+                asks.setdefault(name, Ask(row, record, messages, int(digest("on_policy", name, str(seed), size=4), 16)))
+        return list(asks.values())[: self.most]
 
     def answers(self, asks: Sequence[Ask]) -> Iterator[tuple[Ask, list[str]]]:
         """As they come."""

@@ -6,7 +6,6 @@ import fnmatch
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -57,8 +56,8 @@ def with_generated(
         key = generator_key(name, generator, seed)
         asks = generator.asks(rows, seed)
         answers = answers_of(name, generator, key, asks, work)
-        made = _rows(rows, asks, answers, generator.side, key)
-        report, parts = _part(name, key, asks, made, work, tombstones)
+        additions = _rows(rows, asks, answers, generator.side, key)
+        report, parts = _part(name, key, asks, additions, work, tombstones)
         ingested = replace(ingested, parts=(*ingested.parts, *parts), files=(*ingested.files, report))
     return ingested
 
@@ -68,7 +67,7 @@ def generator_key(name: str, generator: Generator, seed: int) -> str:
     options = {
         option: value
         for option, value in plain(generator).items()
-        if option not in ("most", "prompts", "concurrency", "timeout", "key", "url")
+        if option not in ("most", "concurrency", "timeout", "key", "url")
     }
     return digest(name, str(generator.VERSION), canonical(options), *generator.models, str(seed), size=8)
 
@@ -76,7 +75,7 @@ def generator_key(name: str, generator: Generator, seed: int) -> str:
 def _rows(rows: pl.DataFrame, asks: Sequence[Ask], answers: dict[str, list[str]], side: str, key: str) -> pl.DataFrame:
     """As `schema.ROW`: one line per answer that says something new."""
     parents = {row["id"]: row for row in rows.filter(pl.col("id").is_in([ask.row for ask in asks])).iter_rows(named=True)}
-    made: list[dict[str, Any]] = []
+    additions: list[dict[str, object]] = []
     for ask in asks:
         parent = parents[ask.row]
         texts = [text.strip() for text in answers[ask.key]]
@@ -89,27 +88,29 @@ def _rows(rows: pl.DataFrame, asks: Sequence[Ask], answers: dict[str, list[str]]
                     "side": side,
                     "derived_from": ask.row,
                 }
-                made.append(dict.fromkeys(ROW) | {"votes": 0} | taken | own)
-    return pl.DataFrame(made, schema=ROW)
+                additions.append(dict.fromkeys(ROW) | {"votes": 0} | taken | own)
+    return pl.DataFrame(additions, schema=ROW)
 
 
 def _part(
-    name: str, key: str, asks: Sequence[Ask], made: pl.DataFrame, work: Path, tombstones: Tombstones
+    name: str, key: str, asks: Sequence[Ask], additions: pl.DataFrame, work: Path, tombstones: Tombstones
 ) -> tuple[FileReport, list[Stored]]:
     """Write the rows of one generator, and a receipt that accounts for every record that was asked about."""
-    facts = digest(canonical(made.select("id", "completion", "record").rows()), canonical([ask.row for ask in asks]), size=32)
+    facts = digest(
+        canonical(additions.select("id", "completion", "record").rows()), canonical([ask.row for ask in asks]), size=32
+    )
     part_key = digest("generated", name, key, facts)
     if (known := believed(work, part_key, tombstones)) is not None:
         return known
     parts = [
         commit(work / "parts" / part_key / f"{at:05d}.parquet", frame)
-        for at, frame in enumerate(made.iter_slices(PARQUET_ROWS))
+        for at, frame in enumerate(additions.iter_slices(PARQUET_ROWS))
         if frame.height
     ]
-    records, mined = len({ask.record for ask in asks}), made["record"].n_unique()
+    records, mined = len({ask.record for ask in asks}), additions["record"].n_unique()
     if mined > records:
         raise DataError(f"{name}: answers to {records:,} records name {mined:,}", hint="please report this")
-    licences = made["licence"].fill_null("").value_counts(name="n").sort("licence")
+    licences = additions["licence"].fill_null("").value_counts(name="n").sort("licence")
     report = FileReport(
         source=f"generated/{name}",
         key=part_key,
@@ -119,7 +120,7 @@ def _part(
         encoding="utf-8",
         records=records,
         mined=mined,
-        rows=made.height,
+        rows=additions.height,
         skipped={"no_new_text": records - mined} if records > mined else {},
         roles={"kind": None, "known": None, "json_text": False, "answers": None, "columns": {}},
         licences=dict(licences.iter_rows()),

@@ -93,8 +93,8 @@ class RewriteGenerator:
         endpoint = Endpoint(self.url, self.key, self.concurrency, self.timeout, attempts=6, first_wait=1.0)
         for start in range(0, len(asks), AT_ONCE):
             some = asks[start : start + AT_ONCE]
-            said = endpoint.ask([self._question(ask) for ask in some], lambda _: None)
-            yield from zip(some, map(_texts, said), strict=True)
+            replies = endpoint.ask([self._question(ask) for ask in some], lambda _: None)
+            yield from zip(some, map(_texts, replies), strict=True)
 
     def _question(self, ask: Ask) -> dict[str, object]:
         return {
@@ -110,7 +110,7 @@ class RewriteGenerator:
 def _texts(answer: Any) -> list[str]:  # noqa: ANN401 - whatever a server sends
     """What an endpoint said; nothing where it would not, or said it in another shape."""
     try:
-        said = [choice["message"]["content"] for choice in answer["choices"]]
+        contents = [choice["message"]["content"] for choice in answer["choices"]]
     except (KeyError, TypeError):
         return []
-    return [text for text in said if isinstance(text, str)]
+    return [text for text in contents if isinstance(text, str)]

@@ -50,7 +50,7 @@ class NearestNeighbourPairer:
         """One line for each toxic row without a pair: its pair, or why it has none."""
         rows = own(index).filter(pl.col("toxic").is_not_null()).sort("id")
         rejected, chosen = rows.filter(pl.col("toxic") & ~pl.col("paired")), rows.filter(~pl.col("toxic"))
-        found = [
+        blocks = [
             pl.DataFrame(
                 schema={"chosen_id": pl.String, "rejected_id": pl.String, "margin": pl.Float32, "similarity": pl.Float32}
             )
@@ -58,8 +58,8 @@ class NearestNeighbourPairer:
         with Progress("nearest_neighbour", rejected.height) as progress:
             for (split, variety), some in sorted(rejected.group_by("split", "variety"), key=lambda group: str(group[0])):
                 others = chosen.filter(pl.col("split") == split, pl.col("variety").eq_missing(pl.lit(variety, pl.String)))
-                found += self._near(some.sort("id"), others, context, progress)
-        near = pl.concat(found).sort("similarity", "rejected_id", "chosen_id", descending=[True, False, False])
+                blocks += self._near(some.sort("id"), others, context, progress)
+        near = pl.concat(blocks).sort("similarity", "rejected_id", "chosen_id", descending=[True, False, False])
         near = near.with_columns(taken=take(near, {"rejected_id": 1, "chosen_id": self.max_uses}))
         pairs = near.filter("taken").drop("taken").with_columns(reason=pl.lit(None, pl.String))
         capped = near.join(pairs, on="rejected_id", how="anti", maintain_order="left").unique(
@@ -80,13 +80,13 @@ class NearestNeighbourPairer:
 
     def _near(self, rejected: pl.DataFrame, chosen: pl.DataFrame, context: Context, progress: Progress) -> list[pl.DataFrame]:
         """The nearest non_toxic rows of each toxic row, some at a time."""
-        found = []
+        blocks = []
         if chosen.height:
             others = _unit(context.vectors(chosen["id"]))
             for block in rejected.iter_slices(TOP):
-                found.append(self._block(block, chosen, context.vectors(block["id"]), others, context))
+                blocks.append(self._block(block, chosen, context.vectors(block["id"]), others, context))
                 progress.add(block.height)
-        return found
+        return blocks
 
     def _block(
         self,

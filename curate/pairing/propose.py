@@ -37,14 +37,14 @@ def propose(
     refused = [pl.DataFrame(schema=PAIR)]
     for pairer in pairers:
         paired = pl.col("id").is_in(pl.concat([pairs["chosen_id"], pairs["rejected_id"]]).implode())
-        found = pairer.pair(index.with_columns(paired=paired), context)
-        said = found.filter(pl.col("reason").is_null()).with_columns(reason=_clash(pairs))
-        new = said.filter(pl.col("reason").is_null())
+        answer = pairer.pair(index.with_columns(paired=paired), context)
+        fresh = answer.filter(pl.col("reason").is_null()).with_columns(reason=_clash(pairs))
+        new = fresh.filter(pl.col("reason").is_null())
         again = ~pl.struct("chosen_id", "rejected_id").is_first_distinct()
         turned = pl.col("chosen_id").is_in(new["rejected_id"].implode())
         new = new.with_columns(reason=pl.when(again).then(pl.lit("proposed_before")).when(turned).then(pl.lit("other_side")))
-        refused += [found.filter(pl.col("reason").is_not_null())]
-        refused += [frame.filter(pl.col("reason").is_not_null()) for frame in (said, new)]
+        refused += [answer.filter(pl.col("reason").is_not_null())]
+        refused += [frame.filter(pl.col("reason").is_not_null()) for frame in (fresh, new)]
         pairs = pl.concat([pairs, _named(new.filter(pl.col("reason").is_null()), rows)])
     stays = within_share(pairs, refusal_share)
     dominating = pairs.filter(~stays).select(PAIR.keys()).with_columns(reason=pl.lit("refusal_share"))

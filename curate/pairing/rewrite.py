@@ -61,8 +61,8 @@ class RewritePairer:
         fit = fit.with_columns(reason=pl.when(~free).then(pl.lit("capped")))
         refused = both.filter(pl.col("reason").is_not_null())
         lost = alone.select(rejected_id="id", reason=pl.lit("side_dropped")).sort("rejected_id")
-        said = pl.concat([fit, refused]).select("margin", "similarity", "reason", chosen_id="id", rejected_id="id_rejected")
-        return candidates(pl.concat([said, lost], how="diagonal"), "rewrite")
+        lines = pl.concat([fit, refused]).select("margin", "similarity", "reason", chosen_id="id", rejected_id="id_rejected")
+        return candidates(pl.concat([lines, lost], how="diagonal"), "rewrite")
 
     def _reason(self, context: Context) -> pl.Expr:
         same_variety = pl.col("variety_rejected").is_null() | pl.col("variety").eq_missing(pl.col("variety_rejected"))
@@ -93,11 +93,11 @@ class RewritePairer:
 def _cosines(both: pl.DataFrame, context: Context) -> pl.Series:
     """Cosine of each candidate's completions; null where a side is missing."""
     there = both["id_rejected"].is_not_null()
-    found = both.filter(there)
-    if not found.height:
+    whole = both.filter(there)
+    if not whole.height:
         return pl.Series([None] * both.height, dtype=pl.Float32)
-    vectors = np.concatenate([context.vectors(found["id"]), context.vectors(found["id_rejected"])])
-    place = np.arange(found.height)
+    vectors = np.concatenate([context.vectors(whole["id"]), context.vectors(whole["id_rejected"])])
+    place = np.arange(whole.height)
     values = np.full(both.height, np.nan)
-    values[there.to_numpy()] = similarity.cosine(vectors, place, place + found.height)
+    values[there.to_numpy()] = similarity.cosine(vectors, place, place + whole.height)
     return pl.Series(values, dtype=pl.Float64).cast(pl.Float32).fill_nan(None)

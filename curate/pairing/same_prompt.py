@@ -53,7 +53,7 @@ def within_prompts(rows: pl.DataFrame, context: Context, max_per_prompt: int, ma
     most = LOOKED_AT * max_per_prompt
     rejected = _extremes(labelled.filter("toxic"), most, descending=True)
     chosen = _extremes(labelled.filter(~pl.col("toxic")), most, descending=False)
-    found = (
+    possible = (
         chosen.join(rejected, on=PLACE, suffix="_rejected")
         .with_columns(
             margin=pl.col("toxicity_rejected") - pl.col("toxicity"), chosen_chars="chars", rejected_chars="chars_rejected"
@@ -61,9 +61,9 @@ def within_prompts(rows: pl.DataFrame, context: Context, max_per_prompt: int, ma
         .with_columns(reason=context.limits.reason())
         .sort(*PLACE, "margin", "id", "id_rejected", descending=[False, False, True, False, False])
     )
-    fit = found.filter(pl.col("reason").is_null())
+    fit = possible.filter(pl.col("reason").is_null())
     fit = fit.filter(take(fit, {PLACE: max_per_prompt, "id": max_uses, "id_rejected": max_uses}))
-    refused = found.join(fit, on=PLACE, how="anti", maintain_order="left").unique(PLACE, keep="first", maintain_order=True)
+    refused = possible.join(fit, on=PLACE, how="anti", maintain_order="left").unique(PLACE, keep="first", maintain_order=True)
     return pl.concat([fit, refused]).select("margin", "reason", chosen_id="id", rejected_id="id_rejected")
 
 

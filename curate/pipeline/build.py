@@ -218,7 +218,7 @@ def _standing(job: _Job) -> Manifest | None:
 
 def _run_stages(job: _Job) -> list[Outcome]:
     if not job.rows:
-        raise DataError(_why_no_row(job.ingested), hint="a row needs a text, `curate inspect` shows how each file is read")
+        raise DataError(_why_no_row(job.ingested), hint="`curate inspect` shows how each file is read; a row needs a text")
     parts = tuple(Part(stored) for stored in job.ingested.parts)
     outcomes: list[Outcome] = []
     for stage in job.recipe.stages:

@@ -30,7 +30,7 @@ import polars as pl
 
 from curate.compose.evaluation_sets import forget_items
 from curate.core.cache import keep_only
-from curate.core.errors import DataError, StorageError
+from curate.core.errors import DataError, RecipeError, StorageError
 from curate.core.manifest import MANIFEST, Manifest, Tally, read_manifest
 from curate.core.prompts import flatten, last_user
 from curate.core.store import Stored, commit, committed, locked, read_parquet, recover_folder, staging_for
@@ -39,7 +39,7 @@ from curate.generation.answers import forget_answers
 from curate.labelers.scoring import joined
 from curate.pages.tables import table_lines
 from curate.pipeline.build import rebuild
-from curate.pipeline.recipe import resolve
+from curate.pipeline.recipe import BuildRecipe, resolve
 from curate.pipeline.work import CACHE, keys_of
 from curate.raw.ingest import Ingested
 from curate.raw.receipts import ROOMS, FileReport, believed, paths_of, read_receipt, write_receipt
@@ -75,6 +75,7 @@ def forget(folder: Path, ids: Sequence[str], work: Path | None = None) -> Remova
 
     Raises:
         DataError: no dataset or work folder there, or an id that no row has; nothing was changed.
+        RecipeError: another version, with other options, made the dataset; nothing was changed.
         StorageError: the disk fails; the same command goes on from there.
     """
     out = Path(os.path.abspath(folder))
@@ -90,6 +91,7 @@ def forget(folder: Path, ids: Sequence[str], work: Path | None = None) -> Remova
             raise DataError(
                 f"{work}: does not hold the parts of {folder}", hint="run its `curate build` again first, then forget"
             )
+        recipe = _recipe_of(out, manifest) if manifest is not None else None
         tombstones = _marked(work, list(dict.fromkeys(ids)), tombstones)
         tombstones.write(work)
         for receipt in sorted((work / "parts").glob("*.json")):
@@ -97,7 +99,7 @@ def forget(folder: Path, ids: Sequence[str], work: Path | None = None) -> Remova
         forget_answers(work, tombstones)
         forget_items(work, tombstones)
         before, rows = _counts(manifest), _corpus(out, manifest)
-        manifest, used = _remade(out, work, keys, manifest, tombstones)
+        manifest, used = _remade(out, work, keys, manifest, recipe, tombstones)
         _sweep(out, work, keys, used)
         keep_only(work / CACHE, _texts(out, manifest))
         left = _corpus(out, manifest)
@@ -139,6 +141,16 @@ def describe(removal: Removal, folder: Path, asked: int) -> str:
             "copies of the folder, and models trained on it, still hold what they held",
         ]
     )
+
+
+def _recipe_of(out: Path, manifest: Manifest) -> BuildRecipe:
+    """The recipe that made the dataset, read before anything is changed: another version may have known other options."""
+    try:
+        return resolve(dict(manifest.recipe), out / MANIFEST)
+    except RecipeError as error:
+        raise RecipeError(
+            f"{error.problem}; nothing was changed", hint="run its `curate build` again first, then forget"
+        ) from None
 
 
 def _marked(work: Path, ids: Sequence[str], tombstones: Tombstones) -> Tombstones:
@@ -254,10 +266,15 @@ def _replaced(path: Path, frame: pl.DataFrame, wanted: pl.DataFrame) -> Stored:
 
 
 def _remade(
-    out: Path, work: Path, keys: Sequence[str], manifest: Manifest | None, tombstones: Tombstones
+    out: Path,
+    work: Path,
+    keys: Sequence[str],
+    manifest: Manifest | None,
+    recipe: BuildRecipe | None,
+    tombstones: Tombstones,
 ) -> tuple[Manifest | None, frozenset[Path]]:
     """The dataset of what is left, and the column files it rests on; where nothing is left, the folder goes."""
-    if manifest is None:
+    if manifest is None or recipe is None:
         return None, frozenset()
     known = [believed(work, key, tombstones) for key in keys]
     files: list[FileReport] = [receipt[0] for receipt in known if receipt is not None]
@@ -270,7 +287,6 @@ def _remade(
         files=tuple(files),
         aside=tuple(LeftAside(**entry) for entry in manifest.left_aside),
     )
-    recipe = resolve(dict(manifest.recipe), out / MANIFEST)
     try:
         return rebuild(recipe, ingested, out, work)
     except Conservation:

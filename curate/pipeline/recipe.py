@@ -13,6 +13,7 @@ from curate.core.config import build as build_config
 from curate.core.config import choose, chosen_name, config, load, plain
 from curate.core.contracts import Schema
 from curate.core.errors import RecipeError
+from curate.core.manifest import Json
 from curate.core.schema import ROW
 from curate.generation import GENERATORS
 from curate.labelers import LABELERS
@@ -22,7 +23,7 @@ from curate.stages.encode import Encode
 from curate.stages.table import STAGES
 
 CLEANING = ("repair", "pii")  # stages that change texts
-
+LIST = "write one a line, each after a dash, or [one, another]"
 
 TABLE = STAGES | LABELERS
 
@@ -65,7 +66,7 @@ def read_recipe(path: Path, sets: Sequence[str] = ()) -> BuildRecipe:
     return resolve(load(path, sets), path)
 
 
-def resolve(tree: dict[str, Any], path: Path) -> BuildRecipe:
+def resolve(tree: Json, path: Path) -> BuildRecipe:
     """A recipe of its tree, as YAML or a manifest holds it.
 
     Raises:
@@ -74,12 +75,14 @@ def resolve(tree: dict[str, Any], path: Path) -> BuildRecipe:
     for section, table, kind in (("stages", TABLE, "stage"), ("pairing", PAIRERS, "pairer")):
         entries = tree.get(section)
         if not isinstance(entries, list) or not entries:
-            raise RecipeError(f"{path}: {section}: expected a list of {kind}s, found {type(entries).__name__}")
+            raise RecipeError(f"{path}: {section}: expected a list of {kind}s, found {type(entries).__name__}", hint=LIST)
         tree[section] = tuple(choose(table, entry, f"{path}: {section}[{at}]", kind) for at, entry in enumerate(entries))
-    made = tree.get("generate") or []
-    if not isinstance(made, (list, tuple)):
-        raise RecipeError(f"{path}: generate: expected a list of generators, found {type(made).__name__}")
-    tree["generate"] = tuple(choose(GENERATORS, entry, f"{path}: generate[{at}]", "generator") for at, entry in enumerate(made))
+    generators = tree.get("generate") or []
+    if not isinstance(generators, (list, tuple)):
+        raise RecipeError(f"{path}: generate: expected a list of generators, found {type(generators).__name__}", hint=LIST)
+    tree["generate"] = tuple(
+        choose(GENERATORS, entry, f"{path}: generate[{at}]", "generator") for at, entry in enumerate(generators)
+    )
     recipe = build_config(BuildRecipe, tree, str(path))
     check_order(recipe, path)
     return recipe
@@ -101,7 +104,7 @@ def check_order(recipe: BuildRecipe, path: Path) -> None:
     for needed in ("pii", "consensus"):
         if needed not in names:
             why = {"pii": "everything in --out is free of personal data", "consensus": "it decides which rows are toxic"}[needed]
-            raise RecipeError(f"{path}: stages: {needed!r} is missing ({why})", hint="add it")
+            raise RecipeError(f"{path}: stages: {needed!r} is missing ({why})", hint=f"add {needed!r} to stages")
     check_encoder(names, recipe, path)
     available = set(ROW)
     for at, (name, stage) in enumerate(zip(names, recipe.stages, strict=True)):
@@ -110,10 +113,8 @@ def check_order(recipe: BuildRecipe, path: Path) -> None:
         for column in stage.reads:
             if column not in available:
                 makers = [word for word, cls in TABLE.items() if column in _writes(cls)]
-                cure = f"put {makers[0]!r} before it" if makers else "no stage writes it"
-                raise RecipeError(
-                    f"{path}: stages[{at}]: {name} reads {column!r}, which nothing before it writes", hint=f"{cure}"
-                )
+                cure = f"put {makers[0]!r} before it" if makers else f"leave {name!r} out, no stage writes it"
+                raise RecipeError(f"{path}: stages[{at}]: {name} reads {column!r}, which nothing before it writes", hint=cure)
         if not callable(stage):  # rows that become one pool their labels: nothing may have been made of the single ones
             for early, other in zip(names[:at], recipe.stages[:at], strict=True):
                 for column in sorted(set(other.reads) & set(stage.writes)):
@@ -135,12 +136,13 @@ def check_pairers(recipe: BuildRecipe, available: set[str], path: Path) -> None:
 def check_encoder(names: Sequence[str], recipe: BuildRecipe, path: Path) -> None:
     """A labeler that was trained on one encoder's vectors is not given another's, however alike their shapes."""
     encode = encode_of(recipe)
-    made = encode.encoder if encode is not None else None
+    encoder = encode.encoder if encode is not None else None
     for name, stage in zip(names, recipe.stages, strict=True):
-        wanted = getattr(stage, "vectors_of", made)
-        if wanted != made:
+        wanted = getattr(stage, "vectors_of", encoder)
+        if wanted != encoder:
             raise RecipeError(
-                f"{path}: stages: {name} was trained on vectors of {wanted}, encode makes those of {made}", hint="use one of both"
+                f"{path}: stages: {name} was trained on vectors of {wanted}, encode makes those of {encoder}",
+                hint=f"give encode the encoder {wanted}, or leave {name!r} out",
             )
 
 
@@ -155,9 +157,9 @@ def _writes(cls: type) -> Schema:
         return {}
 
 
-def resolved(recipe: BuildRecipe) -> dict[str, Any]:
+def resolved(recipe: BuildRecipe) -> Json:
     """The recipe with every default written out."""
-    tree: dict[str, Any] = plain(recipe)
+    tree: Json = plain(recipe)
     tree["stages"] = [{chosen_name(TABLE, stage): plain(stage)} for stage in recipe.stages]
     tree["generate"] = [{chosen_name(GENERATORS, generator): plain(generator)} for generator in recipe.generate]
     tree["pairing"] = [{chosen_name(PAIRERS, pairer): plain(pairer)} for pairer in recipe.pairing]

@@ -6,7 +6,6 @@ import json
 import secrets
 import time
 from pathlib import Path
-from typing import Any
 
 from curate.core.errors import RecipeError
 from curate.core.manifest import MANIFEST, Json, Manifest, find_manifest
@@ -67,7 +66,7 @@ class BuildLog:
     def __init__(self, path: Path) -> None:
         self._path, self._wall, self._cpu = path, time.monotonic(), time.process_time()
 
-    def note(self, step: str, **facts: Any) -> None:  # noqa: ANN401 - JSON values
+    def note(self, step: str, **facts: object) -> None:
         """Add a line: seconds and CPU seconds since the last one, and facts."""
         wall, cpu = time.monotonic(), time.process_time()
         line = {"step": step, "seconds": round(wall - self._wall, 3), "cpu_seconds": round(cpu - self._cpu, 3), **facts}

@@ -71,7 +71,7 @@ Share = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class LabelQuality:
     """How good the labels of a build are, from `rows` rows of the random queue; each an exact share with Wilson's interval."""
 
     rows: int
@@ -80,7 +80,7 @@ class Estimate:
     recall: Share
 
 
-def estimate(rows: pl.DataFrame, drawn: pl.DataFrame, truth: pl.DataFrame) -> Estimate:
+def estimate(rows: pl.DataFrame, drawn: pl.DataFrame, truth: pl.DataFrame) -> LabelQuality:
     """Precision and recall of the build's toxic side, from what people said of the random queue.
 
     Args:
@@ -99,7 +99,7 @@ def estimate(rows: pl.DataFrame, drawn: pl.DataFrame, truth: pl.DataFrame) -> Es
         )
     label, true = sample["toxic"].to_numpy().astype(bool), sample["truth"].to_numpy().astype(bool)
     both = int((label & true).sum())
-    return Estimate(
+    return LabelQuality(
         rows=len(label),
         accuracy=_share(int((label == true).sum()), len(label)),
         precision=_share(both, int(label.sum())),
@@ -173,12 +173,12 @@ def _texts(folder: Path) -> pl.DataFrame:
     return pl.DataFrame({"id": rows["id"], "prompt": list(prompts), "completion": list(completions)})
 
 
-def describe(estimate: Estimate) -> list[str]:
+def describe(quality: LabelQuality) -> list[str]:
     """An estimate as plain lines."""
     shares = {
-        "accuracy": estimate.accuracy,
-        "precision of the toxic side": estimate.precision,
-        "recall of the toxic side": estimate.recall,
+        "accuracy": quality.accuracy,
+        "precision of the toxic side": quality.precision,
+        "recall of the toxic side": quality.recall,
     }
     lines = [f"{name}: {share:.3f} [{low:.3f}, {high:.3f}]" for name, (share, low, high) in shares.items()]
-    return [f"{estimate.rows} rows of the random queue have a label", *lines]
+    return [f"{quality.rows} rows of the random queue have a label", *lines]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def summary(manifest: Manifest, out: Path, *, unchanged: bool = False) -> str:
         *_overlaps(manifest),
         *(f"warning: {text}" for text in manifest.warnings),
     ]
-    data = "" if out == USUAL else f" --set data={out}"
+    data = "" if out == USUAL else f" --set {shlex.quote(f'data={out}')}"
     following = f"next: open {out / 'report.html'}, or `curate show {out}`, or `align run kto_s{data}`"
     return "\n".join([*lines, "", following])
 

@@ -307,8 +307,8 @@ def test_an_audit_draws_each_row_once_and_estimates_from_the_random_queue_alone(
     truth = random.select("id", toxic=pl.when(pl.int_range(pl.len()) < 5).then(~pl.col("toxic")).otherwise("toxic"))
     others = drawn.filter(pl.col("queue") != "random").select("id", toxic=pl.lit(True))
     found = estimate(rows, drawn, pl.concat([truth, others]))
-    assert found["rows"] == 50 and found["accuracy"][0] == pytest.approx(0.9)
-    low, high = found["accuracy"][1:]
+    assert found.rows == 50 and found.accuracy[0] == pytest.approx(0.9)
+    low, high = found.accuracy[1:]
     assert low < 0.9 < high and len(describe(found)) == 4
     with pytest.raises(DataError, match="random queue"):
         estimate(rows, drawn, others)

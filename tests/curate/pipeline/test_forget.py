@@ -18,7 +18,7 @@ import polars as pl
 import pytest
 
 from curate.core.cache import key_of
-from curate.core.errors import DataError, StorageError
+from curate.core.errors import DataError, RecipeError, StorageError
 from curate.dataset.verify import verify
 from curate.labelers.scoring import joined
 from curate.pipeline.build import build
@@ -357,3 +357,16 @@ def test_killed_at_any_moment_the_same_command_completes(place: Path) -> None:
     assert killed >= 1
     if "MARGINS_TORTURE" in os.environ:
         sys.__stdout__.write(f"forget: {killed} kills, 0 texts left, 0 datasets that differ\n")
+
+
+def test_a_dataset_of_a_version_with_other_options_is_left_as_it_is(place: Path) -> None:
+    run(place)
+    before = corpus(place)
+    path = place / "out" / "manifest.json"
+    manifest = json.loads(path.read_bytes())
+    manifest["recipe"]["dataset"]["splits"]["purge_warn"] = 0.2
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(RecipeError, match=r"splits has no option 'purge_warn'; nothing was changed; .*curate build"):
+        remove(place, before["id"][0])
+    assert not (place / "out.work" / "tombstones.json").exists()
+    assert corpus(place).equals(before)
