@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from curate.core.contracts import Schema
 from curate.core.schema import ROW, VERDICT, digest
 from curate.core.store import Stored
 
@@ -80,11 +79,6 @@ class Part:
 
     def _writer(self, column: str) -> Layer | None:
         return next((layer for layer in reversed(self.layers) if column in layer.writes), None)
-
-
-def missing_reads(reads: Sequence[str], available: Schema) -> list[str]:
-    """Columns that a stage reads and nothing before it writes."""
-    return [name for name in reads if name not in available]
 
 
 def _joined(frame: pl.DataFrame, said: pl.DataFrame) -> set[str]:

@@ -63,9 +63,3 @@ class Repair:
                 "score": pl.Series([None if text else 0.0 for text in after], dtype=pl.Float32),
             }
         )
-
-
-# --- HTML ---
-
-
-# --- characters ---

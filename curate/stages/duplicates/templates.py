@@ -17,6 +17,7 @@ from curate.text.similarity.measures import Sets, mix
 
 CLUSTER = "template_cluster"
 RUN = 3  # words; a word is fixed when it stands in a run that recurs
+FIXED = 0.6  # share of a row's words that its template fixes, at least
 _POWERS = mix(np.arange(1, 4097, dtype=np.uint64)) | np.uint64(1)
 _SLOT = np.uint64(0x5107)
 
@@ -35,12 +36,10 @@ class Templates:
 
     Args:
         least: rows of a template.
-        fixed: share of a row's words, in (0, 1], that the template fixes.
         words: fixed words of a template.
     """
 
     least: Annotated[int, Field(ge=2)] = 5
-    fixed: Annotated[float, Field(gt=0, le=1)] = 0.6
     words: Annotated[int, Field(ge=RUN)] = 6
     VERSION: ClassVar[int] = 1
 
@@ -83,7 +82,7 @@ class Templates:
         covered = _fixed(sets, self.least)
         skeleton, fixed = _skeletons(sets, covered)
         share = fixed / np.maximum(sizes, 1)
-        fits = np.flatnonzero((fixed >= self.words) & (share >= self.fixed) & (fixed < sizes))
+        fits = np.flatnonzero((fixed >= self.words) & (share >= FIXED) & (fixed < sizes))
         _, group, count = np.unique(skeleton[fits], return_inverse=True, return_counts=True)
         many = count[group] >= self.least
         a, b, _ = stars(group[many].astype(np.uint64), fits[many])

@@ -23,10 +23,11 @@ def pseudonymised(texts: Sequence[str]) -> tuple[list[str], list[str]]:
     >>> pseudonymised(["call me 9123 4567", "is it +65 91234567?"])
     (['call me <PHONE_1>', 'is it <PHONE_1>?'], ['PHONE', 'PHONE'])
     """
-    return _pseudonymised(texts, [find(text) for text in texts])
+    return replace_pieces(texts, [find(text) for text in texts])
 
 
-def _pseudonymised(texts: Sequence[str], pieces: Sequence[Sequence[Found]]) -> tuple[list[str], list[str]]:
+def replace_pieces(texts: Sequence[str], pieces: Sequence[Sequence[Found]]) -> tuple[list[str], list[str]]:
+    """As `pseudonymised`, where what was found in each text is known already."""
     last: dict[str, int] = defaultdict(int)
     for text in texts:
         for kind, number in _PSEUDONYM.findall(text):
