@@ -239,7 +239,7 @@ def load_policy(path: Path = BUNDLED) -> Policy:
     tree = load(path)
     for group in ("words", "answers", "polarity", "sources"):
         if not isinstance(tree.get(group), dict):
-            raise RecipeError(f"{path}: {group}: expected 'key: value' lines")
+            raise RecipeError(f"{path}: {group}: expected 'key: value' lines", hint="write them as curate/core/policy.yaml does")
     policy = build(
         Policy,
         tree

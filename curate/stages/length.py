@@ -52,7 +52,9 @@ class Length:
         """Refuse bounds that nothing can meet."""
         for unit, (low, high) in self._bounds.items():
             if low > high:
-                raise RecipeError(f"length: min_{unit} {low} is more than max_{unit} {high}", hint="no row could pass")
+                raise RecipeError(
+                    f"length: min_{unit} {low} is more than max_{unit} {high}; no row could pass", hint=f"lower min_{unit}"
+                )
 
     @property
     def reads(self) -> tuple[str, ...]:

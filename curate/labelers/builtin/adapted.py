@@ -81,7 +81,7 @@ def load_adapted(path: Path, base: str) -> Adapted:
     except (OSError, ValueError, SafetensorError):
         raise StorageError(f"{path}: cannot read these weights", hint="make them with `curate label fit`") from None
     if facts.get("kind") != KIND:
-        raise StorageError(f"{path}: not a head that `curate label fit` made", hint="make one")
+        raise StorageError(f"{path}: not a head that `curate label fit` made", hint="make one with `curate label fit`")
     if facts["base"] != base:
         raise StorageError(f"{path}: adapts another general head ({facts['base'][:12]}…)", hint="run `curate label fit` again")
     if facts.get("tuned", Tuned().models[0]) != Tuned().models[0]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import polars as pl
@@ -23,6 +23,10 @@ from curate.labelers.builtin.features import without_final
 from curate.labelers.builtin.shipped import ShippedWeights, load_shipped
 from curate.labelers.scoring import MARK, Only, columns_read, joined, score_columns, score_rows, score_texts
 from curate.text.encoders.minilm import BUILTIN_SHA256, builtin_tokenizer, builtin_weights, token_states
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from torch import Tensor
 
 LAYERS, LOWER = 6, 3  # of the encoder, and how many of them stay as they are
 SCALE = 2.0  # what an update counts beside the weight that it bends
@@ -111,7 +115,7 @@ def tuned_logits(weights: ShippedWeights, both: Sequence[str], progress: Progres
     return by_length(both, count, run, 1, float("nan"), progress)[:, 0].astype(np.float64)
 
 
-def tokens(tokenizer: Any, both: str, most: int | None = None) -> tuple[list[int], int]:  # noqa: ANN401 - of a library imported inside
+def tokens(tokenizer: Tokenizer, both: str, most: int | None = None) -> tuple[list[int], int]:
     """Token ids of a text as `joined` makes it, and how many of them are its prompt's.
 
     The prompt's last PROMPT_TOKENS stand before the text, which loses what closes it without adding to it.
@@ -163,7 +167,7 @@ def _network(weights: ShippedWeights) -> tuple[Callable[[list[str]], list[int]],
     return lambda both: [len(tokens(tokenizer, one)[0]) for one in both], run
 
 
-def reply_mean(states: Any, starts: Any) -> Any:  # noqa: ANN401 - tensors; torch is imported inside
+def reply_mean(states: Tensor, starts: Tensor) -> Tensor:
     """Mean vector (n, width) of each text's own tokens, those from `starts` (n,) on, of `states` (n, t, width)."""
     import torch
 

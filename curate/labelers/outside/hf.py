@@ -160,7 +160,7 @@ class Hf:
                 )
         for label in self.labels:
             if label not in labels:
-                raise RecipeError(f"{where}: labels: the model has no {label!r}", hint=f"it has {', '.join(labels)}")
+                raise RecipeError(f"{where}: labels: the model has no {label!r}", hint=f"it has {', '.join(labels)}: map these")
         if self.activation == "softmax" and (len(labels) == 1 or multi_label):
             raise RecipeError(f"{where}: activation: its labels do not exclude each other", hint="use sigmoid")
 
@@ -185,5 +185,7 @@ def _named_labels(folder: Path) -> tuple[str, ...]:
     try:
         named = json.loads((folder / "config.json").read_text("utf-8")).get("id2label") or {}
     except (OSError, ValueError) as error:
-        raise StorageError(f"{folder}: cannot read its config.json ({type(error).__name__})") from None
+        raise StorageError(
+            f"{folder}: cannot read its config.json ({type(error).__name__})", hint="save the model with save_pretrained()"
+        ) from None
     return tuple(str(named[place]) for place in sorted(named, key=int))

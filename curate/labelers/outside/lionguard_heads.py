@@ -52,7 +52,8 @@ class Heads:
         """
         if vectors.shape[1] != self.width:
             raise RecipeError(
-                f"lionguard: vectors have {vectors.shape[1]} numbers, its heads take {self.width}", hint="check encoder"
+                f"lionguard: vectors have {vectors.shape[1]} numbers, its heads take {self.width}",
+                hint="name the encoder that they were trained on",
             )
         return self.run(vectors)
 
@@ -81,7 +82,9 @@ def load_heads(variant: str, name: str, encoder: Path) -> Heads:
             return _ridge(folder, facts)
         return _ordinal(folder, facts)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise StorageError(f"{folder}: not the heads of lionguard {variant} ({type(error).__name__}: {error})") from None
+        raise StorageError(
+            f"{folder}: not the heads of lionguard {variant} ({type(error).__name__}: {error})", hint="take the published folder"
+        ) from None
 
 
 def _check_pooling(encoder: Path) -> None:

@@ -17,7 +17,7 @@ from curate.core.errors import DataError
 from curate.core.policy import load_policy
 from curate.core.progress import Progress
 from curate.core.schema import canonical, digest
-from curate.labelers.outside.endpoint import Endpoint, check_variable
+from curate.labelers.outside.endpoint import Endpoint, Json, check_variable
 from curate.labelers.scoring import Only, Scores, columns_read, say, score_columns, score_rows, score_texts
 
 TOXIC = "toxic"
@@ -138,7 +138,7 @@ class Llm:
             )
         return found
 
-    def _question(self, text: str) -> dict[str, Any]:
+    def _question(self, text: str) -> Json:
         asked = {"text": text[: self.max_chars]}  # as JSON: a text that gives orders is still a text between quotes
         messages = [
             {"role": "system", "content": prompt()},
@@ -169,7 +169,7 @@ def prompt() -> str:
     )
 
 
-def schema() -> dict[str, Any]:
+def schema() -> Json:
     """JSON schema of an answer: a whole number for `toxic` and for each category."""
     names = (TOXIC, *load_policy().categories)
     properties = {name: {"type": "integer", "description": f"0 to {READERS} readers"} for name in names}

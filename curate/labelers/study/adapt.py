@@ -20,7 +20,7 @@ from curate.labelers.builtin.shipped import load_shipped
 from curate.labelers.builtin.tuned import Tuned
 from curate.labelers.platt import fit_platt
 from curate.labelers.study.evaluate import evaluate, lines
-from curate.labelers.study.fit import Examples, curve, fit, folds, logits
+from curate.labelers.study.fit import Examples, Floats, curve, fit, folds, logits
 
 THRESHOLD = 0.5  # of a score calibrated on texts of both kinds, each weighing half
 
@@ -42,7 +42,7 @@ def adapt(
         DataError: `out` is no .safetensors file: its card, a .md file, lies beside it.
     """
     if out.suffix != ".safetensors":
-        raise DataError(f"--out {out}: weights go into a .safetensors file", hint="name one")
+        raise DataError(f"--out {out}: weights go into a .safetensors file", hint="name one, such as head.safetensors")
     from safetensors.numpy import save
 
     from curate.text.encoders import encoder
@@ -86,7 +86,7 @@ def adapt(
     yield from (f"  {size or 'none':>6}: {middle:.3f} [{low:.3f}, {high:.3f}]" for size, middle, low, high in table)
 
 
-def _unseen(examples: Examples) -> Any:  # noqa: ANN401 - an array of logits
+def _unseen(examples: Examples) -> Floats:
     """Logits of every text by a head that saw no text of its group."""
     made = np.zeros(len(examples.texts))
     for train, test in folds(examples.groups, seed=0):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ def _figures(rows: pl.DataFrame, scores: Floats, threshold: float) -> dict[str, 
     toxic, groups = rows["toxic"].to_numpy(), rows["group"].to_list()
     decided = scores >= threshold
 
-    def with_interval(measure: Any) -> list[float]:  # noqa: ANN401 - a function of weights
+    def with_interval(measure: Callable[[Floats], float]) -> list[float]:
         return [_round(measure(np.ones(len(toxic)))), *(_round(end) for end in interval(measure, groups))]
 
     return {

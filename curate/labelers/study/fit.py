@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from curate.core.schema import digest
 from curate.labelers.builtin.adapted import Adapted
 from curate.labelers.builtin.features import BUCKETS, char_features, pair_features, word_features, words
 from curate.labelers.study.measures import roc_auc
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Floats = NDArray[np.float64]
 
@@ -115,7 +118,7 @@ def curve(examples: Examples, sizes: Sequence[int], seeds: int) -> dict[int, lis
     return found
 
 
-def grams(texts: Sequence[str]) -> Any:  # noqa: ANN401 - a sparse matrix; scipy is imported inside
+def grams(texts: Sequence[str]) -> csr_array:
     """Hashed n-grams, shape (n, BUCKETS): words, skeletons and pairs over the root of their number; characters likewise."""
     import scipy.sparse as sp
 

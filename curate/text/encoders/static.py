@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from curate.core.errors import StorageError
 from curate.core.progress import Progress
 from curate.text.encoders.vectors import EncoderModel, Vectors, rounded
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 WEIGHTS, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.json", "config.json"
 KIND = "model2vec"  # what `config.json` calls such a model
@@ -73,7 +76,7 @@ def load_static(folder: Path) -> EncoderModel:
     return EncoderModel(table.shape[1], encode)
 
 
-def tokens_of(tokenizer: Any, limit: int | None) -> Tokens:  # noqa: ANN401 - of the tokenizers library
+def tokens_of(tokenizer: Tokenizer, limit: int | None) -> Tokens:
     """A function from texts to token ids: no special tokens, none that are unknown, at most `limit` read of a text."""
     tokenizer.no_padding()
     tokenizer.no_truncation()
