@@ -93,7 +93,7 @@ class Endpoint:
                 continue
             return self._read(answer)
         raise DataError(
-            f"llm: {self._host}: {problem} {self.attempts} times in a row", hint="run it again to go on, earlier answers are kept"
+            f"llm: {self._host}: {problem} {self.attempts} times in a row", hint="earlier answers are kept, run it again to go on"
         )
 
     def _read(self, response: Response) -> object:

@@ -22,6 +22,9 @@ OPERATING: tuple[Operating, ...] = ("high_recall", "balanced", "high_precision")
 LITE_THRESHOLDS: Mapping[Operating, float] = {"high_recall": 0.2, "balanced": 0.5, "high_precision": 0.8}
 """2-lite publishes probabilities and no thresholds: v1's."""
 
+Json = Mapping[str, Any]
+"""The heads' config.json, or a part of it."""
+
 Vectors = NDArray[np.float32]
 Probabilities = NDArray[np.float64]
 
@@ -98,7 +101,7 @@ def _check_pooling(encoder: Path) -> None:
         )
 
 
-def _ridge(folder: Path, facts: dict[str, Any]) -> Heads:
+def _ridge(folder: Path, facts: Json) -> Heads:
     """v1: `classifier` of config.json names a file, whether it is calibrated, and three thresholds for each label."""
     try:
         import onnxruntime
@@ -108,7 +111,7 @@ def _ridge(folder: Path, facts: dict[str, Any]) -> Heads:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # the ridge heads declare two columns and give one: a warning a call
-    classifiers: dict[str, dict[str, Any]] = facts["classifier"]
+    classifiers: Mapping[str, Json] = facts["classifier"]
     paths = {label: folder / one["model_fp"] for label, one in classifiers.items()}
     for path in paths.values():
         if not path.resolve().is_relative_to(folder.resolve()) and not path.is_symlink():  # the Hub cache links to its blobs
@@ -145,7 +148,7 @@ def _probability(told: NDArray[np.floating], calibrated: bool) -> Probabilities:
     return np.asarray(told, np.float64) if calibrated else np.clip((1.0 + told.astype(np.float64)) / 2.0, 0.0, 1.0)
 
 
-def _ordinal(folder: Path, facts: dict[str, Any]) -> Heads:
+def _ordinal(folder: Path, facts: Json) -> Heads:
     """2-lite: two shared layers, then for each label one of 32 and two outputs, P(level >= 1) and P(level >= 2).
 
     Where a label has two levels and the second comes out likelier than the first, which cannot be, both are their mean. The first
