@@ -48,8 +48,8 @@ class Part:
         frame = self.base.read([name for name in ROW if name in wanted])
         for layer in self.layers:
             newest = [name for name in layer.writes if name in columns and self._writer(name) is layer]
-            said = layer.stored.read(["reason", *newest])
-            frame = frame.hstack(said.select(newest)).filter(said["reason"].is_null())
+            answer = layer.stored.read(["reason", *newest])
+            frame = frame.hstack(answer.select(newest)).filter(answer["reason"].is_null())
         return frame.select(["id", *(name for name in columns if name != "id")])
 
     def told(self) -> pl.DataFrame:
@@ -65,21 +65,25 @@ class Part:
         safe = False
         for layer in self.layers:
             safe = safe or layer.stage == "pii"
-            said = layer.stored.read()
-            shown = [name for name in layer.writes if not isinstance(said.schema[name], pl.Array) and (safe or name not in TEXT)]
-            said = said.select([*shown, *VERDICT]).with_columns(
+            verdicts = layer.stored.read()
+            shown = [
+                name for name in layer.writes if not isinstance(verdicts.schema[name], pl.Array) and (safe or name not in TEXT)
+            ]
+            verdicts = verdicts.select([*shown, *VERDICT]).with_columns(
                 alive.alias("_row"), pl.when(pl.col("reason").is_not_null()).then(pl.lit(layer.stage)).alias("stage")
             )
-            frame = frame.join(said, on="_row", how="left", suffix="_new", maintain_order="left").with_columns(
-                pl.coalesce(f"{name}_new", name).alias(name) for name in said.columns if f"{name}_new" in _joined(frame, said)
+            frame = frame.join(verdicts, on="_row", how="left", suffix="_new", maintain_order="left").with_columns(
+                pl.coalesce(f"{name}_new", name).alias(name)
+                for name in verdicts.columns
+                if f"{name}_new" in _joined(frame, verdicts)
             )
             frame = frame.select(name for name in frame.columns if not name.endswith("_new"))
-            alive = alive.filter(said["reason"].is_null())
+            alive = alive.filter(verdicts["reason"].is_null())
         return frame.drop("_row")
 
     def _writer(self, column: str) -> Layer | None:
         return next((layer for layer in reversed(self.layers) if column in layer.writes), None)
 
 
-def _joined(frame: pl.DataFrame, said: pl.DataFrame) -> set[str]:
-    return {f"{name}_new" for name in said.columns if name in frame.columns and name != "_row"}
+def _joined(frame: pl.DataFrame, columns: pl.DataFrame) -> set[str]:
+    return {f"{name}_new" for name in columns.columns if name in frame.columns and name != "_row"}

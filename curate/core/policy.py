@@ -283,10 +283,10 @@ def _key(value: object) -> str:
     text = str(value).strip()
     if text.startswith("{"):
         try:
-            found = json.loads(text)
+            tree = json.loads(text)
         except ValueError:
             return text.casefold()
-        text = "+".join(sorted(str(name) for name, holds in found.items() if holds is True))
+        text = "+".join(sorted(str(name) for name, holds in tree.items() if holds is True))
     if not any(character.isalpha() for character in text):
         return text  # -1 is not 1
     return re.sub(r"[-_\s]", "", text.casefold())

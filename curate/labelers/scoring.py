@@ -60,10 +60,10 @@ def score_rows(rows: pl.DataFrame, writes: Schema, only: Only | None, scores: Ca
     """One line per row, columns of `writes`; null where the labeler abstains or was not asked."""
     asked = rows[UNDECIDED].fill_null(False) if only else pl.repeat(True, rows.height, dtype=pl.Boolean, eager=True)
     places = np.flatnonzero(asked.to_numpy())
-    found = np.full((rows.height, len(writes)), np.nan, np.float32)
+    columns = np.full((rows.height, len(writes)), np.nan, np.float32)
     if len(places):
-        found[places] = scores(rows["completion"].fill_null("").gather(places).to_list())
-    return pl.DataFrame(found, schema=writes).fill_nan(None)
+        columns[places] = scores(rows["completion"].fill_null("").gather(places).to_list())
+    return pl.DataFrame(columns, schema=writes).fill_nan(None)
 
 
 def joined(texts: Sequence[str], prompts: Sequence[str | None] | None = None) -> list[str]:
@@ -100,9 +100,9 @@ def by_category(
     return np.stack(picked, axis=1)
 
 
-def policy_categories(found: Sequence[str]) -> tuple[str, ...]:
+def policy_categories(names: Sequence[str]) -> tuple[str, ...]:
     """Categories in the order of the policy page."""
-    return tuple(category for category in load_policy().categories if category in set(found))
+    return tuple(category for category in load_policy().categories if category in set(names))
 
 
 def rounded(probabilities: NDArray[np.floating]) -> Scores:

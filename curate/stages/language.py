@@ -145,8 +145,8 @@ class Language:
             language, confidence = detect(clean, self.detector)
             misled = language in _OURS or confidence < BELIEVED
             return (written, 1.0) if misled and written not in self.keep else (language, confidence)
-        told = "vi" if _vietnamese(clean) else _by_function_words(clean)
-        return None if told is None or told in self.keep else (told, 1.0)
+        code = "vi" if _vietnamese(clean) else _by_function_words(clean)
+        return None if code is None or code in self.keep else (code, 1.0)
 
     def _evidence(self, completion: str, user: str) -> str:
         if user and len(completion) < _LONG_ENOUGH and len(_WORD.findall(_without_codes(completion))) < self.min_words:

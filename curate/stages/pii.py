@@ -50,7 +50,7 @@ class Pii:
         flat = flatten(rows)
         contents = flat["content"].to_list()
         completions = [text or "" for text in rows["completion"].to_list()]
-        pieces = {text: found for text in {*contents, *completions} if (found := find(text))}
+        pieces = {text: matches for text in {*contents, *completions} if (matches := find(text))}
         types: list[list[str]] = [[] for _ in completions]
         messages: dict[int, list[int]] = defaultdict(list)
         for index, row in enumerate(flat["row"].to_list()):

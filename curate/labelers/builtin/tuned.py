@@ -161,8 +161,8 @@ def _network(weights: ShippedWeights) -> tuple[Callable[[list[str]], list[int]],
     def run(both: list[str]) -> Scores:
         ids, starts = zip(*(tokens(tokenizer, one) for one in both), strict=True)
         with torch.inference_mode():
-            found = reply_mean(states(torch.tensor(ids)), torch.tensor(starts)) @ out + bias
-            return np.asarray(found[:, None].numpy(), np.float32)
+            logits = reply_mean(states(torch.tensor(ids)), torch.tensor(starts)) @ out + bias
+            return np.asarray(logits[:, None].numpy(), np.float32)
 
     return lambda both: [len(tokens(tokenizer, one)[0]) for one in both], run
 

@@ -42,9 +42,9 @@ def readings(text: str) -> tuple[str, ...]:
         return (first,)
     folded = "".join(letter for letter in unicodedata.normalize("NFD", first) if not unicodedata.combining(letter))
     seen = _MIXED.sub(lambda word: word[0].translate(_LEET), folded.translate(_LOOK_ALIKES))
-    joined = _SPACED.sub(lambda found: _NOT_A_LETTER.sub("", found[0]), seen)
+    joined = _SPACED.sub(lambda letters: _NOT_A_LETTER.sub("", letters[0]), seen)
     apart = _SPACED.sub(
-        lambda found: _SMALL_WORD.sub(r"\1 ", _NOT_A_LETTER.sub("", found[0])), seen
+        lambda letters: _SMALL_WORD.sub(r"\1 ", _NOT_A_LETTER.sub("", letters[0])), seen
     )  # "a c l o w n" is two words
     return tuple(dict.fromkeys([first, *(_STRETCHED.sub(times, one) for one in (joined, apart) for times in (r"\1", r"\1\1"))]))
 

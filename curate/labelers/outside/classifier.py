@@ -53,10 +53,10 @@ class Classifier:
             cut = sum(tokens > self.limit for tokens in whole)
             return [min(tokens, self.limit) for tokens in whole]
 
-        found = by_length(texts, counts, self.run, len(self.labels), float("nan"), progress)
+        logits = by_length(texts, counts, self.run, len(self.labels), float("nan"), progress)
         if cut:
             say(f"{name}: {cut:,} of {len(texts):,} texts are longer than {self.limit} tokens; only their beginnings were read")
-        return found
+        return logits
 
 
 @cache

@@ -53,14 +53,14 @@ class Checkpoint:
             cut = sum(tokens > self.limit for tokens in whole)
             return [min(tokens, self.limit) for tokens in whole]
 
-        found = by_length(texts, counts, self._predict, len(self.labels), float("nan"), progress)
+        probabilities = by_length(texts, counts, self._predict, len(self.labels), float("nan"), progress)
         if cut:
             say(f"detoxify: {cut:,} of {len(texts):,} texts are longer than {self.limit} tokens; only their beginnings were read")
-        return found
+        return probabilities
 
     def _predict(self, texts: list[str]) -> NDArray[np.float32]:
-        told = self.model.predict(texts)  # a bare number instead of a list where there is one text only
-        return np.stack([np.atleast_1d(np.asarray(told[label], np.float32)) for label in self.labels], axis=1)
+        by_label = self.model.predict(texts)  # a bare number instead of a list where there is one text only
+        return np.stack([np.atleast_1d(np.asarray(by_label[label], np.float32)) for label in self.labels], axis=1)
 
 
 def published(variant: str) -> tuple[Path, str]:
@@ -74,19 +74,19 @@ def published(variant: str) -> tuple[Path, str]:
 
     url = str(MODEL_URLS[variant])
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
-    found = _HASH_IN_NAME.search(path.name)
-    if found is None:
+    match = _HASH_IN_NAME.search(path.name)
+    if match is None:
         raise RecipeError(
             f"detoxify: {path.name}: no hash in its name", hint="download it and name it as checkpoint, with its sha256"
         )
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(url, str(path), hash_prefix=found[1], progress=False)
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=match[1], progress=False)
         except (OSError, RuntimeError) as error:
             what = type(error).__name__
             raise RecipeError(f"detoxify: {url}: could not be fetched ({what})", hint="name a local file as checkpoint") from None
-    return path, found[1]
+    return path, match[1]
 
 
 def check_file(path: Path, expected: str) -> str:
@@ -104,12 +104,12 @@ def check_file(path: Path, expected: str) -> str:
         stat = path.stat()
     except OSError as error:
         raise RecipeError(f"detoxify: checkpoint: {path}: cannot be read ({error.strerror})", hint="check the path") from None
-    found = _hash(path, stat.st_size, stat.st_mtime_ns)
-    if not found.startswith(expected):
+    actual = _hash(path, stat.st_size, stat.st_mtime_ns)
+    if not actual.startswith(expected):
         raise StorageError(
-            f"{path}: sha256 {found[:12]}… is not {expected[:12]}…; nothing of it was loaded", hint="get the file again"
+            f"{path}: sha256 {actual[:12]}… is not {expected[:12]}…; nothing of it was loaded", hint="get the file again"
         )
-    return found
+    return actual
 
 
 @cache
@@ -172,8 +172,8 @@ def _plain(path: Path) -> dict[str, Any]:
     import torch
 
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-        return {"config": found["config"], "state_dict": dict(found["state_dict"])} if found["config"]["arch"]["args"] else {}
+        tree = torch.load(path, map_location="cpu", weights_only=True)
+        return {"config": tree["config"], "state_dict": dict(tree["state_dict"])} if tree["config"]["arch"]["args"] else {}
     except Exception as error:  # every way in which bytes can fail to be a checkpoint, or be more than one
         what = type(error).__name__
         raise StorageError(

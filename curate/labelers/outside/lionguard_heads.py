@@ -94,8 +94,8 @@ def _check_pooling(encoder: Path) -> None:
     """v1 reads the CLS token; a folder that only holds the transformer would silently be averaged over tokens."""
     if not encoder.is_dir():
         return
-    found = [json.loads(path.read_text("utf-8")) for path in sorted(encoder.glob("*_Pooling/config.json"))]
-    if not any(one.get("pooling_mode") == "cls" or one.get("pooling_mode_cls_token") is True for one in found):
+    configs = [json.loads(path.read_text("utf-8")) for path in sorted(encoder.glob("*_Pooling/config.json"))]
+    if not any(one.get("pooling_mode") == "cls" or one.get("pooling_mode_cls_token") is True for one in configs):
         raise RecipeError(
             f"lionguard: encoder: {encoder}: does not pool by the CLS token", hint="take the published folder, 1_Pooling too"
         )
@@ -129,23 +129,23 @@ def _ridge(folder: Path, facts: Json) -> Heads:
     thresholds = {point: _probability(np.array([given[point]]), calibrated["binary"]).item() for point in OPERATING}
 
     def run(vectors: Vectors) -> Probabilities:
-        found = np.empty((len(vectors), len(sessions)))
+        probabilities = np.empty((len(vectors), len(sessions)))
         for at, (label, session) in enumerate(sessions.items()):
             entry = session.get_inputs()[0].name
             for row in range(len(vectors)):  # one a call: a matrix product may round a row by its neighbours
-                told = session.run(None, {entry: vectors[row : row + 1]})[1]
-                number = told[0][1] if calibrated[label] else np.ravel(told)[0]
-                found[row, at] = _probability(np.array([number]), calibrated[label]).item()
-        return found
+                output = session.run(None, {entry: vectors[row : row + 1]})[1]
+                number = output[0][1] if calibrated[label] else np.ravel(output)[0]
+                probabilities[row, at] = _probability(np.array([number]), calibrated[label]).item()
+        return probabilities
 
     hashes = [text for path in paths.values() for text in (path.name, sha256(path))]
     shape = next(iter(sessions.values())).get_inputs()[0].shape
     return Heads(digest(*hashes, sha256(folder / "config.json"), size=32), tuple(sessions), thresholds, int(shape[1]), run)
 
 
-def _probability(told: NDArray[np.floating], calibrated: bool) -> Probabilities:
+def _probability(output: NDArray[np.floating], calibrated: bool) -> Probabilities:
     """A calibrated head's probability as it is; of a ridge head's margin, (1 + margin) / 2 in [0, 1]."""
-    return np.asarray(told, np.float64) if calibrated else np.clip((1.0 + told.astype(np.float64)) / 2.0, 0.0, 1.0)
+    return np.asarray(output, np.float64) if calibrated else np.clip((1.0 + output.astype(np.float64)) / 2.0, 0.0, 1.0)
 
 
 def _ordinal(folder: Path, facts: Json) -> Heads:
@@ -168,12 +168,12 @@ def _ordinal(folder: Path, facts: Json) -> Heads:
         x = vectors.astype(np.float64)
         for layer in (0, 3):  # of nn.Sequential: linear, relu, dropout, linear, relu, dropout
             x = np.maximum(linear(x, f"shared_layers.{layer}"), 0.0)
-        found = np.empty((len(vectors), len(labels)))
+        probabilities = np.empty((len(vectors), len(labels)))
         for at in range(len(labels)):
             hidden = np.maximum(linear(x, f"output_heads.{at}.0"), 0.0)
             first, second = (1.0 / (1.0 + np.exp(-linear(hidden, f"output_heads.{at}.2")))).T
-            found[:, at] = first if levels[at] == 1 else np.maximum(first, (first + second) / 2.0)
-        return found
+            probabilities[:, at] = first if levels[at] == 1 else np.maximum(first, (first + second) / 2.0)
+        return probabilities
 
     width = w["shared_layers.0.weight"].shape[1]
     run(np.zeros((1, width), np.float32))  # every weight is there and fits the next

@@ -112,8 +112,8 @@ class Llm:
         with Progress("llm", len(different), "texts") as progress:
             for start in range(0, len(different), size):
                 some = different[start : start + size]
-                found = score_texts("llm", key, some, len(self.writes), self._compute, progress)
-                known.update(zip(some, found, strict=True))
+                scores = score_texts("llm", key, some, len(self.writes), self._compute, progress)
+                known.update(zip(some, scores, strict=True))
         if mute := sum(bool(np.isnan(line[0])) for line in known.values()):
             say(f"llm: {mute:,} of {len(different):,} texts abstained: refused, or not answered in the JSON that was asked for")
         if cut := sum(len(text) > self.max_chars for text in different):
@@ -130,13 +130,13 @@ class Llm:
     def _compute(self, texts: list[str], progress: Progress) -> Scores:
         endpoint = Endpoint(self.url, self.key, self.concurrency, self.timeout, self.attempts, self.first_wait)
         answers = endpoint.ask([self._question(text) for text in texts], progress.add)
-        found = np.array([read_answer(answer) for answer in answers], np.float32)
-        if len(texts) >= TOO_FEW and np.isnan(found).all():
+        shares = np.array([read_answer(answer) for answer in answers], np.float32)
+        if len(texts) >= TOO_FEW and np.isnan(shares).all():
             raise DataError(
                 f"llm: {self.model}: none of {len(texts)} answers is the JSON that was asked for",
                 hint="does the server take response_format json_schema, and is max_tokens enough?",
             )
-        return found
+        return shares
 
     def _question(self, text: str) -> Json:
         asked = {"text": text[: self.max_chars]}  # as JSON: a text that gives orders is still a text between quotes
@@ -184,12 +184,12 @@ def read_answer(answer: Any) -> list[float]:  # noqa: ANN401 - whatever JSON a s
     """
     names = (TOXIC, *load_policy().categories)
     try:
-        said = json.loads(answer["choices"][0]["message"]["content"])
+        verdict = json.loads(answer["choices"][0]["message"]["content"])
     except (KeyError, IndexError, TypeError, ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict) or set(said) != set(names):
+        verdict = None
+    if not isinstance(verdict, dict) or set(verdict) != set(names):
         return [float("nan")] * len(names)
-    counts = [said[name] for name in names]
+    counts = [verdict[name] for name in names]
     if not all(type(count) is int and 0 <= count <= READERS for count in counts):
         return [float("nan")] * len(names)
     return [count / READERS for count in counts]

@@ -92,9 +92,9 @@ class Templates:
         """Keep every row; those of a template are told its first row."""
         first = pl.concat([edges.select(row="b", first="a"), edges.select(row="a", first="a").unique()])
         own = pl.DataFrame({"row": np.arange(rows.height, dtype=np.uint32)})
-        told = own.join(first, on="row", how="left", maintain_order="left")["first"]
+        leader = own.join(first, on="row", how="left", maintain_order="left")["first"]
         nothing = pl.lit(None)
-        return pl.DataFrame({CLUSTER: rows["id"].gather(told)}).select(
+        return pl.DataFrame({CLUSTER: rows["id"].gather(leader)}).select(
             reason=nothing.cast(pl.String), score=nothing.cast(pl.Float32), twin=nothing.cast(pl.UInt32), **{CLUSTER: CLUSTER}
         )
 
@@ -137,7 +137,7 @@ def _skeletons(sets: Sets, covered: NDArray[np.bool_]) -> tuple[U64, Rows]:
     kept = np.flatnonzero(~(repeated & ~opens))
     place = np.arange(len(kept)) - np.searchsorted(row[kept], row[kept])
     word = np.where(slot[kept], _SLOT, sets.values[kept])
-    told = mix(word * _POWERS[place % len(_POWERS)] + place.astype(np.uint64))
+    hashes = mix(word * _POWERS[place % len(_POWERS)] + place.astype(np.uint64))
     skeleton = np.zeros(len(sets.starts) - 1, np.uint64)
-    np.add.at(skeleton, row[kept], told)
+    np.add.at(skeleton, row[kept], hashes)
     return skeleton, np.bincount(row, weights=covered, minlength=len(skeleton)).astype(np.int64)

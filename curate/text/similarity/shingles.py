@@ -69,8 +69,8 @@ class Texts:
         def table(start: int, stop: int) -> U64:
             width = int(lengths[start:stop].max(initial=1))
             hashed = windows(letters[starts[start] : ends[stop - 1] + width])
-            made: U64 = sliding_window_view(hashed, width)[starts[start:stop] - starts[start]]
-            return made
+            members: U64 = sliding_window_view(hashed, width)[starts[start:stop] - starts[start]]
+            return members
 
         return table
 
