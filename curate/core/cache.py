@@ -144,8 +144,8 @@ class _File:
         def read(base: sqlite3.Connection) -> None:
             for start in range(0, len(lows), ASKED):
                 some = lows[start : start + ASKED]
-                asked = f"SELECT low, high, value FROM entries WHERE low IN ({','.join('?' * len(some))})"
-                for low, high, value in base.execute(asked, some):
+                query = f"SELECT low, high, value FROM entries WHERE low IN ({','.join('?' * len(some))})"
+                for low, high, value in base.execute(query, some):
                     vector = _vector(low, value)
                     if high == keys[places[low]][1] and len(vector) == self._width:
                         vectors[places[low]], known[places[low]] = vector, True

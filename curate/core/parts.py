@@ -44,15 +44,15 @@ class Part:
 
     def kept(self, columns: Sequence[str]) -> pl.DataFrame:
         """The rows that every stage so far kept, in order, with `id` and the newest version of each column asked for."""
-        wanted = [name for name in dict.fromkeys(("id", *columns)) if self._writer(name) is None]
-        frame = self.base.read([name for name in ROW if name in wanted])
+        own = [name for name in dict.fromkeys(("id", *columns)) if self._writer(name) is None]
+        frame = self.base.read([name for name in ROW if name in own])
         for layer in self.layers:
             newest = [name for name in layer.writes if name in columns and self._writer(name) is layer]
             answer = layer.stored.read(["reason", *newest])
             frame = frame.hstack(answer.select(newest)).filter(answer["reason"].is_null())
         return frame.select(["id", *(name for name in columns if name != "id")])
 
-    def told(self) -> pl.DataFrame:
+    def all_rows(self) -> pl.DataFrame:
         """Every row, kept or dropped, with all columns but vectors, and `stage`, `reason`, `score`, `twin` of its drop.
 
         `prompt` and `completion` are null unless the row passed or reached the pii stage: nothing earlier may be shown.

@@ -172,8 +172,8 @@ class Policy:
                     return Label(None, None, f"{source}: excluded, {rule.excluded}", excluded=True)
                 if rule.weak is not None:
                     return Label(rule.toxic, rule.category, f"{source}: weak, {rule.weak}", weak=True)
-                seen = ", ".join(f"{column} = {_key(fields.get(column))}" for column in rule.when)
-                return Label(rule.toxic, rule.category, f"{source}: {seen}")
+                conditions = ", ".join(f"{column} = {_key(fields.get(column))}" for column in rule.when)
+                return Label(rule.toxic, rule.category, f"{source}: {conditions}")
         return Label(None, None, f"{source}: no rule fits")
 
     def votes(self, source: str, fields: Mapping[str, object]) -> tuple[float, int] | None:

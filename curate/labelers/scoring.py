@@ -58,8 +58,8 @@ def score_texts(
 
 def score_rows(rows: pl.DataFrame, writes: Schema, only: Only | None, scores: Callable[[Sequence[str]], Scores]) -> pl.DataFrame:
     """One line per row, columns of `writes`; null where the labeler abstains or was not asked."""
-    asked = rows[UNDECIDED].fill_null(False) if only else pl.repeat(True, rows.height, dtype=pl.Boolean, eager=True)
-    places = np.flatnonzero(asked.to_numpy())
+    mask = rows[UNDECIDED].fill_null(False) if only else pl.repeat(True, rows.height, dtype=pl.Boolean, eager=True)
+    places = np.flatnonzero(mask.to_numpy())
     columns = np.full((rows.height, len(writes)), np.nan, np.float32)
     if len(places):
         columns[places] = scores(rows["completion"].fill_null("").gather(places).to_list())
@@ -96,8 +96,8 @@ def by_category(
         categories: category -> the labels that speak of it.
     """
     place = {label: at for at, label in enumerate(labels)}
-    picked = [probabilities[:, [place[label] for label in named]].max(axis=1) for named in categories.values()]
-    return np.stack(picked, axis=1)
+    columns = [probabilities[:, [place[label] for label in named]].max(axis=1) for named in categories.values()]
+    return np.stack(columns, axis=1)
 
 
 def policy_categories(names: Sequence[str]) -> tuple[str, ...]:

@@ -138,7 +138,7 @@ def _make(
 ) -> dict[str, Any]:
     staging, aside = staging_for(out, work)
     verdicts = kept_verdicts(work, recipe.verdicts)
-    rows = pl.concat([part.told() for part in outcomes[-1].parts], how="vertical_relaxed")
+    rows = pl.concat([part.all_rows() for part in outcomes[-1].parts], how="vertical_relaxed")
     encode = encode_of(recipe)
     with caching(work / CACHE):
         against = kept_sets(work, recipe.against, encode.text_encoder if encode else None)

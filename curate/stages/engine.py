@@ -142,8 +142,8 @@ def _compare(
 
 def _known(part: Part) -> tuple[str, ...]:
     """Columns that say how good a row's evidence is and, once a labeler ran, whether it is toxic."""
-    written = {name for layer in part.layers for name in layer.writes}
-    return ("evidence", "given", "votes", "derived_from", *(name for name in ("toxic", "score_column") if name in written))
+    columns = {name for layer in part.layers for name in layer.writes}
+    return ("evidence", "given", "votes", "derived_from", *(name for name in ("toxic", "score_column") if name in columns))
 
 
 def _evidence(rows: pl.DataFrame, reads: Sequence[str]) -> pl.DataFrame:

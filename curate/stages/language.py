@@ -86,8 +86,8 @@ class Language:
         completions = [text or "" for text in rows["completion"].to_list()]
         users = last_user(flatten(rows), rows.height)
         texts = [self._evidence(text, user) for text, user in zip(completions, users, strict=True)]
-        known = {text: self.judge(text) for text in set(texts)}
-        decisions = [known[text] for text in texts]
+        by_text = {text: self.judge(text) for text in set(texts)}
+        decisions = [by_text[text] for text in texts]
         dropped = [not self._keeps(decision) for decision in decisions]
         return pl.DataFrame(
             {
@@ -141,10 +141,10 @@ class Language:
     def _foreign(self, clean: str, scripts: _Scripts) -> tuple[str, float] | None:
         """What no detector has to be believed for, because an English word or two mislead it."""
         latin = len(_LATIN.findall(clean))
-        if scripts.other >= _LETTERS and scripts.other > scripts.han + scripts.tamil + latin and (written := _by_script(clean)):
+        if scripts.other >= _LETTERS and scripts.other > scripts.han + scripts.tamil + latin and (script := _by_script(clean)):
             language, confidence = detect(clean, self.detector)
             misled = language in _OURS or confidence < BELIEVED
-            return (written, 1.0) if misled and written not in self.keep else (language, confidence)
+            return (script, 1.0) if misled and script not in self.keep else (language, confidence)
         code = "vi" if _vietnamese(clean) else _by_function_words(clean)
         return None if code is None or code in self.keep else (code, 1.0)
 

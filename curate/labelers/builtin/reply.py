@@ -66,8 +66,8 @@ class Reply:
     def score_replies(self, texts: Sequence[str], prompts: Sequence[str | None]) -> NDArray[np.float32]:
         """Probability of toxicity of each text given what it answers, shape (n,), NaN where either is missing."""
         encode = encoder(ENCODER).encode
-        vectors, asked = encode(list(texts)), encode([prompt or "" for prompt in prompts])
-        return self._weights.probability(reply_logits(self._weights, vectors, asked))
+        vectors, prompt_vectors = encode(list(texts)), encode([prompt or "" for prompt in prompts])
+        return self._weights.probability(reply_logits(self._weights, vectors, prompt_vectors))
 
     def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
         """One line per row: `score_reply`, null where it abstains.

@@ -131,9 +131,9 @@ def tokens(tokenizer: Tokenizer, both: str, most: int | None = None) -> tuple[li
         ids = [*ids[: most - 1], ids[-1]]
     if not prompt:
         return ids, 0
-    first, *asked = tokenizer.encode(prompt).ids
-    asked = asked[1 - PROMPT_TOKENS :]
-    return [first, *asked, *ids[1:]], 1 + len(asked)
+    first, *prompt_ids = tokenizer.encode(prompt).ids
+    prompt_ids = prompt_ids[1 - PROMPT_TOKENS :]
+    return [first, *prompt_ids, *ids[1:]], 1 + len(prompt_ids)
 
 
 def updated() -> tuple[str, ...]:

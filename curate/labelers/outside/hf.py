@@ -148,9 +148,9 @@ class Hf:
             return self._over(probabilities, words, (TOXIC,))
         return self._over(probabilities, words, (TOXIC, *self.categories))
 
-    def _over(self, probabilities: NDArray[np.float64], words: list[str], wanted: tuple[str, ...]) -> NDArray[np.float64]:
-        picked = probabilities[:, [word in wanted for word in words]]
-        joined = picked.sum(axis=1).clip(0.0, 1.0) if self.activation == "softmax" else picked.max(axis=1)
+    def _over(self, probabilities: NDArray[np.float64], words: list[str], targets: tuple[str, ...]) -> NDArray[np.float64]:
+        columns = probabilities[:, [word in targets for word in words]]
+        joined = columns.sum(axis=1).clip(0.0, 1.0) if self.activation == "softmax" else columns.max(axis=1)
         return np.asarray(joined, np.float64)
 
     def _check(self, labels: Sequence[str], *, multi_label: bool = False) -> None:

@@ -125,8 +125,8 @@ def _ridge(folder: Path, facts: Json) -> Heads:
         except Exception as error:  # onnxruntime's own classes share no base but this
             raise ValueError(f"{path.name} is not ONNX that onnxruntime reads ({type(error).__name__})") from None
     calibrated = {label: bool(one["calibrated"]) for label, one in classifiers.items()}
-    given = classifiers["binary"]["threshold"]
-    thresholds = {point: _probability(np.array([given[point]]), calibrated["binary"]).item() for point in OPERATING}
+    points = classifiers["binary"]["threshold"]
+    thresholds = {point: _probability(np.array([points[point]]), calibrated["binary"]).item() for point in OPERATING}
 
     def run(vectors: Vectors) -> Probabilities:
         probabilities = np.empty((len(vectors), len(sessions)))

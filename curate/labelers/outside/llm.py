@@ -86,8 +86,8 @@ class Llm:
             RecipeError: `key` is not the name of an environment variable.
         """
         check_variable(self.key)
-        asked = digest("llm", self.model, prompt(), canonical(schema()), canonical(self.parameters), str(self.max_chars))
-        return (asked, f"llm: {self.model}")
+        request = digest("llm", self.model, prompt(), canonical(schema()), canonical(self.parameters), str(self.max_chars))
+        return (request, f"llm: {self.model}")
 
     @property
     def trained_on(self) -> tuple[str, ...]:
@@ -107,20 +107,20 @@ class Llm:
         """
         key = digest("llm", str(self.VERSION), *self.models)
         different = [text for text in dict.fromkeys(texts) if text.strip()]
-        known: dict[str, NDArray[np.float32]] = {}
+        answers: dict[str, NDArray[np.float32]] = {}
         size = self.concurrency * ROUND
         with Progress("llm", len(different), "texts") as progress:
             for start in range(0, len(different), size):
                 some = different[start : start + size]
                 scores = score_texts("llm", key, some, len(self.writes), self._compute, progress)
-                known.update(zip(some, scores, strict=True))
-        if mute := sum(bool(np.isnan(line[0])) for line in known.values()):
+                answers.update(zip(some, scores, strict=True))
+        if mute := sum(bool(np.isnan(line[0])) for line in answers.values()):
             say(f"llm: {mute:,} of {len(different):,} texts abstained: refused, or not answered in the JSON that was asked for")
         if cut := sum(len(text) > self.max_chars for text in different):
             longer = f"are longer than {self.max_chars:,} characters"
             say(f"llm: {cut:,} of {len(different):,} texts {longer}; only their beginnings were read")
         nothing = np.full(len(self.writes), np.nan, np.float32)
-        lines = [known.get(text, nothing) for text in texts]
+        lines = [answers.get(text, nothing) for text in texts]
         return np.stack(lines) if lines else np.zeros((0, len(self.writes)), np.float32)
 
     def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -139,13 +139,13 @@ class Llm:
         return shares
 
     def _question(self, text: str) -> Json:
-        asked = {"text": text[: self.max_chars]}  # as JSON: a text that gives orders is still a text between quotes
+        content = {"text": text[: self.max_chars]}  # as JSON: a text that gives orders is still a text between quotes
         messages = [
             {"role": "system", "content": prompt()},
-            {"role": "user", "content": json.dumps(asked, ensure_ascii=False)},
+            {"role": "user", "content": json.dumps(content, ensure_ascii=False)},
         ]
-        wanted = {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": schema()}}
-        return {"model": self.model, "messages": messages, "response_format": wanted} | self.parameters
+        answer_format = {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": schema()}}
+        return {"model": self.model, "messages": messages, "response_format": answer_format} | self.parameters
 
 
 def prompt() -> str:

@@ -128,10 +128,10 @@ def by_source(
         if min((rows & toxic).sum(), (rows & ~toxic).sum()) < FEW:
             continue
         bounds = [(None, None), *((-least, None) for least in _least(general, names, calibrated[rows]))]
-        given = np.hstack([np.ones((int(rows.sum()), 1)), inputs[rows]])
+        design = np.hstack([np.ones((int(rows.sum()), 1)), inputs[rows]])
 
-        def loss(change: Floats, given: Floats = given, rows: NDArray[np.bool_] = rows) -> tuple[float, Floats]:
-            cost, slope = _cost(change, given, toxic[rows], 1.0, offset[rows])
+        def loss(change: Floats, design: Floats = design, rows: NDArray[np.bool_] = rows) -> tuple[float, Floats]:
+            cost, slope = _cost(change, design, toxic[rows], 1.0, offset[rows])
             far = change / spread
             return cost + float((far**2).sum() / 2), slope + far / spread
 
@@ -184,8 +184,8 @@ def dawid_skene(votes: Floats) -> tuple[float, Floats, Floats, Floats]:
         share = float(np.clip(toxic.mean(), 1e-3, 1 - 1e-3))
         rates = []
         for weight, right in ((toxic, 1.0), (1 - toxic, 0.0)):
-            seen = weight @ cast
-            rates.append((weight @ (yes * cast) + PRIOR * (1 + right)) / (seen + PRIOR * 3))
+            votes_cast = weight @ cast
+            rates.append((weight @ (yes * cast) + PRIOR * (1 + right)) / (votes_cast + PRIOR * 3))
         hits, alarms = rates
         odds = np.log(share / (1 - share)) + (
             cast * (yes * np.log(hits / alarms) + (1 - yes) * np.log((1 - hits) / (1 - alarms)))
