@@ -79,7 +79,7 @@ def cached(
         if different:
             vectors[:] = _computed(compute, list(different), width)
     else:
-        _fill(_File(folder, model_hash, width), list(different), compute, vectors, progress)
+        _fill(_VectorFile(folder, model_hash, width), list(different), compute, vectors, progress)
     return vectors[np.fromiter((different[text] for text in texts), np.int64, len(texts))]
 
 
@@ -110,7 +110,7 @@ def _computed(compute: Callable[[list[str]], Vectors], texts: list[str], width: 
 
 
 def _fill(
-    file: _File, texts: list[str], compute: Callable[[list[str]], Vectors], vectors: Vectors, progress: Progress | None
+    file: _VectorFile, texts: list[str], compute: Callable[[list[str]], Vectors], vectors: Vectors, progress: Progress | None
 ) -> None:
     keys = [key_of(text) for text in texts]
     missing = np.flatnonzero(~file.look_up(keys, vectors))
@@ -123,11 +123,11 @@ def _fill(
         file.add([keys[place] for place in places], computed)
 
 
-class _Damaged(Exception):  # noqa: N818 - a signal, caught here
+class _DamagedLine(Exception):  # noqa: N818 - a signal, caught here
     """A line that is not as it was written."""
 
 
-class _File:
+class _VectorFile:
     """The file of one model."""
 
     def __init__(self, folder: Path, model_hash: str, width: int) -> None:
@@ -178,7 +178,7 @@ class _File:
         except (sqlite3.OperationalError, OSError) as error:  # locked for long, no space, no permission
             self._usable = False
             _say(f"{self._path}: {what} failed ({error}); the build goes on without it")
-        except (sqlite3.DatabaseError, _Damaged) as error:
+        except (sqlite3.DatabaseError, _DamagedLine) as error:
             with contextlib.suppress(OSError):
                 if inode in {None, self._path.stat().st_ino}:  # else another process has replaced it already
                     self._path.replace(f"{self._path}{DAMAGED}")
@@ -233,7 +233,7 @@ def _value(low: int, vector: Vectors) -> bytes:
 def _vector(low: int, value: bytes) -> Vectors:
     data = value[:-SUM] if isinstance(value, bytes) else b""
     if not data or value[-SUM:] != _sum(low, data):
-        raise _Damaged("a checksum does not fit")
+        raise _DamagedLine("a checksum does not fit")
     return np.frombuffer(data, "<f2" if data[:1] == b"h" else "<f4", offset=1).astype(np.float32)
 
 

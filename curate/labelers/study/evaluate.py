@@ -46,7 +46,7 @@ class PartFigures:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class LabelerEvaluation:
     """What scores are worth.
 
     Attributes:
@@ -67,7 +67,7 @@ class Evaluation:
         return tree | parts
 
 
-def evaluate(rows: pl.DataFrame, scores: Floats, threshold: float, by: Sequence[str] = ()) -> Evaluation:
+def evaluate(rows: pl.DataFrame, scores: Floats, threshold: float, by: Sequence[str] = ()) -> LabelerEvaluation:
     """Figures of scores against labels.
 
     Args:
@@ -84,7 +84,7 @@ def evaluate(rows: pl.DataFrame, scores: Floats, threshold: float, by: Sequence[
         values = rows[column].cast(pl.String).fill_null("")
         masks = {value: (values == value).to_numpy() for value in sorted(values.unique())}
         parts[column] = {value: _part(rows, scores, mask, threshold) for value, mask in masks.items() if mask.sum() >= LEAST}
-    return Evaluation(abstained, threshold, _figures(rows, scores, threshold), parts)
+    return LabelerEvaluation(abstained, threshold, _figures(rows, scores, threshold), parts)
 
 
 def _figures(rows: pl.DataFrame, scores: Floats, threshold: float) -> Figures:
@@ -124,7 +124,7 @@ def _part(rows: pl.DataFrame, scores: Floats, mask: NDArray[np.bool_], threshold
     return PartFigures(len(toxic), int(toxic.sum()), [_round(float(right.mean())), *(_round(end) for end in ends)], _round(area))
 
 
-def lines(page: Evaluation) -> list[str]:
+def lines(page: LabelerEvaluation) -> list[str]:
     """An evaluation as plain lines."""
     overall = page.overall
     text = [
