@@ -77,7 +77,7 @@ IDS = {
 
 
 @dataclass
-class Alike:
+class Found:
     """One record as it was read and mined."""
 
     record: Record
@@ -119,12 +119,12 @@ def place(file: str, locator: dict[str, Any]) -> str:
     return str(next(iter(locator.values())))
 
 
-def read(file: SourceFile, sources: Sequence[Source] = ()) -> tuple[str, dict[str, Alike], Counter[str], list[Broken]]:
+def read(file: SourceFile, sources: Sequence[Source] = ()) -> tuple[str, dict[str, Found], Counter[str], list[Broken]]:
     """A file's format, its records by the words that gold locators use, what became of them, and its broken entries."""
     form = recognise(Stream(file.path, member=file.member))
     if form is None:
         return "unknown", {}, Counter(), []
-    found: dict[str, Alike] = {}
+    found: dict[str, Found] = {}
     fate: Counter[str] = Counter()
     broken: list[Broken] = []
 
@@ -142,7 +142,7 @@ def read(file: SourceFile, sources: Sequence[Source] = ()) -> tuple[str, dict[st
         name = {"utf16_lines.txt": here, "survey.xlsx": f"{record.table} {here}", "chat_export.txt": str(number)}.get(file.name)
         if name is None:
             name = str(fields.get(IDS.get(file.name, ""), ""))
-        found[name] = Alike(record, rows, text)
+        found[name] = Found(record, rows, text)
         fate[rows if isinstance(rows, str) else "mined"] += 1
     return form, found, fate, broken
 
@@ -191,7 +191,7 @@ def inspected(folder: Path) -> tuple[Source, ...]:
     return tuple(build(Source, entry, "inspect") for entry in yaml.safe_load("\n".join(lines)) or ())
 
 
-def compare(gold: dict[str, Any], found: Alike | None, figures: dict[str, Figure], counts: Counter[str]) -> None:
+def compare(gold: dict[str, Any], found: Found | None, figures: dict[str, Figure], counts: Counter[str]) -> None:
     """Count one gold record into each figure that is about it."""
     file, uid = gold["file"], gold["uid"]
     pair = gold.get("pair")
@@ -226,7 +226,7 @@ def labelled(gold: dict[str, Any]) -> bool:
     return gold["gold_label"] is not None and gold["file"] not in ("chat_export.txt", "utf16_lines.txt")
 
 
-def side(found: Alike | None) -> bool | None:
+def side(found: Found | None) -> bool | None:
     """What a record's rows say: toxic, not, or nothing."""
     rows = found.rows if found is not None and not isinstance(found.rows, str) else []
     shares = {row["given"] for row in rows}
