@@ -130,7 +130,7 @@ def evaluate(
     else:
         raise DataError(f"--labeler {labeler}: does not judge texts by themselves", hint="give --prompt, or try head or ngram")
     page = measure(rows, scores.astype(np.float64), chosen.threshold, by)
-    click.echo(json.dumps(page, indent=1) if as_json else "\n".join(lines(page)))
+    click.echo(json.dumps(page.as_json(), indent=1) if as_json else "\n".join(lines(page)))
 
 
 @click.command()

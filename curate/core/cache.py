@@ -73,14 +73,14 @@ def cached(
         Shape (n, width), float32, NaN included; bit for bit what `compute` gave, now or in an earlier build.
     """
     different = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-    found = np.zeros((len(different), width), np.float32)
+    vectors = np.zeros((len(different), width), np.float32)
     folder = _folder.get()
     if folder is None:
         if different:
-            found[:] = _computed(compute, list(different), width)
+            vectors[:] = _computed(compute, list(different), width)
     else:
-        _fill(_File(folder, model_hash, width), list(different), compute, found, progress)
-    return found[np.fromiter((different[text] for text in texts), np.int64, len(texts))]
+        _fill(_VectorFile(folder, model_hash, width), list(different), compute, vectors, progress)
+    return vectors[np.fromiter((different[text] for text in texts), np.int64, len(texts))]
 
 
 def keep_only(folder: Path, texts: Iterable[str]) -> None:
@@ -103,31 +103,31 @@ def key_of(text: str) -> Key:
 
 
 def _computed(compute: Callable[[list[str]], Vectors], texts: list[str], width: int) -> Vectors:
-    made = np.asarray(compute(texts), np.float32)
-    if made.shape != (len(texts), width):
-        raise ValueError(f"a model gave numbers of shape {made.shape} for {len(texts)} texts, {width} wanted of each")
-    return made
+    vectors = np.asarray(compute(texts), np.float32)
+    if vectors.shape != (len(texts), width):
+        raise ValueError(f"a model gave numbers of shape {vectors.shape} for {len(texts)} texts, {width} wanted of each")
+    return vectors
 
 
 def _fill(
-    file: _File, texts: list[str], compute: Callable[[list[str]], Vectors], found: Vectors, progress: Progress | None
+    file: _VectorFile, texts: list[str], compute: Callable[[list[str]], Vectors], vectors: Vectors, progress: Progress | None
 ) -> None:
     keys = [key_of(text) for text in texts]
-    missing = np.flatnonzero(~file.look_up(keys, found))
+    missing = np.flatnonzero(~file.look_up(keys, vectors))
     if progress is not None:
         progress.add(len(texts) - len(missing))
     for start in range(0, len(missing), COMMIT):
         places = missing[start : start + COMMIT]
-        made = _computed(compute, [texts[place] for place in places], found.shape[1])
-        found[places] = made
-        file.add([keys[place] for place in places], made)
+        computed = _computed(compute, [texts[place] for place in places], vectors.shape[1])
+        vectors[places] = computed
+        file.add([keys[place] for place in places], computed)
 
 
-class _Damaged(Exception):  # noqa: N818 - a signal, caught here
+class _DamagedLine(Exception):  # noqa: N818 - a signal, caught here
     """A line that is not as it was written."""
 
 
-class _File:
+class _VectorFile:
     """The file of one model."""
 
     def __init__(self, folder: Path, model_hash: str, width: int) -> None:
@@ -135,7 +135,7 @@ class _File:
         self._width = width
         self._usable = True
 
-    def look_up(self, keys: Sequence[Key], found: Vectors) -> NDArray[np.bool_]:
+    def look_up(self, keys: Sequence[Key], vectors: Vectors) -> NDArray[np.bool_]:
         """Put what is known of some keys into `found`, shape (keys, width); which are known."""
         known = np.zeros(len(keys), bool)
         places = {low: place for place, (low, _) in enumerate(keys)}
@@ -144,11 +144,11 @@ class _File:
         def read(base: sqlite3.Connection) -> None:
             for start in range(0, len(lows), ASKED):
                 some = lows[start : start + ASKED]
-                asked = f"SELECT low, high, value FROM entries WHERE low IN ({','.join('?' * len(some))})"
-                for low, high, value in base.execute(asked, some):
+                query = f"SELECT low, high, value FROM entries WHERE low IN ({','.join('?' * len(some))})"
+                for low, high, value in base.execute(query, some):
                     vector = _vector(low, value)
                     if high == keys[places[low]][1] and len(vector) == self._width:
-                        found[places[low]], known[places[low]] = vector, True
+                        vectors[places[low]], known[places[low]] = vector, True
 
         if self._path.exists() and not self._try("reading it", read):
             known[:] = False  # so that all of it is written anew
@@ -178,7 +178,7 @@ class _File:
         except (sqlite3.OperationalError, OSError) as error:  # locked for long, no space, no permission
             self._usable = False
             _say(f"{self._path}: {what} failed ({error}); the build goes on without it")
-        except (sqlite3.DatabaseError, _Damaged) as error:
+        except (sqlite3.DatabaseError, _DamagedLine) as error:
             with contextlib.suppress(OSError):
                 if inode in {None, self._path.stat().st_ino}:  # else another process has replaced it already
                     self._path.replace(f"{self._path}{DAMAGED}")
@@ -233,7 +233,7 @@ def _value(low: int, vector: Vectors) -> bytes:
 def _vector(low: int, value: bytes) -> Vectors:
     data = value[:-SUM] if isinstance(value, bytes) else b""
     if not data or value[-SUM:] != _sum(low, data):
-        raise _Damaged("a checksum does not fit")
+        raise _DamagedLine("a checksum does not fit")
     return np.frombuffer(data, "<f2" if data[:1] == b"h" else "<f4", offset=1).astype(np.float32)
 
 

@@ -3,8 +3,8 @@
 A *row stage* is called with the kept rows of one part. A *corpus stage* is three pure calls over all parts; only keys, payloads
 and scores cross parts, and no text but what a payload cannot do without. A labeler is a row stage that writes `score_<name>`
 (Float32 in [0, 1], null where it abstains) and `score_<name>_<category>` for each category of the policy that it tells apart;
-one that judges text alone is also a `TextLabeler`, with categories a `CategoryLabeler`, and one that can judge a text by its
-prompt a `ReplyLabeler`.
+one that judges text alone is also a `TextLabeler`. Two methods more are looked for: `scores`, shape (n, 1 + categories), where
+it tells `categories` apart, and `score_replies(texts, prompts)`, shape (n,), where it can judge a text by what it answers.
 """
 
 from __future__ import annotations
@@ -107,28 +107,3 @@ class TextLabeler(Protocol):
     def trained_on(self) -> tuple[str, ...]: ...
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
-
-
-class ReplyLabeler(Protocol):
-    """Scores completions by what they answer.
-
-    `score_replies` returns what `TextLabeler.score` does, shape (n,), of n completions and n prompts, None where none is known.
-    """
-
-    @property
-    def threshold(self) -> float: ...
-
-    def score_replies(self, texts: Sequence[str], prompts: Sequence[str | None]) -> NDArray[np.float32]: ...
-
-
-class CategoryLabeler(TextLabeler, Protocol):
-    """Scores texts by themselves, and tells kinds of toxicity apart.
-
-    `categories` are those of the policy that it gives, known without loading a model. `scores` returns shape
-    (n, 1 + categories): what `score` does, then the categories in their order; NaN where it abstains.
-    """
-
-    @property
-    def categories(self) -> tuple[str, ...]: ...
-
-    def scores(self, texts: Sequence[str]) -> NDArray[np.float32]: ...

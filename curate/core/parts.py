@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from curate.core.contracts import Schema
 from curate.core.schema import ROW, VERDICT, digest
 from curate.core.store import Stored
 
@@ -45,15 +44,15 @@ class Part:
 
     def kept(self, columns: Sequence[str]) -> pl.DataFrame:
         """The rows that every stage so far kept, in order, with `id` and the newest version of each column asked for."""
-        wanted = [name for name in dict.fromkeys(("id", *columns)) if self._writer(name) is None]
-        frame = self.base.read([name for name in ROW if name in wanted])
+        own = [name for name in dict.fromkeys(("id", *columns)) if self._writer(name) is None]
+        frame = self.base.read([name for name in ROW if name in own])
         for layer in self.layers:
             newest = [name for name in layer.writes if name in columns and self._writer(name) is layer]
-            said = layer.stored.read(["reason", *newest])
-            frame = frame.hstack(said.select(newest)).filter(said["reason"].is_null())
+            answer = layer.stored.read(["reason", *newest])
+            frame = frame.hstack(answer.select(newest)).filter(answer["reason"].is_null())
         return frame.select(["id", *(name for name in columns if name != "id")])
 
-    def told(self) -> pl.DataFrame:
+    def all_rows(self) -> pl.DataFrame:
         """Every row, kept or dropped, with all columns but vectors, and `stage`, `reason`, `score`, `twin` of its drop.
 
         `prompt` and `completion` are null unless the row passed or reached the pii stage: nothing earlier may be shown.
@@ -66,26 +65,25 @@ class Part:
         safe = False
         for layer in self.layers:
             safe = safe or layer.stage == "pii"
-            said = layer.stored.read()
-            shown = [name for name in layer.writes if not isinstance(said.schema[name], pl.Array) and (safe or name not in TEXT)]
-            said = said.select([*shown, *VERDICT]).with_columns(
+            verdicts = layer.stored.read()
+            shown = [
+                name for name in layer.writes if not isinstance(verdicts.schema[name], pl.Array) and (safe or name not in TEXT)
+            ]
+            verdicts = verdicts.select([*shown, *VERDICT]).with_columns(
                 alive.alias("_row"), pl.when(pl.col("reason").is_not_null()).then(pl.lit(layer.stage)).alias("stage")
             )
-            frame = frame.join(said, on="_row", how="left", suffix="_new", maintain_order="left").with_columns(
-                pl.coalesce(f"{name}_new", name).alias(name) for name in said.columns if f"{name}_new" in _joined(frame, said)
+            frame = frame.join(verdicts, on="_row", how="left", suffix="_new", maintain_order="left").with_columns(
+                pl.coalesce(f"{name}_new", name).alias(name)
+                for name in verdicts.columns
+                if f"{name}_new" in _joined(frame, verdicts)
             )
             frame = frame.select(name for name in frame.columns if not name.endswith("_new"))
-            alive = alive.filter(said["reason"].is_null())
+            alive = alive.filter(verdicts["reason"].is_null())
         return frame.drop("_row")
 
     def _writer(self, column: str) -> Layer | None:
         return next((layer for layer in reversed(self.layers) if column in layer.writes), None)
 
 
-def missing_reads(reads: Sequence[str], available: Schema) -> list[str]:
-    """Columns that a stage reads and nothing before it writes."""
-    return [name for name in reads if name not in available]
-
-
-def _joined(frame: pl.DataFrame, said: pl.DataFrame) -> set[str]:
-    return {f"{name}_new" for name in said.columns if name in frame.columns and name != "_row"}
+def _joined(frame: pl.DataFrame, columns: pl.DataFrame) -> set[str]:
+    return {f"{name}_new" for name in columns.columns if name in frame.columns and name != "_row"}

@@ -172,8 +172,8 @@ class Policy:
                     return Label(None, None, f"{source}: excluded, {rule.excluded}", excluded=True)
                 if rule.weak is not None:
                     return Label(rule.toxic, rule.category, f"{source}: weak, {rule.weak}", weak=True)
-                seen = ", ".join(f"{column} = {_key(fields.get(column))}" for column in rule.when)
-                return Label(rule.toxic, rule.category, f"{source}: {seen}")
+                conditions = ", ".join(f"{column} = {_key(fields.get(column))}" for column in rule.when)
+                return Label(rule.toxic, rule.category, f"{source}: {conditions}")
         return Label(None, None, f"{source}: no rule fits")
 
     def votes(self, source: str, fields: Mapping[str, object]) -> tuple[float, int] | None:
@@ -239,7 +239,7 @@ def load_policy(path: Path = BUNDLED) -> Policy:
     tree = load(path)
     for group in ("words", "answers", "polarity", "sources"):
         if not isinstance(tree.get(group), dict):
-            raise RecipeError(f"{path}: {group}: expected 'key: value' lines")
+            raise RecipeError(f"{path}: {group}: expected 'key: value' lines", hint="write them as curate/core/policy.yaml does")
     policy = build(
         Policy,
         tree
@@ -283,10 +283,10 @@ def _key(value: object) -> str:
     text = str(value).strip()
     if text.startswith("{"):
         try:
-            found = json.loads(text)
+            tree = json.loads(text)
         except ValueError:
             return text.casefold()
-        text = "+".join(sorted(str(name) for name, holds in found.items() if holds is True))
+        text = "+".join(sorted(str(name) for name, holds in tree.items() if holds is True))
     if not any(character.isalpha() for character in text):
         return text  # -1 is not 1
     return re.sub(r"[-_\s]", "", text.casefold())

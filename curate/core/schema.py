@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
 
 import polars as pl
 
@@ -59,7 +58,7 @@ def digest(*parts: bytes | str, size: int = 16) -> str:
     return state.hexdigest()
 
 
-def canonical(value: Any) -> str:  # noqa: ANN401 - any JSON value
+def canonical(value: object) -> str:
     """JSON text of a value in one spelling only: sorted keys, no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
 

@@ -101,7 +101,7 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8", "surrogatepass"))
 
 
-def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - any JSON value
+def write_json(path: Path, value: object) -> None:
     """Write sorted, indented JSON atomically."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
@@ -155,7 +155,7 @@ def committed(path: Path) -> Stored | None:
         return None
 
 
-def commit(path: Path, frame: pl.DataFrame, **extra: Any) -> Stored:  # noqa: ANN401 - JSON values
+def commit(path: Path, frame: pl.DataFrame, **extra: object) -> Stored:
     """Write a cached file, then its receipt.
 
     Args:

@@ -73,28 +73,28 @@ class Consensus:
         machines = [name for name in self.labelers if name != PEOPLE]
         sources = rows["source"] if self._reliability.sources else None
         pooled = self._reliability.pool({name: rows[f"score_{name}"] for name in machines}, rows.height, sources)
-        told = pl.col(f"score_{PEOPLE}") if PEOPLE in self.labelers else pl.lit(None, pl.Float32)
+        people = pl.col(f"score_{PEOPLE}") if PEOPLE in self.labelers else pl.lit(None, pl.Float32)
         first = self.labelers[0] == PEOPLE
-        toxicity = (pl.coalesce(told, pooled) if first else pl.coalesce(pooled, told)).cast(pl.Float32)
-        given = told.is_not_null() & (pl.lit(first) | pooled.is_null())
+        toxicity = (pl.coalesce(people, pooled) if first else pl.coalesce(pooled, people)).cast(pl.Float32)
+        by_people = people.is_not_null() & (pl.lit(first) | pooled.is_null())
         scores = [pl.col(f"score_{name}") for name in self.labelers]
         several = pl.sum_horizontal(score.is_not_null() for score in scores) >= 2
-        tie = given & (toxicity == 0.5)
+        tie = by_people & (toxicity == 0.5)
         toxic = pl.when(~tie & (toxicity >= high)).then(True).when(~tie & (toxicity <= low)).then(False)
         return rows.select(
             toxicity=toxicity,
             toxic=toxic,
-            evidence=pl.when(given)
+            evidence=pl.when(by_people)
             .then(pl.col("evidence").fill_null("human"))
             .when(toxicity.is_not_null())
             .then(pl.lit("machine")),
             disagreement=pl.when(several).then(pl.max_horizontal(scores) - pl.min_horizontal(scores)).cast(pl.Float32),
-            why=self._why(machines, toxicity, toxic, given, tie),
+            why=self._why(machines, toxicity, toxic, by_people, tie),
         )
 
-    def _why(self, machines: list[str], toxicity: pl.Expr, toxic: pl.Expr, given: pl.Expr, tie: pl.Expr) -> pl.Expr:
+    def _why(self, machines: list[str], toxicity: pl.Expr, toxic: pl.Expr, by_people: pl.Expr, tie: pl.Expr) -> pl.Expr:
         """One line a row: who decided, or why nobody did."""
-        said = pl.concat_str(
+        scores = pl.concat_str(
             [
                 pl.format(
                     f"{name}{'' if self._reliability.knows(name) else ' (unmeasured)'} {{}}", pl.col(f"score_{name}").round(2)
@@ -111,13 +111,13 @@ class Consensus:
             .then(pl.lit(WHY_FEW))
             .when(tie)
             .then(pl.lit("votes are tied"))
-            .when(given & toxic.is_null())
+            .when(by_people & toxic.is_null())
             .then(pl.format(f"people said {{}}, inside {low}-{high}", toxicity.round(2)))
-            .when(given)
+            .when(by_people)
             .then(pl.format("people said {}", toxicity.round(2)))
             .when(toxic.is_null())
-            .then(pl.format(f"{{}}: {{}} lies inside {low}-{high}", said, toxicity.round(2)))
-            .otherwise(said)
+            .then(pl.format(f"{{}}: {{}} lies inside {low}-{high}", scores, toxicity.round(2)))
+            .otherwise(scores)
         )
 
     @property

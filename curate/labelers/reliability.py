@@ -91,18 +91,18 @@ class Reliability:
             rows = pl.Series([name]).eq_missing(sources).to_numpy()
             pooled[rows] = self.pooled(calibrated[rows], names, one)
         with np.errstate(over="ignore"):
-            made = np.round(1.0 / (1.0 + np.exp(-pooled)), DIGITS)
-        return pl.Series("pooled", made, dtype=pl.Float64).fill_nan(None).cast(pl.Float32)
+            probabilities = np.round(1.0 / (1.0 + np.exp(-pooled)), DIGITS)
+        return pl.Series("pooled", probabilities, dtype=pl.Float64).fill_nan(None).cast(pl.Float32)
 
     def calibrated(self, scores: Mapping[str, pl.Series], height: int) -> Floats:
         """Calibrated log-odds of each labeler, shape (height, labelers), NaN where it has none."""
-        found = np.full((height, len(scores)), np.nan)
+        odds = np.full((height, len(scores)), np.nan)
         for at, (name, column) in enumerate(scores.items()):
             one = self.labelers.get(name, LabelerReliability())
             values = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
             there = ~np.isnan(values)
-            found[there, at] = one.logits(log_odds(values[there]))
-        return found
+            odds[there, at] = one.logits(log_odds(values[there]))
+        return odds
 
     def pooled(self, calibrated: Floats, names: Sequence[str], own: SourceShift = AT_LARGE) -> Floats:
         """Log-odds of toxicity of a source's rows, by default of rows at large, shape (height,), NaN where nobody spoke.
@@ -111,13 +111,13 @@ class Reliability:
         fitted; where they do not, they are averaged by weight: a labeler that speaks alone is taken at its calibrated word. A
         source changes these weights, none to below zero.
         """
-        found = np.full(len(calibrated), np.nan)
+        odds = np.full(len(calibrated), np.nan)
         for rows, company, scale in self.companies(calibrated, names):
             total = np.zeros(int(rows.sum()))
             for at, weight in company.items():
                 total += max(weight + own.weights.get(names[at], 0.0) * scale, 0.0) * calibrated[rows, at]
-            found[rows] = total / scale + own.shift
-        return found
+            odds[rows] = total / scale + own.shift
+        return odds
 
     def companies(self, calibrated: Floats, names: Sequence[str]) -> Iterator[tuple[NDArray[np.bool_], dict[int, float], float]]:
         """Rows, shape (height,), of which the same labelers spoke; their weights by place in `names`; what divides the sum."""

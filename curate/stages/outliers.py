@@ -66,12 +66,12 @@ class Outliers:
 
     def edges(self, buckets: pl.DataFrame, payload: pl.DataFrame) -> pl.DataFrame:
         """Each row with the nearest references of its label."""
-        found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+        pairs = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
         with Progress("outliers", payload.height) as progress:
             for group, references in self._groups(payload):
                 if len(references) > self.neighbours:
-                    found += _nearest(payload["vector"], group, references, self.neighbours, progress)
-        one, other, score = (np.concatenate(column) for column in zip(*found, strict=True))
+                    pairs += _nearest(payload["vector"], group, references, self.neighbours, progress)
+        one, other, score = (np.concatenate(column) for column in zip(*pairs, strict=True))
         code = np.minimum(one, other) << 32 | np.maximum(one, other)
         code, first = np.unique(code, return_index=True)
         return edge_frame(code >> 32, code & 0xFFFFFFFF, score[first])
@@ -93,9 +93,9 @@ class Outliers:
             reference[references] = True
         both = pl.concat([edges.select(row=one, other=other, score="score") for one, other in (("a", "b"), ("b", "a"))])
         near = both.filter(pl.Series(reference).gather(both["other"])).sort("score", descending=True).group_by("row")
-        told = near.agg(pl.len(), pl.col("score").head(self.neighbours).cast(pl.Float64).mean().cast(pl.Float32))
+        averages = near.agg(pl.len(), pl.col("score").head(self.neighbours).cast(pl.Float64).mean().cast(pl.Float32))
         every = rows.select(row=pl.int_range(pl.len(), dtype=pl.UInt32))
-        return every.join(told.filter(pl.col("len") >= self.neighbours), on="row", how="left", maintain_order="left").select(
+        return every.join(averages.filter(pl.col("len") >= self.neighbours), on="row", how="left", maintain_order="left").select(
             "score"
         )
 
@@ -112,7 +112,7 @@ def _nearest(
 ) -> list[tuple[Rows, Rows, Doubles]]:
     """Rows, one of the nearest references of each, and their cosine; `neighbours` lines a row."""
     beside, width = _doubles(vectors, references)
-    found = []
+    pairs = []
     for start in range(0, len(group), SIDE):
         rows = group[start : start + SIDE]
         some, length = _doubles(vectors, rows)
@@ -121,14 +121,14 @@ def _nearest(
         is_own = references[own] == rows
         likeness[np.flatnonzero(is_own), own[is_own]] = -np.inf
         nearest = np.argpartition(-likeness, neighbours - 1, axis=1)[:, :neighbours]
-        found.append(
+        pairs.append(
             (np.repeat(rows, neighbours), references[nearest].ravel(), np.take_along_axis(likeness, nearest, axis=1).ravel())
         )
         progress.add(len(rows))
-    return found
+    return pairs
 
 
 def _doubles(vectors: pl.Series, rows: Rows) -> tuple[Doubles, Doubles]:
     """Some vectors and their lengths; float64 adds products of float16 values without rounding."""
-    made = vectors.gather(rows).to_numpy().astype(np.float64)
-    return made, np.asarray(np.sqrt((made**2).sum(axis=1)), np.float64)
+    doubles = vectors.gather(rows).to_numpy().astype(np.float64)
+    return doubles, np.asarray(np.sqrt((doubles**2).sum(axis=1)), np.float64)

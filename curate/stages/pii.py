@@ -11,7 +11,7 @@ from curate.core.config import config
 from curate.core.prompts import flatten, regroup
 from curate.core.schema import MESSAGE
 from curate.text.personal.patterns import find
-from curate.text.personal.pseudonyms import _pseudonymised
+from curate.text.personal.pseudonyms import replace_pieces
 
 if TYPE_CHECKING:
     from curate.core.contracts import Schema
@@ -50,7 +50,7 @@ class Pii:
         flat = flatten(rows)
         contents = flat["content"].to_list()
         completions = [text or "" for text in rows["completion"].to_list()]
-        pieces = {text: found for text in {*contents, *completions} if (found := find(text))}
+        pieces = {text: matches for text in {*contents, *completions} if (matches := find(text))}
         types: list[list[str]] = [[] for _ in completions]
         messages: dict[int, list[int]] = defaultdict(list)
         for index, row in enumerate(flat["row"].to_list()):
@@ -59,7 +59,7 @@ class Pii:
         touched.update(row for row, text in enumerate(completions) if text in pieces)
         for row in sorted(touched):
             texts = [*(contents[index] for index in messages[row]), completions[row]]
-            replaced, types[row] = _pseudonymised(texts, [pieces.get(text, []) for text in texts])
+            replaced, types[row] = replace_pieces(texts, [pieces.get(text, []) for text in texts])
             for index, text in zip(messages[row], replaced, strict=False):
                 contents[index] = text
             completions[row] = replaced[-1]

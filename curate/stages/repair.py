@@ -52,9 +52,9 @@ class Repair:
         flat = flatten(rows)
         before = [text or "" for text in rows["completion"].to_list()]
         contents = flat["content"].to_list()
-        known = {text: repaired(text) for text in {*before, *contents}}
-        after = [known[text] for text in before]
-        messages = flat.with_columns(pl.Series("content", [known[text] for text in contents], dtype=pl.String))
+        repairs = {text: repaired(text) for text in {*before, *contents}}
+        after = [repairs[text] for text in before]
+        messages = flat.with_columns(pl.Series("content", [repairs[text] for text in contents], dtype=pl.String))
         return pl.DataFrame(
             {
                 "prompt": regroup(messages, rows.height),
@@ -63,9 +63,3 @@ class Repair:
                 "score": pl.Series([None if text else 0.0 for text in after], dtype=pl.Float32),
             }
         )
-
-
-# --- HTML ---
-
-
-# --- characters ---

@@ -80,8 +80,8 @@ class Undecided:
         )
         doubtful = near.filter(pl.col("toxic").is_null(), pl.col("mean").is_between(low, high)).head(self.max_rows)
         labelled = near.filter(pl.col("toxic").is_not_null()).head(self.judged)
-        found = pl.concat([doubtful["row"], labelled["row"]])
-        chosen = pl.int_range(rows.height, dtype=pl.UInt32, eager=True).is_in(found.implode())
+        places = pl.concat([doubtful["row"], labelled["row"]])
+        chosen = pl.int_range(rows.height, dtype=pl.UInt32, eager=True).is_in(places.implode())
         return pl.DataFrame({"undecided": chosen}).with_columns(
             reason=pl.lit(None, pl.String), score=pl.lit(None, pl.Float32), twin=pl.lit(None, pl.UInt32)
         )

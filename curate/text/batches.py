@@ -41,20 +41,20 @@ def by_length(
     places: dict[str, list[int]] = {}
     for place, text in enumerate(texts):
         places.setdefault(text, []).append(place)
-    found = np.full((len(texts), width), blank, np.float32)
+    vectors = np.full((len(texts), width), blank, np.float32)
     tell = progress.add if progress else _tell_nobody
     tell(sum(len(where) for text, where in places.items() if not text.strip()))
     speaking = [text for text in places if text.strip()]
     if not speaking:
-        return found
+        return vectors
     with one_thread():
         for length, batch in _batches(speaking, count(speaking)):
             fill = max(0, -(-LEAST_TOKENS // max(length, 1)) - len(batch))
-            made = run(batch + batch[:1] * fill)[: len(batch)]
-            for text, numbers in zip(batch, made, strict=True):
-                found[places[text]] = numbers
+            answers = run(batch + batch[:1] * fill)[: len(batch)]
+            for text, numbers in zip(batch, answers, strict=True):
+                vectors[places[text]] = numbers
             tell(sum(len(places[text]) for text in batch))
-    return found
+    return vectors
 
 
 def _batches(texts: list[str], counts: list[int]) -> Iterator[tuple[int, list[str]]]:

@@ -98,8 +98,8 @@ def phrases(variety: str | None = None) -> tuple[Phrase, ...]:
 
 
 def _tables(variety: str | None) -> list[Path]:
-    names = VARIETIES if variety is None else [variety]
-    return [COMMON, *(variety_folder(name) / COMMON.name for name in names)]
+    own = [variety_folder(name) / COMMON.name for name in (VARIETIES if variety is None else [variety])]
+    return [COMMON, *(path for path in own if path.exists())]
 
 
 def _read(path: Path, words: dict[str, str]) -> list[Phrase]:

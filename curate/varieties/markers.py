@@ -134,22 +134,22 @@ class Variety:
         if not candidates:
             return []
         shortened = _LONG.sub(r"\1", lowered)
-        found = (self.constructions[index] for index in sorted(candidates))
-        return [construction for construction in found if construction.pattern.search(shortened)]
+        triggered = (self.constructions[index] for index in sorted(candidates))
+        return [construction for construction in triggered if construction.pattern.search(shortened)]
 
-    def _sum(self, hits: dict[str, tuple[int, float]], found: list[Construction], frame: float, words: int) -> Reading:
+    def _sum(self, hits: dict[str, tuple[int, float]], constructions: list[Construction], frame: float, words: int) -> Reading:
         logit = self.bias
-        if not hits and not found:
+        if not hits and not constructions:
             return Reading(1.0 / (1.0 + math.exp(-logit)), frame, words, ())
         totals = [0.0] * len(self.groups)
         for group, weight in hits.values():
             totals[group] += weight
         logit += sum(min(total, group.cap) for total, group in zip(totals, self.groups, strict=True))
-        logit += sum(construction.weight for construction in found)
+        logit += sum(construction.weight for construction in constructions)
         if words >= _SHARE_WORDS:
             logit += self.frame_weight * (min(frame, 2 * self.frame_centre) - self.frame_centre)
         weights = [(weight, f"{self.groups[group].name}: {word}") for word, (group, weight) in hits.items()]
-        weights += [(construction.weight, f"construction: {construction.name}") for construction in found]
+        weights += [(construction.weight, f"construction: {construction.name}") for construction in constructions]
         reasons = tuple(reason for _, reason in sorted(weights, key=lambda pair: (-pair[0], pair[1])))
         return Reading(1.0 / (1.0 + math.exp(-logit)), frame, words, reasons)
 

@@ -89,7 +89,7 @@ def char_features(word: str) -> list[int]:
     return [bucket("c", marked[at : at + order]) for order in CHAR_ORDERS for at in range(len(marked) - order + 1)]
 
 
-def pair_features(found: list[str]) -> Iterator[int]:
+def pair_features(text_words: list[str]) -> Iterator[int]:
     """Buckets of neighbouring words."""
-    for left, right in pairwise(found):
+    for left, right in pairwise(text_words):
         yield bucket("p", f"{left} {right}")

@@ -95,18 +95,18 @@ class GramTable:
         return np.fromiter((self._logit(table, text) for text in texts), np.float64, len(texts))
 
     def _logit(self, table: array[int], text: str) -> float:
-        found = words(text)
-        if not found:
+        text_words = words(text)
+        if not text_words:
             return float("nan")
         word_sum = char_sum = word_count = char_count = 0
-        for word in found:
+        for word in text_words:
             own, chars = _features(word)
             for at in own:
                 word_sum += table[at]
             for at in chars:
                 char_sum += table[at]
             word_count, char_count = word_count + len(own), char_count + len(chars)
-        for at in pair_features(found):
+        for at in pair_features(text_words):
             word_sum, word_count = word_sum + table[at], word_count + 1
         return float(self.scale * (word_sum / word_count**0.5 + char_sum / max(char_count, 1) ** 0.5) + self.bias)
 

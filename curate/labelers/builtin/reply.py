@@ -66,8 +66,8 @@ class Reply:
     def score_replies(self, texts: Sequence[str], prompts: Sequence[str | None]) -> NDArray[np.float32]:
         """Probability of toxicity of each text given what it answers, shape (n,), NaN where either is missing."""
         encode = encoder(ENCODER).encode
-        vectors, asked = encode(list(texts)), encode([prompt or "" for prompt in prompts])
-        return self._weights.probability(reply_logits(self._weights, vectors, asked))
+        vectors, prompt_vectors = encode(list(texts)), encode([prompt or "" for prompt in prompts])
+        return self._weights.probability(reply_logits(self._weights, vectors, prompt_vectors))
 
     def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
         """One line per row: `score_reply`, null where it abstains.
@@ -89,12 +89,12 @@ class Reply:
 
 def reply_logits(weights: ShippedWeights, vectors: NDArray[np.float32], prompts: NDArray[np.float32]) -> Floats:
     """Logits of completions beside their prompts, shapes (n, dim) to (n,), before calibration; NaN where either is zero."""
-    found = np.full(len(vectors), np.nan)
-    told = np.flatnonzero(vectors.any(axis=1) & prompts.any(axis=1))
-    for start in range(0, len(told), BLOCK):
-        some = told[start : start + BLOCK]
-        found[some] = _likeness(weights.tensors, vectors[some], prompts[some]) @ weights.tensors["weight"].astype(np.float64)
-    return found
+    logits = np.full(len(vectors), np.nan)
+    complete = np.flatnonzero(vectors.any(axis=1) & prompts.any(axis=1))
+    for start in range(0, len(complete), BLOCK):
+        some = complete[start : start + BLOCK]
+        logits[some] = _likeness(weights.tensors, vectors[some], prompts[some]) @ weights.tensors["weight"].astype(np.float64)
+    return logits
 
 
 def _likeness(tensors: Mapping[str, NDArray[Any]], vectors: NDArray[np.float32], prompts: NDArray[np.float32]) -> Floats:

@@ -68,11 +68,11 @@ def load_shipped(name: str, version: int, folder: Path = WEIGHTS) -> ShippedWeig
     try:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
         sums = {file: sum_ for sum_, file in (line.split() for line in lines)}
-        found = sha256(path)
+        actual = sha256(path)
     except (OSError, ValueError):
         raise StorageError(f"{path}: cannot read these weights", hint="install the project again") from None
-    if sums.get(path.name) != found:
-        raise StorageError(f"{path}: sha256 {found[:12]}… is not what {SUMS} lists", hint="install the project again")
+    if sums.get(path.name) != actual:
+        raise StorageError(f"{path}: sha256 {actual[:12]}… is not what {SUMS} lists", hint="install the project again")
     with safe_open(path, framework="numpy") as file:
         facts = json.loads((file.metadata() or {}).get("facts", "{}"))
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
@@ -80,4 +80,4 @@ def load_shipped(name: str, version: int, folder: Path = WEIGHTS) -> ShippedWeig
         raise StorageError(
             f"{path}: weights of version {facts.get('version')}, this code reads {version}", hint="run `make weights`"
         )
-    return ShippedWeights(found, tensors, facts)
+    return ShippedWeights(actual, tensors, facts)

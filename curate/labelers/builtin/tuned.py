@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import polars as pl
@@ -23,6 +23,10 @@ from curate.labelers.builtin.shipped import ShippedWeights, load_shipped
 from curate.labelers.scoring import MARK, Only, columns_read, joined, score_columns, score_rows, score_texts
 from curate.text.batches import by_length
 from curate.text.encoders.minilm import BUILTIN_SHA256, builtin_tokenizer, builtin_weights, token_states
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from torch import Tensor
 
 LAYERS, LOWER = 6, 3  # of the encoder, and how many of them stay as they are
 SCALE = 2.0  # what an update counts beside the weight that it bends
@@ -111,7 +115,7 @@ def tuned_logits(weights: ShippedWeights, both: Sequence[str], progress: Progres
     return by_length(both, count, run, 1, float("nan"), progress)[:, 0].astype(np.float64)
 
 
-def tokens(tokenizer: Any, both: str, most: int | None = None) -> tuple[list[int], int]:  # noqa: ANN401 - of a library imported inside
+def tokens(tokenizer: Tokenizer, both: str, most: int | None = None) -> tuple[list[int], int]:
     """Token ids of a text as `joined` makes it, and how many of them are its prompt's.
 
     The prompt's last PROMPT_TOKENS stand before the text, which loses what closes it without adding to it.
@@ -127,9 +131,9 @@ def tokens(tokenizer: Any, both: str, most: int | None = None) -> tuple[list[int
         ids = [*ids[: most - 1], ids[-1]]
     if not prompt:
         return ids, 0
-    first, *asked = tokenizer.encode(prompt).ids
-    asked = asked[1 - PROMPT_TOKENS :]
-    return [first, *asked, *ids[1:]], 1 + len(asked)
+    first, *prompt_ids = tokenizer.encode(prompt).ids
+    prompt_ids = prompt_ids[1 - PROMPT_TOKENS :]
+    return [first, *prompt_ids, *ids[1:]], 1 + len(prompt_ids)
 
 
 def updated() -> tuple[str, ...]:
@@ -157,13 +161,13 @@ def _network(weights: ShippedWeights) -> tuple[Callable[[list[str]], list[int]],
     def run(both: list[str]) -> Scores:
         ids, starts = zip(*(tokens(tokenizer, one) for one in both), strict=True)
         with torch.inference_mode():
-            found = reply_mean(states(torch.tensor(ids)), torch.tensor(starts)) @ out + bias
-            return np.asarray(found[:, None].numpy(), np.float32)
+            logits = reply_mean(states(torch.tensor(ids)), torch.tensor(starts)) @ out + bias
+            return np.asarray(logits[:, None].numpy(), np.float32)
 
     return lambda both: [len(tokens(tokenizer, one)[0]) for one in both], run
 
 
-def reply_mean(states: Any, starts: Any) -> Any:  # noqa: ANN401 - tensors; torch is imported inside
+def reply_mean(states: Tensor, starts: Tensor) -> Tensor:
     """Mean vector (n, width) of each text's own tokens, those from `starts` (n,) on, of `states` (n, t, width)."""
     import torch
 

@@ -119,13 +119,13 @@ class _Matcher:
 
     def find(self, text: str) -> list[Term]:
         """Each term that is there, once."""
-        found: set[int] = set()
+        places: set[int] = set()
         for reading in readings(text):
-            found.update(at for at, _, _ in self._outermost(reading))
+            places.update(at for at, _, _ in self._outermost(reading))
             for word in masked(reading):
                 fitting = [at for at in self._words[word[0], len(word)] if fits(word, self._terms[at].text)]
-                found.update(sorted(fitting, key=lambda at: -self._terms[at].weight)[:1])  # one word was meant
-        return [self._terms[at] for at in sorted(found)]
+                places.update(sorted(fitting, key=lambda at: -self._terms[at].weight)[:1])  # one word was meant
+        return [self._terms[at] for at in sorted(places)]
 
     def _outermost(self, reading: str) -> list[tuple[int, int, int]]:
         """Term, start and end of matches that lie in no longer one."""

@@ -41,10 +41,10 @@ def readings(text: str) -> tuple[str, ...]:
     if not _TRIGGER.search(first):
         return (first,)
     folded = "".join(letter for letter in unicodedata.normalize("NFD", first) if not unicodedata.combining(letter))
-    seen = _MIXED.sub(lambda word: word[0].translate(_LEET), folded.translate(_LOOK_ALIKES))
-    joined = _SPACED.sub(lambda found: _NOT_A_LETTER.sub("", found[0]), seen)
+    letters_read = _MIXED.sub(lambda word: word[0].translate(_LEET), folded.translate(_LOOK_ALIKES))
+    joined = _SPACED.sub(lambda letters: _NOT_A_LETTER.sub("", letters[0]), letters_read)
     apart = _SPACED.sub(
-        lambda found: _SMALL_WORD.sub(r"\1 ", _NOT_A_LETTER.sub("", found[0])), seen
+        lambda letters: _SMALL_WORD.sub(r"\1 ", _NOT_A_LETTER.sub("", letters[0])), letters_read
     )  # "a c l o w n" is two words
     return tuple(dict.fromkeys([first, *(_STRETCHED.sub(times, one) for one in (joined, apart) for times in (r"\1", r"\1\1"))]))
 

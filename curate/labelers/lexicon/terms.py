@@ -52,7 +52,7 @@ def bundled_terms() -> tuple[Term, ...]:
     Raises:
         StorageError: a list is missing or damaged.
     """
-    found: dict[str, Term] = {}
+    by_text: dict[str, Term] = {}
     for name in LISTS:
         path = WORDLISTS / f"{name}{SUFFIX}"
         try:
@@ -61,8 +61,8 @@ def bundled_terms() -> tuple[Term, ...]:
         except (OSError, ValueError, zlib.error):
             raise StorageError(f"{path}: cannot be read", hint="install the project again") from None
         for term in terms:
-            found.setdefault(term.text, term)
-    return tuple(found[text] for text in sorted(found))
+            by_text.setdefault(term.text, term)
+    return tuple(by_text[text] for text in sorted(by_text))
 
 
 def own_terms(path: Path) -> tuple[Term, ...]:

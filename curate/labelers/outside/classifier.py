@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,10 +53,10 @@ class Classifier:
             cut = sum(tokens > self.limit for tokens in whole)
             return [min(tokens, self.limit) for tokens in whole]
 
-        found = by_length(texts, counts, self.run, len(self.labels), float("nan"), progress)
+        logits = by_length(texts, counts, self.run, len(self.labels), float("nan"), progress)
         if cut:
             say(f"{name}: {cut:,} of {len(texts):,} texts are longer than {self.limit} tokens; only their beginnings were read")
-        return found
+        return logits
 
 
 @cache
@@ -77,7 +76,7 @@ def load_classifier(folder: Path, precision: Precision, max_tokens: int) -> Clas
 
     if precision == "bf16" and not multiplies_bf16():
         say(f"{folder}: bf16 is slower than fp32 on this processor, which has no instruction for it")
-    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    local = {"local_files_only": True, "trust_remote_code": False}
     kind = torch.float32 if precision == "fp32" else torch.bfloat16
     try:
         with quiet():
@@ -86,11 +85,15 @@ def load_classifier(folder: Path, precision: Precision, max_tokens: int) -> Clas
                 folder, use_safetensors=True, dtype=kind, output_loading_info=True, **local
             )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        raise StorageError(f"{folder}: not a sequence classifier that transformers reads ({type(error).__name__})") from None
+        raise StorageError(
+            f"{folder}: not a sequence classifier that transformers reads ({type(error).__name__})",
+            hint="name a folder that save_pretrained() made",
+        ) from None
     lacking = sorted({*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])})
     if lacking:
         raise StorageError(
-            f"{folder}: no weights for {', '.join(lacking[:3])}", hint="a classifier whose head was never trained says nothing"
+            f"{folder}: no weights for {', '.join(lacking[:3])}; a classifier whose head was never trained says nothing",
+            hint="name one that was fine-tuned",
         )
     model.eval()
     limit = min(max_tokens, int(tokenizer.model_max_length), int(getattr(model.config, "max_position_embeddings", max_tokens)))

@@ -123,10 +123,10 @@ class Detoxify:
 
     def _compute(self, texts: list[str], progress: Progress) -> Scores:
         model = load_checkpoint(*self._file, self.base)
-        told = model.probabilities(texts, progress)
+        probabilities = model.probabilities(texts, progress)
         named = CATEGORIES[self.variant]
-        categories = by_category(told, model.labels, {category: named[category] for category in self.categories})
-        return rounded(np.column_stack([told[:, model.labels.index("toxicity")], categories]))
+        categories = by_category(probabilities, model.labels, {category: named[category] for category in self.categories})
+        return rounded(np.column_stack([probabilities[:, model.labels.index("toxicity")], categories]))
 
     @property
     def _file(self) -> tuple[Path, str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import tempfile
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ from curate.core.progress import Progress, quiet
 from curate.core.store import sha256
 from curate.labelers.scoring import say
 from curate.text.batches import by_length
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 INSULT, THANKS = "you are so stupid, you clown", "thank you so much for your kind help"
 """Known answers, mild as they are: every model of toxicity puts the first above the second."""
@@ -49,14 +53,14 @@ class Checkpoint:
             cut = sum(tokens > self.limit for tokens in whole)
             return [min(tokens, self.limit) for tokens in whole]
 
-        found = by_length(texts, counts, self._predict, len(self.labels), float("nan"), progress)
+        probabilities = by_length(texts, counts, self._predict, len(self.labels), float("nan"), progress)
         if cut:
             say(f"detoxify: {cut:,} of {len(texts):,} texts are longer than {self.limit} tokens; only their beginnings were read")
-        return found
+        return probabilities
 
     def _predict(self, texts: list[str]) -> NDArray[np.float32]:
-        told = self.model.predict(texts)  # a bare number instead of a list where there is one text only
-        return np.stack([np.atleast_1d(np.asarray(told[label], np.float32)) for label in self.labels], axis=1)
+        by_label = self.model.predict(texts)  # a bare number instead of a list where there is one text only
+        return np.stack([np.atleast_1d(np.asarray(by_label[label], np.float32)) for label in self.labels], axis=1)
 
 
 def published(variant: str) -> tuple[Path, str]:
@@ -70,19 +74,19 @@ def published(variant: str) -> tuple[Path, str]:
 
     url = str(MODEL_URLS[variant])
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
-    found = _HASH_IN_NAME.search(path.name)
-    if found is None:
+    match = _HASH_IN_NAME.search(path.name)
+    if match is None:
         raise RecipeError(
             f"detoxify: {path.name}: no hash in its name", hint="download it and name it as checkpoint, with its sha256"
         )
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(url, str(path), hash_prefix=found[1], progress=False)
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=match[1], progress=False)
         except (OSError, RuntimeError) as error:
             what = type(error).__name__
             raise RecipeError(f"detoxify: {url}: could not be fetched ({what})", hint="name a local file as checkpoint") from None
-    return path, found[1]
+    return path, match[1]
 
 
 def check_file(path: Path, expected: str) -> str:
@@ -100,12 +104,12 @@ def check_file(path: Path, expected: str) -> str:
         stat = path.stat()
     except OSError as error:
         raise RecipeError(f"detoxify: checkpoint: {path}: cannot be read ({error.strerror})", hint="check the path") from None
-    found = _hash(path, stat.st_size, stat.st_mtime_ns)
-    if not found.startswith(expected):
+    actual = _hash(path, stat.st_size, stat.st_mtime_ns)
+    if not actual.startswith(expected):
         raise StorageError(
-            f"{path}: sha256 {found[:12]}… is not {expected[:12]}…", hint="nothing of it was loaded, get the file again"
+            f"{path}: sha256 {actual[:12]}… is not {expected[:12]}…; nothing of it was loaded", hint="get the file again"
         )
-    return found
+    return actual
 
 
 @cache
@@ -153,7 +157,7 @@ def load_checkpoint(path: Path, expected: str, base: Path | None) -> Checkpoint:
             ) from None
         except (RuntimeError, ValueError) as error:
             raise StorageError(
-                f"{path}: does not fit its base model ({type(error).__name__})", hint="is base the model it was made from?"
+                f"{path}: does not fit its base model ({type(error).__name__})", hint="name the base that it was made from"
             ) from None
     model.model.eval()
     _check_weights(path, model.model.state_dict(), plain["state_dict"])
@@ -168,33 +172,40 @@ def _plain(path: Path) -> dict[str, Any]:
     import torch
 
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-        return {"config": found["config"], "state_dict": dict(found["state_dict"])} if found["config"]["arch"]["args"] else {}
+        tree = torch.load(path, map_location="cpu", weights_only=True)
+        return {"config": tree["config"], "state_dict": dict(tree["state_dict"])} if tree["config"]["arch"]["args"] else {}
     except Exception as error:  # every way in which bytes can fail to be a checkpoint, or be more than one
         what = type(error).__name__
         raise StorageError(
-            f"{path}: not a Detoxify checkpoint of tensors and plain values ({what})", hint="nothing in it was run"
+            f"{path}: not a Detoxify checkpoint of tensors and plain values ({what}); nothing in it was run",
+            hint="get the file again",
         ) from None
 
 
-def _check_weights(path: Path, loaded: dict[str, Any], given: dict[str, Any]) -> None:
+def _check_weights(path: Path, weights: Mapping[str, Tensor], checkpoint: Mapping[str, Tensor]) -> None:
     """Every weight in memory is the one of its name in the file; transformers makes up what is missing."""
     import torch
 
-    for name, tensor in loaded.items():
-        if name not in given:
+    for name, tensor in weights.items():
+        if name not in checkpoint:
             raise StorageError(
-                f"{path}: holds no weight {name}", hint="its names do not fit the model, whose scores would be random"
+                f"{path}: holds no weight {name}; its names do not fit the model, whose scores would be random",
+                hint="name the variant and the base that it was made from",
             )
-        if not torch.equal(tensor, given[name].to(tensor.dtype)):
-            raise StorageError(f"{path}: weight {name} was not loaded as it stands in the file")
+        if not torch.equal(tensor, checkpoint[name].to(tensor.dtype)):
+            raise StorageError(
+                f"{path}: weight {name} was not loaded as it stands in the file", hint="name the base that it was made from"
+            )
 
 
 def _check_answers(path: Path, checkpoint: Checkpoint) -> None:
     if "toxicity" not in checkpoint.labels:
-        raise StorageError(f"{path}: has no label toxicity", hint=f"it has {', '.join(checkpoint.labels)}")
+        raise StorageError(
+            f"{path}: has no label toxicity; it has {', '.join(checkpoint.labels)}", hint="name a Detoxify checkpoint"
+        )
     insult, thanks = checkpoint._predict([INSULT, THANKS])[:, checkpoint.labels.index("toxicity")]
     if not insult > thanks:
         raise StorageError(
-            f"{path}: scores an insult {insult:.3f} and a thank-you {thanks:.3f}: these weights know nothing of toxicity"
+            f"{path}: scores an insult {insult:.3f} and a thank-you {thanks:.3f}: these weights know nothing of toxicity",
+            hint="get the file again",
         )

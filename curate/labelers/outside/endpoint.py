@@ -8,10 +8,16 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from curate.core.errors import DataError, RecipeError
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Response, Session
+
+Json = dict[str, Any]
+"""A question as the endpoint takes it."""
 
 PATIENT = {408, 409, 425, 429, 500, 502, 503, 504, 529}  # statuses that may pass by themselves
 LONGEST_WAIT = 60.0  # seconds between two attempts, whatever the server proposes
@@ -41,7 +47,7 @@ class Endpoint:
     first_wait: float
     _local: threading.local = field(default_factory=threading.local, compare=False, repr=False)
 
-    def ask(self, questions: Sequence[dict[str, Any]], done: Callable[[int], None]) -> list[Any]:
+    def ask(self, questions: Sequence[Json], done: Callable[[int], None]) -> list[object]:
         """The answers' JSON, in the order of the questions; None where the server will not read one, or says something else.
 
         Args:
@@ -67,7 +73,7 @@ class Endpoint:
                 raise
         return answers
 
-    def _one(self, question: dict[str, Any], secret: str | None, stop: threading.Event) -> Any:  # noqa: ANN401 - JSON
+    def _one(self, question: Json, secret: str | None, stop: threading.Event) -> object:
         import requests
 
         problem, wait = "", self.first_wait
@@ -90,23 +96,23 @@ class Endpoint:
             f"llm: {self._host}: {problem} {self.attempts} times in a row", hint="earlier answers are kept, run it again to go on"
         )
 
-    def _read(self, answer: Any) -> Any:  # noqa: ANN401 - a response; JSON
+    def _read(self, response: Response) -> object:
         try:
-            said = answer.json()
+            body = response.json()
         except ValueError:
-            said = None
-        if answer.status_code == 200:
-            return said
-        error = said.get("error") if isinstance(said, dict) else None
-        if answer.status_code == 400 and isinstance(error, dict) and error.get("code") == REFUSED:
+            body = None
+        if response.status_code == 200:
+            return body
+        error = body.get("error") if isinstance(body, dict) else None
+        if response.status_code == 400 and isinstance(error, dict) and error.get("code") == REFUSED:
             return None
         cures = {401: f"check the key in ${self.key}", 403: f"check the key in ${self.key}", 404: "check url and model"}
-        cure = cures.get(answer.status_code, "does the server take response_format json_schema, and these parameters?")
+        cure = cures.get(response.status_code, "does the server take response_format json_schema, and these parameters?")
         raise RecipeError(
-            f"llm: {self._host}: status {answer.status_code}", hint=f"{cure}"
+            f"llm: {self._host}: status {response.status_code}", hint=cure
         )  # the body may repeat the text: not shown
 
-    def _session(self, secret: str | None) -> Any:  # noqa: ANN401 - a session per thread: they are not thread-safe
+    def _session(self, secret: str | None) -> Session:  # one per thread: they are not thread-safe
         import requests
 
         if not hasattr(self._local, "session"):
@@ -137,7 +143,8 @@ def check_variable(key: str | None) -> None:
     """
     if key is not None and not _VARIABLE.fullmatch(key):
         raise RecipeError(
-            "llm: key: expected the name of an environment variable, such as LLM_API_KEY", hint="never the key itself"
+            "llm: key: expected the name of an environment variable, such as LLM_API_KEY",
+            hint="write the variable's name, never the key itself",
         )
 
 
@@ -145,7 +152,7 @@ class _Bearer:
     def __init__(self, secret: str | None) -> None:
         self._secret = secret
 
-    def __call__(self, request: Any) -> Any:  # noqa: ANN401 - a prepared request
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
         if self._secret is not None:
             request.headers["Authorization"] = f"Bearer {self._secret}"
         return request

@@ -132,22 +132,25 @@ class Hf:
         self._check(classifier.labels, multi_label=classifier.multi_label)
         logits = classifier.logits("hf", texts, progress).astype(np.float64)
         if self.activation == "sigmoid":
-            told = 1.0 / (1.0 + np.exp(-logits))
+            probabilities = 1.0 / (1.0 + np.exp(-logits))
         else:
-            told = np.exp(logits - logits.max(axis=1, keepdims=True))
-            told /= told.sum(axis=1, keepdims=True)
+            probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
+            probabilities /= probabilities.sum(axis=1, keepdims=True)
         words = [self.labels[label] for label in classifier.labels]
-        columns = [self._toxic(told, words), *(self._over(told, words, (category,)) for category in self.categories)]
+        columns = [
+            self._toxic(probabilities, words),
+            *(self._over(probabilities, words, (category,)) for category in self.categories),
+        ]
         return rounded(np.stack(columns, axis=1))
 
-    def _toxic(self, told: NDArray[np.float64], words: list[str]) -> NDArray[np.float64]:
+    def _toxic(self, probabilities: NDArray[np.float64], words: list[str]) -> NDArray[np.float64]:
         if self.activation == "sigmoid" and TOXIC in words:
-            return self._over(told, words, (TOXIC,))
-        return self._over(told, words, (TOXIC, *self.categories))
+            return self._over(probabilities, words, (TOXIC,))
+        return self._over(probabilities, words, (TOXIC, *self.categories))
 
-    def _over(self, told: NDArray[np.float64], words: list[str], wanted: tuple[str, ...]) -> NDArray[np.float64]:
-        picked = told[:, [word in wanted for word in words]]
-        joined = picked.sum(axis=1).clip(0.0, 1.0) if self.activation == "softmax" else picked.max(axis=1)
+    def _over(self, probabilities: NDArray[np.float64], words: list[str], targets: tuple[str, ...]) -> NDArray[np.float64]:
+        columns = probabilities[:, [word in targets for word in words]]
+        joined = columns.sum(axis=1).clip(0.0, 1.0) if self.activation == "softmax" else columns.max(axis=1)
         return np.asarray(joined, np.float64)
 
     def _check(self, labels: Sequence[str], *, multi_label: bool = False) -> None:
@@ -160,7 +163,7 @@ class Hf:
                 )
         for label in self.labels:
             if label not in labels:
-                raise RecipeError(f"{where}: labels: the model has no {label!r}", hint=f"it has {', '.join(labels)}")
+                raise RecipeError(f"{where}: labels: the model has no {label!r}", hint=f"it has {', '.join(labels)}: map these")
         if self.activation == "softmax" and (len(labels) == 1 or multi_label):
             raise RecipeError(f"{where}: activation: its labels do not exclude each other", hint="use sigmoid")
 
@@ -185,5 +188,7 @@ def _named_labels(folder: Path) -> tuple[str, ...]:
     try:
         named = json.loads((folder / "config.json").read_text("utf-8")).get("id2label") or {}
     except (OSError, ValueError) as error:
-        raise StorageError(f"{folder}: cannot read its config.json ({type(error).__name__})") from None
+        raise StorageError(
+            f"{folder}: cannot read its config.json ({type(error).__name__})", hint="save the model with save_pretrained()"
+        ) from None
     return tuple(str(named[place]) for place in sorted(named, key=int))

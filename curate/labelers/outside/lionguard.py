@@ -133,12 +133,12 @@ class Lionguard:
         speaking = [text if not text.strip() else PREFIX[self.variant] + text for text in texts]
         vectors = encoder(self._encoder).encode(speaking, progress)
         heads = self._heads
-        told = heads.probabilities(vectors)
+        probabilities = heads.probabilities(vectors)
         named = CATEGORIES[self.variant]
-        categories = by_category(told, heads.labels, {category: named[category] for category in self.categories})
-        found = rounded(np.column_stack([told[:, heads.labels.index("binary")], categories]))
-        found[~vectors.any(axis=1)] = np.nan
-        return found
+        categories = by_category(probabilities, heads.labels, {category: named[category] for category in self.categories})
+        scores = rounded(np.column_stack([probabilities[:, heads.labels.index("binary")], categories]))
+        scores[~vectors.any(axis=1)] = np.nan
+        return scores
 
     @property
     def _heads(self) -> Heads:

@@ -17,7 +17,7 @@ from curate.core.errors import DataError
 from curate.core.policy import load_policy
 from curate.core.progress import Progress
 from curate.core.schema import canonical, digest
-from curate.labelers.outside.endpoint import Endpoint, check_variable
+from curate.labelers.outside.endpoint import Endpoint, Json, check_variable
 from curate.labelers.scoring import Only, Scores, columns_read, say, score_columns, score_rows, score_texts
 
 TOXIC = "toxic"
@@ -86,8 +86,8 @@ class Llm:
             RecipeError: `key` is not the name of an environment variable.
         """
         check_variable(self.key)
-        asked = digest("llm", self.model, prompt(), canonical(schema()), canonical(self.parameters), str(self.max_chars))
-        return (asked, f"llm: {self.model}")
+        request = digest("llm", self.model, prompt(), canonical(schema()), canonical(self.parameters), str(self.max_chars))
+        return (request, f"llm: {self.model}")
 
     @property
     def trained_on(self) -> tuple[str, ...]:
@@ -107,20 +107,20 @@ class Llm:
         """
         key = digest("llm", str(self.VERSION), *self.models)
         different = [text for text in dict.fromkeys(texts) if text.strip()]
-        known: dict[str, NDArray[np.float32]] = {}
+        answers: dict[str, NDArray[np.float32]] = {}
         size = self.concurrency * ROUND
         with Progress("llm", len(different), "texts") as progress:
             for start in range(0, len(different), size):
                 some = different[start : start + size]
-                found = score_texts("llm", key, some, len(self.writes), self._compute, progress)
-                known.update(zip(some, found, strict=True))
-        if mute := sum(bool(np.isnan(line[0])) for line in known.values()):
+                scores = score_texts("llm", key, some, len(self.writes), self._compute, progress)
+                answers.update(zip(some, scores, strict=True))
+        if mute := sum(bool(np.isnan(line[0])) for line in answers.values()):
             say(f"llm: {mute:,} of {len(different):,} texts abstained: refused, or not answered in the JSON that was asked for")
         if cut := sum(len(text) > self.max_chars for text in different):
             longer = f"are longer than {self.max_chars:,} characters"
             say(f"llm: {cut:,} of {len(different):,} texts {longer}; only their beginnings were read")
         nothing = np.full(len(self.writes), np.nan, np.float32)
-        lines = [known.get(text, nothing) for text in texts]
+        lines = [answers.get(text, nothing) for text in texts]
         return np.stack(lines) if lines else np.zeros((0, len(self.writes)), np.float32)
 
     def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -130,22 +130,22 @@ class Llm:
     def _compute(self, texts: list[str], progress: Progress) -> Scores:
         endpoint = Endpoint(self.url, self.key, self.concurrency, self.timeout, self.attempts, self.first_wait)
         answers = endpoint.ask([self._question(text) for text in texts], progress.add)
-        found = np.array([read_answer(answer) for answer in answers], np.float32)
-        if len(texts) >= TOO_FEW and np.isnan(found).all():
+        shares = np.array([read_answer(answer) for answer in answers], np.float32)
+        if len(texts) >= TOO_FEW and np.isnan(shares).all():
             raise DataError(
                 f"llm: {self.model}: none of {len(texts)} answers is the JSON that was asked for",
                 hint="does the server take response_format json_schema, and is max_tokens enough?",
             )
-        return found
+        return shares
 
-    def _question(self, text: str) -> dict[str, Any]:
-        asked = {"text": text[: self.max_chars]}  # as JSON: a text that gives orders is still a text between quotes
+    def _question(self, text: str) -> Json:
+        content = {"text": text[: self.max_chars]}  # as JSON: a text that gives orders is still a text between quotes
         messages = [
             {"role": "system", "content": prompt()},
-            {"role": "user", "content": json.dumps(asked, ensure_ascii=False)},
+            {"role": "user", "content": json.dumps(content, ensure_ascii=False)},
         ]
-        wanted = {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": schema()}}
-        return {"model": self.model, "messages": messages, "response_format": wanted} | self.parameters
+        answer_format = {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": schema()}}
+        return {"model": self.model, "messages": messages, "response_format": answer_format} | self.parameters
 
 
 def prompt() -> str:
@@ -169,7 +169,7 @@ def prompt() -> str:
     )
 
 
-def schema() -> dict[str, Any]:
+def schema() -> Json:
     """JSON schema of an answer: a whole number for `toxic` and for each category."""
     names = (TOXIC, *load_policy().categories)
     properties = {name: {"type": "integer", "description": f"0 to {READERS} readers"} for name in names}
@@ -184,12 +184,12 @@ def read_answer(answer: Any) -> list[float]:  # noqa: ANN401 - whatever JSON a s
     """
     names = (TOXIC, *load_policy().categories)
     try:
-        said = json.loads(answer["choices"][0]["message"]["content"])
+        verdict = json.loads(answer["choices"][0]["message"]["content"])
     except (KeyError, IndexError, TypeError, ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict) or set(said) != set(names):
+        verdict = None
+    if not isinstance(verdict, dict) or set(verdict) != set(names):
         return [float("nan")] * len(names)
-    counts = [said[name] for name in names]
+    counts = [verdict[name] for name in names]
     if not all(type(count) is int and 0 <= count <= READERS for count in counts):
         return [float("nan")] * len(names)
     return [count / READERS for count in counts]

@@ -1,1 +1,1 @@
-"""Labels one can stand behind: adapt the general head to a variety, measure labelers, choose rows for people to label."""
+"""Labels one can stand behind: adapt the general head to a variety, measure labelers, weigh them against each other."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from curate.core.errors import DataError
 from curate.core.progress import Progress
@@ -20,7 +21,7 @@ from curate.labelers.builtin.shipped import load_shipped
 from curate.labelers.builtin.tuned import Tuned
 from curate.labelers.platt import fit_platt
 from curate.labelers.study.evaluate import evaluate, lines
-from curate.labelers.study.fit import Examples, curve, fit, folds, logits
+from curate.labelers.study.fit import Examples, Floats, curve, fit, folds, unseen_logits
 
 THRESHOLD = 0.5  # of a score calibrated on texts of both kinds, each weighing half
 
@@ -42,7 +43,7 @@ def adapt(
         DataError: `out` is no .safetensors file: its card, a .md file, lies beside it.
     """
     if out.suffix != ".safetensors":
-        raise DataError(f"--out {out}: weights go into a .safetensors file", hint="name one")
+        raise DataError(f"--out {out}: weights go into a .safetensors file", hint="name one, such as head.safetensors")
     from safetensors.numpy import save
 
     from curate.text.encoders import encoder
@@ -62,22 +63,26 @@ def adapt(
     calibration = fit_platt(unseen, examples.toxic, balanced=True)
     scores = 1.0 / (1.0 + np.exp(-calibration.logits(unseen)))
     page = evaluate(rows, scores, THRESHOLD)
-    drawn = curve(examples, [0, *(size for size in sizes if size < 0.8 * len(texts)), len(texts)], seeds)
-    table = [(size, float(np.mean(found)), float(min(found)), float(max(found))) for size, found in drawn.items()]
-    tensors, own = fit(examples)
-    facts = own | {
+    areas = curve(examples, [0, *(size for size in sizes if size < 0.8 * len(texts)), len(texts)], seeds)
+    table = [(size, float(np.mean(one)), float(min(one)), float(max(one))) for size, one in areas.items()]
+    model = fit(examples)
+    facts = {
+        "general": model.general,
+        "bias": model.bias,
+        "ngram_scale": model.gram_scale,
         "kind": KIND,
         "variety": variety,
         "base": general.hash,
         "texts": len(texts),
-        "groups": page["overall"]["groups"],
+        "groups": page.overall.groups,
         "calibration": asdict(calibration),
         "threshold": THRESHOLD,
-        "figures": page["overall"],
+        "figures": asdict(page.overall),
         "curve": table,
     }
     facts |= {"tuned": Tuned().models[0]} if on_tuned else {}
-    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    weights: dict[str, NDArray[Any]] = {"feature.weight": model.features, "ngram.weight": model.grams}
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in weights.items()}
     write_bytes(out, save(tensors, metadata={"facts": json.dumps(facts, sort_keys=True)}))
     write_text(out.with_suffix(".md"), card(facts))
     yield f"{out}: {variety}, from {len(texts):,} texts in {facts['groups']:,} groups; on groups it had not seen:"
@@ -86,13 +91,12 @@ def adapt(
     yield from (f"  {size or 'none':>6}: {middle:.3f} [{low:.3f}, {high:.3f}]" for size, middle, low, high in table)
 
 
-def _unseen(examples: Examples) -> Any:  # noqa: ANN401 - an array of logits
+def _unseen(examples: Examples) -> Floats:
     """Logits of every text by a head that saw no text of its group."""
-    made = np.zeros(len(examples.texts))
+    logits = np.zeros(len(examples.texts))
     for train, test in folds(examples.groups, seed=0):
-        some = examples.take(train)
-        made[test] = logits(fit(some), examples.take(test)) if 0 < some.toxic.sum() < len(train) else examples.general[test]
-    return made
+        logits[test] = unseen_logits(examples.take(train), examples.take(test))
+    return logits
 
 
 def card(facts: dict[str, Any]) -> str:

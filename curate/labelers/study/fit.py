@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.core.schema import digest
-from curate.labelers.builtin.adapted import Adapted
+from curate.labelers.builtin.adapted import AdaptedModel
 from curate.labelers.builtin.features import BUCKETS, char_features, pair_features, word_features, words
 from curate.labelers.study.measures import roc_auc
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Floats = NDArray[np.float64]
 
@@ -52,8 +55,8 @@ class Examples:
         )
 
 
-def fit(examples: Examples) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Tensors and facts of an adapted head (without calibration, threshold and provenance)."""
+def fit(examples: Examples) -> AdaptedModel:
+    """The model of an adapted head, before calibration."""
     import scipy.sparse as sp
     from sklearn.linear_model import LogisticRegression
 
@@ -67,16 +70,20 @@ def fit(examples: Examples) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     general = float(coefficients[0]) * GENERAL_SCALE / spread
     exact = coefficients[1 + dim :] * GRAM_SCALE
     scale = float(np.abs(exact).max() / 127.0) or 1.0
-    tensors = {
-        "feature.weight": (coefficients[1 : 1 + dim] * FEATURE_SCALE).astype(np.float32),
-        "ngram.weight": np.round(exact / scale).astype(np.int8),
-    }
-    return tensors, {"general": general, "bias": float(model.intercept_[0]) - general * center, "ngram_scale": scale}
+    return AdaptedModel(
+        (coefficients[1 : 1 + dim] * FEATURE_SCALE).astype(np.float32),
+        np.round(exact / scale).astype(np.int8),
+        scale,
+        general,
+        float(model.intercept_[0]) - general * center,
+    )
 
 
-def logits(made: tuple[dict[str, NDArray[Any]], dict[str, Any]], examples: Examples) -> Floats:
-    """What a fit says of texts."""
-    return Adapted("", *made).logits(examples.features, examples.texts, examples.general)
+def unseen_logits(train: Examples, test: Examples) -> Floats:
+    """What a fit to some texts says of others, shape (n,); where those are of one kind, the general head answers."""
+    if not 0 < train.toxic.sum() < len(train.texts):
+        return test.general
+    return fit(train).logits(test.features, test.texts, test.general)
 
 
 def folds(groups: Sequence[str], seed: int, count: int = FOLDS) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
@@ -100,30 +107,28 @@ def curve(examples: Examples, sizes: Sequence[int], seeds: int) -> dict[int, lis
         For each size, the mean ROC-AUC of the folds whose test texts are of both kinds, per seed; NaN without such a fold.
         Where the texts to learn from are of one kind, the general head answers.
     """
-    found: dict[int, list[float]] = {size: [] for size in sizes}
+    areas: dict[int, list[float]] = {size: [] for size in sizes}
     for seed in range(seeds):
         cuts = list(folds(examples.groups, seed))
         for size in sizes:
             scores: list[float] = []
             for train, test in cuts:
                 some = examples.take(np.random.default_rng(seed).permutation(train)[:size])
-                both = 0 < some.toxic.sum() < len(some.texts)
-                made = logits(fit(some), examples.take(test)) if both else examples.general[test]
-                scores.append(roc_auc(made, examples.toxic[test]))
-            there = [score for score in scores if np.isfinite(score)]
-            found[size].append(float(np.mean(there)) if there else float("nan"))
-    return found
+                scores.append(roc_auc(unseen_logits(some, examples.take(test)), examples.toxic[test]))
+            finite = [score for score in scores if np.isfinite(score)]
+            areas[size].append(float(np.mean(finite)) if finite else float("nan"))
+    return areas
 
 
-def grams(texts: Sequence[str]) -> Any:  # noqa: ANN401 - a sparse matrix; scipy is imported inside
+def grams(texts: Sequence[str]) -> csr_array:
     """Hashed n-grams, shape (n, BUCKETS): words, skeletons and pairs over the root of their number; characters likewise."""
     import scipy.sparse as sp
 
     lines, places, values = [], [], []
     for line, text in enumerate(texts):
-        found = words(text)
-        own = [at for word in found for at in word_features(word)] + list(pair_features(found))
-        for block in (own, [at for word in found for at in char_features(word)]):
+        spoken = words(text)
+        own = [at for word in spoken for at in word_features(word)] + list(pair_features(spoken))
+        for block in (own, [at for word in spoken for at in char_features(word)]):
             lines.append(np.full(len(block), line, np.int32))
             places.append(np.array(block, np.int32))
             values.append(np.full(len(block), 1.0 / max(len(block), 1) ** 0.5))

@@ -32,7 +32,7 @@ def read_labelled(path: Path, text: str, label: str, group: str | None = None, p
     frame = _frame(path)
     for column in (text, label, *(one for one in (group, prompt) if one)):
         if column not in frame.columns:
-            raise DataError(f"{path}: no column {column!r}", hint=f"there are: {', '.join(frame.columns)}")
+            raise DataError(f"{path}: no column {column!r}", hint=f"one of {', '.join(frame.columns)}")
     policy = load_policy()
     if frame[label].dtype == pl.Boolean:
         toxic = frame[label]
@@ -68,5 +68,5 @@ def _frame(path: Path) -> pl.DataFrame:
         if path.suffix == ".csv":
             return pl.read_csv(path, infer_schema=False)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"{path}: cannot be read ({type(error).__name__})") from None
+        raise DataError(f"{path}: cannot be read ({type(error).__name__})", hint="check the path and the format") from None
     raise DataError(f"{path}: cannot tell its format", hint="give .parquet, .csv, .tsv or .jsonl")

@@ -38,8 +38,8 @@ def pr_auc(scores: Floats, toxic: Bools, weight: Floats | None = None) -> float:
     weight = np.ones(len(scores)) if weight is None else weight
     _, place = np.unique(-scores, return_inverse=True)
     bad, good = np.bincount(place, weight * toxic), np.bincount(place, weight * ~toxic)
-    found, flagged = np.cumsum(bad), np.cumsum(bad + good)
-    return float((bad * found / np.maximum(flagged, 1e-12)).sum() / bad.sum()) if bad.sum() else float("nan")
+    hits, flagged = np.cumsum(bad), np.cumsum(bad + good)
+    return float((bad * hits / np.maximum(flagged, 1e-12)).sum() / bad.sum()) if bad.sum() else float("nan")
 
 
 def f1(decided: Bools, toxic: Bools, weight: Floats | None = None) -> float:
@@ -82,14 +82,14 @@ def interval(
     """
     names, place = np.unique(np.asarray(groups), return_inverse=True)
     rng = np.random.default_rng(seed)
-    found = []
+    values = []
     for _ in range(resamples):
         times = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names)).astype(np.float64)
-        found.append(measure(times[place]))
-    found = [value for value in found if np.isfinite(value)]
-    if not found:
+        values.append(measure(times[place]))
+    values = [value for value in values if np.isfinite(value)]
+    if not values:
         return float("nan"), float("nan")
-    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 

@@ -42,10 +42,10 @@ def weigh(scores: Mapping[str, Floats], truth: Floats, sources: Sequence[str] | 
     toxic = truth == 1
     if min((known & toxic).sum(), (known & ~toxic).sum()) >= LEAST:
         labelled = {name: one[known] for name, one in scores.items()}
-        made = _by_labels(labelled, toxic[known])
+        reliability = _by_labels(labelled, toxic[known])
         if sources is None:
-            return made
-        return replace(made, sources=by_source(made, labelled, toxic[known], np.array(sources)[known]))
+            return reliability
+        return replace(reliability, sources=by_source(reliability, labelled, toxic[known], np.array(sources)[known]))
     if len(scores) < 3:
         raise DataError(
             f"{int(known.sum())} labelled rows and {len(scores)} labelers: too few to tell who is right",
@@ -73,8 +73,8 @@ def _by_labels(scores: Mapping[str, Floats], toxic: NDArray[np.bool_]) -> Reliab
         rows = np.logical_and.reduce([~np.isnan(scores[name]) for name in names])  # an expensive labeler speaks about few rows
         if min(toxic[rows].sum(), (~toxic[rows]).sum()) < LEAST:
             rows = np.ones(len(toxic), bool)
-        made = _positive(np.stack([columns[name][rows] for name in names], axis=1), toxic[rows])
-        return {name: round(max(float(weight), LEAST_WEIGHT), 6) for name, weight in zip(names, made, strict=True)}
+        fit = _positive(np.stack([columns[name][rows] for name in names], axis=1), toxic[rows])
+        return {name: round(max(float(weight), LEAST_WEIGHT), 6) for name, weight in zip(names, fit, strict=True)}
 
     together = weights(list(calibrations))
     labelers = {
@@ -92,8 +92,8 @@ def _positive(inputs: Floats, toxic: NDArray[np.bool_]) -> Floats:
 
     share = np.where(toxic, 0.5 / toxic.sum(), 0.5 / (~toxic).sum())
     start = np.full(inputs.shape[1], 1.0 / inputs.shape[1])
-    found = minimize(_cost, start, (inputs, toxic, share), jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(start))
-    return np.asarray(found.x) + 1e-9
+    optimum = minimize(_cost, start, (inputs, toxic, share), jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(start))
+    return np.asarray(optimum.x) + 1e-9
 
 
 def _cost(
@@ -122,23 +122,23 @@ def by_source(
     calibrated = general.calibrated({name: pl.Series(scores[name]) for name in names}, len(toxic))
     offset, inputs = general.pooled(calibrated, names), np.nan_to_num(calibrated)
     spread = np.array([SHIFTS, *(CHANGES for _ in names)])
-    found = {}
+    shifts = {}
     for source in sorted(set(sources.tolist())):
         rows = (sources == source) & ~np.isnan(offset)
         if min((rows & toxic).sum(), (rows & ~toxic).sum()) < FEW:
             continue
         bounds = [(None, None), *((-least, None) for least in _least(general, names, calibrated[rows]))]
-        given = np.hstack([np.ones((int(rows.sum()), 1)), inputs[rows]])
+        design = np.hstack([np.ones((int(rows.sum()), 1)), inputs[rows]])
 
-        def loss(change: Floats, given: Floats = given, rows: NDArray[np.bool_] = rows) -> tuple[float, Floats]:
-            cost, slope = _cost(change, given, toxic[rows], 1.0, offset[rows])
+        def loss(change: Floats, design: Floats = design, rows: NDArray[np.bool_] = rows) -> tuple[float, Floats]:
+            cost, slope = _cost(change, design, toxic[rows], 1.0, offset[rows])
             far = change / spread
             return cost + float((far**2).sum() / 2), slope + far / spread
 
         shift, *changes = minimize(loss, np.zeros(len(spread)), jac=True, method="L-BFGS-B", bounds=bounds).x
         weights = {name: round(float(change), 6) for name, change in zip(names, changes, strict=True)}
-        found[source] = SourceShift(round(float(shift), 6), weights)
-    return found
+        shifts[source] = SourceShift(round(float(shift), 6), weights)
+    return shifts
 
 
 def _least(general: Reliability, names: Sequence[str], calibrated: Floats) -> list[float]:
@@ -184,8 +184,8 @@ def dawid_skene(votes: Floats) -> tuple[float, Floats, Floats, Floats]:
         share = float(np.clip(toxic.mean(), 1e-3, 1 - 1e-3))
         rates = []
         for weight, right in ((toxic, 1.0), (1 - toxic, 0.0)):
-            seen = weight @ cast
-            rates.append((weight @ (yes * cast) + PRIOR * (1 + right)) / (seen + PRIOR * 3))
+            votes_cast = weight @ cast
+            rates.append((weight @ (yes * cast) + PRIOR * (1 + right)) / (votes_cast + PRIOR * 3))
         hits, alarms = rates
         odds = np.log(share / (1 - share)) + (
             cast * (yes * np.log(hits / alarms) + (1 - yes) * np.log((1 - hits) / (1 - alarms)))

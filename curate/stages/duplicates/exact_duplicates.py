@@ -113,9 +113,9 @@ def key_texts(rows: pl.DataFrame) -> pl.Series:
     if not flat.height:
         return completions
     fields: list[list[str]] = [[] for _ in range(rows.height)]
-    known = {text: normalise(text) for text in {*flat["content"], *flat["role"]}}
+    normal_forms = {text: normalise(text) for text in {*flat["content"], *flat["role"]}}
     for row, role, content in zip(flat["row"], flat["role"], flat["content"], strict=True):
-        fields[row] += (known[role], known[content])
+        fields[row] += (normal_forms[role], normal_forms[content])
     for before, completion in zip(fields, completions, strict=True):
         before.append(completion)
     return pl.Series(["\x1f".join(parts) for parts in fields], dtype=pl.String)

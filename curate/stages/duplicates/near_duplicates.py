@@ -106,10 +106,10 @@ def prompt_texts(rows: pl.DataFrame) -> list[str]:
     flat = flatten(rows.select("prompt"))
     if not flat.height:
         return [""] * rows.height
-    known = {text: normalise(text) for text in set(flat["content"])}
+    normal_forms = {text: normalise(text) for text in set(flat["content"])}
     texts: list[list[str]] = [[] for _ in range(rows.height)]
     for row, content in zip(flat["row"], flat["content"], strict=True):
-        texts[row].append(known[content])
+        texts[row].append(normal_forms[content])
     return ["\x1f".join(parts) for parts in texts]
 
 

@@ -68,9 +68,9 @@ class RepeatedCompletions:
         tied = own.to_frame().join(edges.select(row="b", first="a").unique("row"), on="row", how="left", maintain_order="left")
         ranked = tied.select("row", pl.coalesce("first", "row").alias("first")).with_columns(rows["rank"]).sort("rank")
         before = pl.int_range(pl.len(), dtype=pl.UInt32).over("first")
-        told = ranked.with_columns(before=before, best=pl.col("row").first().over("first")).sort("row")
+        places = ranked.with_columns(before=before, best=pl.col("row").first().over("first")).sort("row")
         gone = pl.col("before") >= self.most
-        return told.select(
+        return places.select(
             reason=pl.when(gone).then(pl.lit(REASON)),
             score=pl.when(gone).then("before").cast(pl.Float32),
             twin=pl.when(gone).then("best"),

@@ -109,7 +109,7 @@ def _alike(
         return _alike_by_cells(vectors, prompts, floor)
     unit, prompt_unit = _unit(vectors), _unit(prompts)
     spoken: NDArray[np.bool_] = np.asarray(prompts.any(axis=1), np.bool_)
-    found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
+    blocks: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
     with Progress("semantic_duplicates", n * (n + 1) // 2, "pairs") as progress:
         for top in range(0, n, SIDE):
             rows = slice(top, min(top + SIDE, n))
@@ -128,11 +128,11 @@ def _alike(
                 a, b, likeness = a[near], b[near], likeness[near]
                 likeness = np.minimum(likeness, similarity.cosine(prompts, a, b))
                 near = likeness >= floor
-                found.append((a[near], b[near], likeness[near]))
+                blocks.append((a[near], b[near], likeness[near]))
                 progress.add(maybe.size)
-    if not found:
+    if not blocks:
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
-    a, b, likeness = (np.concatenate(column) for column in zip(*found, strict=True))
+    a, b, likeness = (np.concatenate(column) for column in zip(*blocks, strict=True))
     return a, b, likeness
 
 
@@ -162,16 +162,16 @@ def _alike_by_cells(
     index.train(unit)
     index.add(unit)
     index.nprobe = min(PROBES, cells)
-    found = [np.zeros(0, np.uint64)]
+    codes = [np.zeros(0, np.uint64)]
     with Progress("semantic_duplicates", n) as progress:
         for top in range(0, n, SIDE):
             limits, _, other = index.range_search(unit[top : top + SIDE], floor - SLACK)
             row = np.repeat(np.arange(top, top + len(limits) - 1), np.asarray(limits[1:] - limits[:-1], np.int64))
             a, b = np.minimum(row, other), np.maximum(row, other)
             apart = (a < b) & (spoken[a] == spoken[b])
-            found.append(np.unique((a[apart].astype(np.uint64) << np.uint64(32)) | b[apart].astype(np.uint64)))
+            codes.append(np.unique((a[apart].astype(np.uint64) << np.uint64(32)) | b[apart].astype(np.uint64)))
             progress.add(len(limits) - 1)
-    pairs = np.unique(np.concatenate(found))
+    pairs = np.unique(np.concatenate(codes))
     a, b = (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
     likeness = np.minimum(similarity.cosine(vectors, a, b), similarity.cosine(prompts, a, b))
     near = likeness >= floor

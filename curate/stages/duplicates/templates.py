@@ -17,6 +17,7 @@ from curate.text.similarity.measures import Sets, mix
 
 CLUSTER = "template_cluster"
 RUN = 3  # words; a word is fixed when it stands in a run that recurs
+FIXED = 0.6  # share of a row's words that its template fixes, at least
 _POWERS = mix(np.arange(1, 4097, dtype=np.uint64)) | np.uint64(1)
 _SLOT = np.uint64(0x5107)
 
@@ -35,12 +36,10 @@ class Templates:
 
     Args:
         least: rows of a template.
-        fixed: share of a row's words, in (0, 1], that the template fixes.
         words: fixed words of a template.
     """
 
     least: Annotated[int, Field(ge=2)] = 5
-    fixed: Annotated[float, Field(gt=0, le=1)] = 0.6
     words: Annotated[int, Field(ge=RUN)] = 6
     VERSION: ClassVar[int] = 1
 
@@ -83,7 +82,7 @@ class Templates:
         covered = _fixed(sets, self.least)
         skeleton, fixed = _skeletons(sets, covered)
         share = fixed / np.maximum(sizes, 1)
-        fits = np.flatnonzero((fixed >= self.words) & (share >= self.fixed) & (fixed < sizes))
+        fits = np.flatnonzero((fixed >= self.words) & (share >= FIXED) & (fixed < sizes))
         _, group, count = np.unique(skeleton[fits], return_inverse=True, return_counts=True)
         many = count[group] >= self.least
         a, b, _ = stars(group[many].astype(np.uint64), fits[many])
@@ -93,9 +92,9 @@ class Templates:
         """Keep every row; those of a template are told its first row."""
         first = pl.concat([edges.select(row="b", first="a"), edges.select(row="a", first="a").unique()])
         own = pl.DataFrame({"row": np.arange(rows.height, dtype=np.uint32)})
-        told = own.join(first, on="row", how="left", maintain_order="left")["first"]
+        leader = own.join(first, on="row", how="left", maintain_order="left")["first"]
         nothing = pl.lit(None)
-        return pl.DataFrame({CLUSTER: rows["id"].gather(told)}).select(
+        return pl.DataFrame({CLUSTER: rows["id"].gather(leader)}).select(
             reason=nothing.cast(pl.String), score=nothing.cast(pl.Float32), twin=nothing.cast(pl.UInt32), **{CLUSTER: CLUSTER}
         )
 
@@ -138,7 +137,7 @@ def _skeletons(sets: Sets, covered: NDArray[np.bool_]) -> tuple[U64, Rows]:
     kept = np.flatnonzero(~(repeated & ~opens))
     place = np.arange(len(kept)) - np.searchsorted(row[kept], row[kept])
     word = np.where(slot[kept], _SLOT, sets.values[kept])
-    told = mix(word * _POWERS[place % len(_POWERS)] + place.astype(np.uint64))
+    hashes = mix(word * _POWERS[place % len(_POWERS)] + place.astype(np.uint64))
     skeleton = np.zeros(len(sets.starts) - 1, np.uint64)
-    np.add.at(skeleton, row[kept], told)
+    np.add.at(skeleton, row[kept], hashes)
     return skeleton, np.bincount(row, weights=covered, minlength=len(skeleton)).astype(np.int64)

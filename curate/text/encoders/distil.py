@@ -49,11 +49,11 @@ def distil(teacher: Encoder, texts: Sequence[str], folder: Path) -> None:
     different = sorted({text for text in texts if text.strip()})
     names, described = _vocabulary(different)
     tokens = tokens_of(Tokenizer.from_str(described), BUILTIN_TOKENS)
-    asked = [name.removeprefix(PIECE) for name in names]
-    with Progress("distil", len(set(asked)) + len(different), "texts") as progress:
-        alone = teacher.encode(asked, progress)
-        wanted = teacher.encode(different, progress)
-    table = fitted(_weighted(alone, tokens, different), tokens(different), wanted)
+    pieces = [name.removeprefix(PIECE) for name in names]
+    with Progress("distil", len(set(pieces)) + len(different), "texts") as progress:
+        alone = teacher.encode(pieces, progress)
+        targets = teacher.encode(different, progress)
+    table = fit_vectors(_weights(alone, tokens, different), tokens(different), targets)
     facts = {"texts": len(different), "distilled_from": teacher.hash, "distilled_by": VERSION}
     config = {"model_type": KIND, "architectures": ["StaticModel"], "hidden_dim": table.shape[1], "normalize": True}
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,16 +62,16 @@ def distil(teacher: Encoder, texts: Sequence[str], folder: Path) -> None:
     write_json(folder / CONFIG, config | facts | {"max_length": BUILTIN_TOKENS, "embedding_dtype": "float16"})
 
 
-def fitted(start: Vectors, ids: list[list[int]], wanted: Vectors) -> Vectors:
-    """Token vectors whose means come near the wanted ones.
+def fit_vectors(start: Vectors, ids: list[list[int]], targets: Vectors) -> Vectors:
+    """Token vectors whose means come near the targets.
 
     Args:
         start: shape (tokens, dim); what a token keeps to as far as the texts say nothing of it.
         ids: tokens of n texts.
-        wanted: vectors of the n texts, shape (n, dim).
+        targets: vectors of the n texts, shape (n, dim).
 
     Returns:
-        Shape (tokens, dim): the minimum of |means - wanted|^2 + RIDGE |result - start|^2, after STEPS of conjugate gradients.
+        Shape (tokens, dim): the minimum of |means - targets|^2 + RIDGE |result - start|^2, after STEPS of conjugate gradients.
     """
     from scipy.sparse import csr_array
 
@@ -81,18 +81,18 @@ def fitted(start: Vectors, ids: list[list[int]], wanted: Vectors) -> Vectors:
     edges = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
     texts: Any = csr_array((shares, flat, edges), shape=(len(ids), len(start)))
     guess = means(start, ids)
-    scale = (guess * wanted).sum(dtype=np.float64) / max((guess * guess).sum(dtype=np.float64), 1e-12)
+    scale = (guess * targets).sum(dtype=np.float64) / max((guess * guess).sum(dtype=np.float64), 1e-12)
     start = start * np.float32(scale)
     weight = (np.asarray(texts.multiply(texts).sum(axis=0)).ravel() + RIDGE).astype(np.float32)[:, None]  # Jacobi's
-    left = texts.T @ (wanted - texts @ start)
+    left = texts.T @ (targets - texts @ start)
     moved = np.zeros_like(start)
     ahead = eased = left / weight
     size = (left * eased).sum(axis=0)
     for _ in range(STEPS):
-        seen = texts.T @ (texts @ ahead) + RIDGE * ahead
-        step = size / np.maximum((ahead * seen).sum(axis=0), 1e-30)
+        product = texts.T @ (texts @ ahead) + RIDGE * ahead
+        step = size / np.maximum((ahead * product).sum(axis=0), 1e-30)
         moved += step * ahead
-        left = left - step * seen
+        left = left - step * product
         eased = left / weight
         before, size = size, (left * eased).sum(axis=0)
         ahead = eased + size / np.maximum(before, 1e-30) * ahead
@@ -115,10 +115,10 @@ def _vocabulary(texts: list[str]) -> tuple[list[str], str]:
     return names, json.dumps(tree, ensure_ascii=False)
 
 
-def _weighted(alone: Vectors, tokens: Tokens, texts: list[str]) -> Vectors:
+def _weights(alone: Vectors, tokens: Tokens, texts: list[str]) -> Vectors:
     """Vectors of single tokens around zero, the common ones shortened."""
     ids = tokens(texts)
     flat = np.fromiter((at for some in ids for at in some), np.int64)
-    seen = np.bincount(flat, minlength=len(alone)).astype(np.float64) + 1
-    weights = SIF / (SIF + seen / seen.sum())
+    counts = np.bincount(flat, minlength=len(alone)).astype(np.float64) + 1
+    weights = SIF / (SIF + counts / counts.sum())
     return np.asarray((alone - alone.mean(axis=0, dtype=np.float64)) * weights[:, None], np.float32)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from curate.core.errors import RecipeError, StorageError
 from curate.text.encoders.processor import Precision
 from curate.text.encoders.vectors import EncoderModel, Network, Vectors, batched
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from torch import Tensor
 
 
 def load_folder(folder: Path, precision: Precision = "fp32") -> EncoderModel:
@@ -53,19 +57,22 @@ def load_network(folder: Path) -> Network:
         cut = {"truncation": True, "max_length": model.max_seq_length} if model.max_seq_length else {}
         return [list(ids) for ids in tokenizer(texts, **cut)["input_ids"]]
 
-    def forward(ids: Any) -> Any:  # noqa: ANN401 - tensors; torch is imported inside
-        return model({"input_ids": ids, "attention_mask": torch.ones_like(ids)})["sentence_embedding"]
+    def forward(ids: Tensor) -> Tensor:
+        vectors: Tensor = model({"input_ids": ids, "attention_mask": torch.ones_like(ids)})["sentence_embedding"]
+        return vectors
 
     with torch.inference_mode():
         dim = int(forward(torch.tensor(inputs(["a"]))).shape[1])
     return Network(dim, inputs, forward)
 
 
-def _read(folder: Path, precision: Precision) -> Any:  # noqa: ANN401 - a SentenceTransformer, imported inside
+def _read(folder: Path, precision: Precision) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
 
     try:
         model = SentenceTransformer(str(folder), device="cpu", model_kwargs={"use_safetensors": True}, local_files_only=True)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise StorageError(f"{folder}: not a model that sentence-transformers reads ({type(error).__name__})") from None
+        raise StorageError(
+            f"{folder}: not a model that sentence-transformers reads ({type(error).__name__})", hint="name a folder that it saved"
+        ) from None
     return (model.bfloat16() if precision == "bf16" else model.float()).eval()

@@ -32,4 +32,4 @@ def fetch(name: str, revision: str | None = None, what: str = "encoder", files: 
     except Exception as error:  # every way a download fails: offline, gated, unknown
         kind = type(error).__name__
         cure = "try builtin:minilm" if what == "encoder" else "name a local folder"
-        raise RecipeError(f"{what} {name}: no such folder, and the Hub did not give it ({kind})", hint=f"{cure}") from None
+        raise RecipeError(f"{what} {name}: no such folder, and the Hub did not give it ({kind})", hint=cure) from None

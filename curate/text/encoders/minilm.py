@@ -9,11 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from curate.core.errors import StorageError
 from curate.text.encoders.processor import Precision
 from curate.text.encoders.vectors import Network
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from torch import Tensor
 
 BUILTIN = "builtin:minilm"
 BUILTIN_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of upstream's model.safetensors
@@ -40,7 +44,7 @@ def load_minilm(precision: Precision = "fp32") -> Network:
     return minilm_network(weights)
 
 
-def minilm_network(weights: dict[str, Any]) -> Network:
+def minilm_network(weights: dict[str, Tensor]) -> Network:
     """A network of MiniLM's shape, with weights that are its own, or made from them."""
     tokenizer = builtin_tokenizer()
 
@@ -51,7 +55,7 @@ def minilm_network(weights: dict[str, Any]) -> Network:
     return Network(BUILTIN_DIM, inputs, lambda ids: states(ids).mean(dim=1))
 
 
-def builtin_weights() -> dict[str, Any]:
+def builtin_weights() -> dict[str, Tensor]:
     """Its tensors by name, fp32.
 
     Raises:
@@ -69,7 +73,7 @@ def builtin_folder() -> Path:
     return Path(get_model_path())
 
 
-def builtin_tokenizer() -> Any:  # noqa: ANN401 - of the tokenizers library, imported inside
+def builtin_tokenizer() -> Tokenizer:
     """Its tokenizer, which adds no padding and cuts off what the model does not read."""
     from tokenizers import Tokenizer
 
@@ -91,7 +95,7 @@ def _verified(path: Path, expected: str) -> bytes:
     return data
 
 
-def token_states(weights: dict[str, Any]) -> Callable[[Any], Any]:
+def token_states(weights: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
     """The forward pass of BERT without padding; a sentence's vector is the mean over its tokens.
 
     Returns:
@@ -104,19 +108,19 @@ def token_states(weights: dict[str, Any]) -> Callable[[Any], Any]:
     layers, heads, width, epsilon = 6, 12, 32, 1e-12  # config.json of the model
     get = weights.__getitem__
 
-    def norm(x: Any, name: str) -> Any:  # noqa: ANN401 - tensors; torch is imported inside
+    def norm(x: Tensor, name: str) -> Tensor:
         return F.layer_norm(x, (BUILTIN_DIM,), get(f"{name}.weight"), get(f"{name}.bias"), epsilon)
 
-    def linear(x: Any, name: str) -> Any:  # noqa: ANN401
+    def linear(x: Tensor, name: str) -> Tensor:
         return F.linear(x, get(f"{name}.weight"), get(f"{name}.bias"))
 
-    def attend(x: Any, name: str) -> Any:  # noqa: ANN401
+    def attend(x: Tensor, name: str) -> Tensor:
         n, t, _ = x.shape
         query, key, value = (linear(x, f"{name}.self.{part}").view(n, t, heads, width).transpose(1, 2) for part in _QKV)
         mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(n, t, BUILTIN_DIM)
         return norm(x + linear(mixed, f"{name}.output.dense"), f"{name}.output.LayerNorm")
 
-    def forward(ids: Any) -> Any:  # noqa: ANN401
+    def forward(ids: Tensor) -> Tensor:
         words, positions = get("embeddings.word_embeddings.weight"), get("embeddings.position_embeddings.weight")
         x = words[ids] + positions[: ids.shape[1]] + get("embeddings.token_type_embeddings.weight")[0]
         x = norm(x, "embeddings.LayerNorm")

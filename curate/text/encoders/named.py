@@ -116,4 +116,7 @@ def encoder(name: str, precision: Precision = "fp32", backend: Backend = "torch"
 
 def _check_plain(name: str, precision: Precision, backend: Backend) -> None:
     if (precision, backend) != ("fp32", "torch"):
-        raise RecipeError(f"encoder {name}: is a static model, which is only looked up: it takes no precision and no backend")
+        raise RecipeError(
+            f"encoder {name}: is a static model, which is only looked up: it takes no precision and no backend",
+            hint="remove them",
+        )

@@ -87,7 +87,7 @@ def _export(network: Network, folder: Path) -> None:
     openvino = _openvino()
 
     class Traced(torch.nn.Module):
-        def forward(self, ids: Any) -> Any:  # noqa: ANN401 - tensors
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
             return network.forward(ids)
 
     folder.parent.mkdir(parents=True, exist_ok=True)

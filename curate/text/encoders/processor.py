@@ -25,8 +25,8 @@ def multiplies_bf16() -> bool:
         import torch
 
         ask: Any = getattr(torch.cpu, "get_capabilities", dict)  # torch 2.11 has none
-        found: Mapping[str, Any] = ask()
-        return any(found.get(name) for name in _CAPABILITIES)
+        capabilities: Mapping[str, object] = ask()
+        return any(capabilities.get(name) for name in _CAPABILITIES)
     return not flags.isdisjoint(BF16_FLAGS)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from curate.core.errors import StorageError
 from curate.core.progress import Progress
 from curate.text.encoders.vectors import EncoderModel, Vectors, rounded
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 WEIGHTS, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.json", "config.json"
 KIND = "model2vec"  # what `config.json` calls such a model
@@ -28,10 +31,10 @@ Tokens = Callable[[list[str]], list[list[int]]]
 def is_static(folder: Path) -> bool:
     """Whether a folder holds a static model."""
     try:
-        found = json.loads((folder / CONFIG).read_bytes())
+        settings = json.loads((folder / CONFIG).read_bytes())
     except (OSError, ValueError):
         return False
-    return isinstance(found, dict) and found.get("model_type") == KIND
+    return isinstance(settings, dict) and settings.get("model_type") == KIND
 
 
 def load_static(folder: Path) -> EncoderModel:
@@ -62,18 +65,18 @@ def load_static(folder: Path) -> EncoderModel:
     tokens = tokens_of(tokenizer, limit)
 
     def encode(texts: list[str], progress: Progress | None) -> Vectors:
-        made = np.zeros((len(texts), table.shape[1]), np.float32)
+        vectors = np.zeros((len(texts), table.shape[1]), np.float32)
         for start in range(0, len(texts), BLOCK):
             some = texts[start : start + BLOCK]
-            made[start : start + BLOCK] = rounded(means(table, tokens(some)))
+            vectors[start : start + BLOCK] = rounded(means(table, tokens(some)))
             if progress is not None:
                 progress.add(len(some))
-        return made
+        return vectors
 
     return EncoderModel(table.shape[1], encode)
 
 
-def tokens_of(tokenizer: Any, limit: int | None) -> Tokens:  # noqa: ANN401 - of the tokenizers library
+def tokens_of(tokenizer: Tokenizer, limit: int | None) -> Tokens:
     """A function from texts to token ids: no special tokens, none that are unknown, at most `limit` read of a text."""
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -83,8 +86,8 @@ def tokens_of(tokenizer: Any, limit: int | None) -> Tokens:  # noqa: ANN401 - of
     nothing = None if unknown is None else tokenizer.token_to_id(unknown)
 
     def tokens(texts: list[str]) -> list[list[int]]:
-        found = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        return [[at for at in one.ids if at != nothing] for one in found]
+        encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return [[at for at in one.ids if at != nothing] for one in encodings]
 
     return tokens
 
@@ -92,10 +95,10 @@ def tokens_of(tokenizer: Any, limit: int | None) -> Tokens:  # noqa: ANN401 - of
 def means(table: Vectors, ids: list[list[int]]) -> Vectors:
     """Mean vector of each list of tokens, shape (n, dim), summed in their order; zeros for an empty list."""
     counts: NDArray[np.int64] = np.fromiter((len(some) for some in ids), np.int64, len(ids))
-    made = np.zeros((len(ids), table.shape[1]), np.float32)
+    vectors = np.zeros((len(ids), table.shape[1]), np.float32)
     spoken = counts > 0
     if spoken.any():
         flat = np.fromiter((at for some in ids for at in some), np.int64, int(counts.sum()))
         starts = (np.cumsum(counts) - counts)[spoken]
-        made[spoken] = np.add.reduceat(table[flat], starts, axis=0) / counts[spoken, None].astype(np.float32)
-    return made
+        vectors[spoken] = np.add.reduceat(table[flat], starts, axis=0) / counts[spoken, None].astype(np.float32)
+    return vectors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from curate.core.errors import UserError
 from curate.core.progress import Progress
 from curate.text.batches import by_length
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Vectors = NDArray[np.float32]
 
@@ -41,7 +44,7 @@ class Network:
 
     dim: int
     inputs: Callable[[list[str]], list[list[int]]]
-    forward: Callable[[Any], Any]
+    forward: Callable[[Tensor], Tensor]
 
     def as_model(self, run: Callable[[NDArray[np.int64]], Vectors] | None = None) -> EncoderModel:
         """The model as an encoder; `run` takes the place of torch, from token ids (n, t) to vectors (n, dim)."""
@@ -82,5 +85,5 @@ def rounded(vectors: Vectors) -> Vectors:
     """
     lengths = np.sqrt((vectors.astype(np.float64) ** 2).sum(axis=1, keepdims=True))
     if not np.isfinite(lengths).all():
-        raise UserError("encoder: a vector is not finite", hint="this model cannot encode this text")
+        raise UserError("encoder: a vector is not finite; this model cannot encode a text", hint="take another encoder")
     return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float32).astype(np.float16).astype(np.float32)

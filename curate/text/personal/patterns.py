@@ -17,7 +17,7 @@ from curate.text.personal import checksums as checksums
 from curate.text.personal.places import ADDRESSES, PLATES, POSTCODES
 
 
-class Found(NamedTuple):
+class Finding(NamedTuple):
     """One piece of personal data: `text[start:end]`, its kind, and its value in one spelling."""
 
     start: int
@@ -43,14 +43,14 @@ class Pattern:
     marks: tuple[str, ...] = ()
 
 
-def find(text: str) -> list[Found]:
+def find(text: str) -> list[Finding]:
     """Find all personal data of a text, left to right, without overlaps."""
     shadow = shadowed(text)
     if "<" in shadow:
         shadow = _TOKENS.sub(_blank, shadow)
     digits = len(_DIGIT.findall(shadow))
     lowered = shadow.lower()
-    found: list[Found] = []
+    findings: list[Finding] = []
     for pattern in PATTERNS if digits else _WITHOUT_DIGITS:
         if digits < pattern.digits or (pattern.marks and not any(mark in lowered for mark in pattern.marks)):
             continue
@@ -59,22 +59,22 @@ def find(text: str) -> list[Found]:
             verdict = pattern.judge(match)
             if verdict is not None:
                 start, end = match.span("pii") if "pii" in pattern.regex.groupindex else match.span()
-                taken.append(Found(start, end, *verdict))
+                taken.append(Finding(start, end, *verdict))
         if taken:
             for piece in taken:
                 shadow = shadow[: piece.start] + "\0" * (piece.end - piece.start) + shadow[piece.end :]
             lowered = shadow.lower()
-            found += taken
-    return _joined(sorted(found), shadow)
+            findings += taken
+    return _joined(sorted(findings), shadow)
 
 
-def _joined(found: list[Found], shadow: str) -> list[Found]:
+def _joined(findings: list[Finding], shadow: str) -> list[Finding]:
     """Make one address of pieces that follow one another: block, street, unit."""
-    joined: list[Found] = []
-    for piece in found:
+    joined: list[Finding] = []
+    for piece in findings:
         last = joined[-1] if joined else None
         if last and last.kind == piece.kind == "ADDRESS" and not shadow[last.end : piece.start].strip(" ,"):
-            joined[-1] = Found(last.start, piece.end, "ADDRESS", last.value + piece.value)
+            joined[-1] = Finding(last.start, piece.end, "ADDRESS", last.value + piece.value)
         else:
             joined.append(piece)
     return joined

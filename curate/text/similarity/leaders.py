@@ -111,11 +111,11 @@ def keep_leaders(edges: pl.DataFrame, rows: pl.DataFrame, threshold: float, reas
         likest = opposite = (0.0, 0, -1)  # score, minus rank, row: the largest is the likest, of those the first by rank
         for score, other in [(1.0, own), *neighbours.get(own, ())]:
             for candidate in kept.get(other, ()):
-                found = (score, -int(rank[candidate]), candidate)
+                candidate_key = (score, -int(rank[candidate]), candidate)
                 if toxic[row] is None or toxic[candidate] is None or toxic[row] == toxic[candidate]:
-                    likest = max(likest, found)
+                    likest = max(likest, candidate_key)
                 else:
-                    opposite = max(opposite, found)
+                    opposite = max(opposite, candidate_key)
         nearest = max(likest, opposite)[2]
         if nearest >= 0:
             leader[row] = leader[nearest]

@@ -68,13 +68,13 @@ def shared_grams(texts: Sequence[str], items: Sequence[str], floor: float) -> Ov
     gram, item = gram[order], item[order]
     known, first, holders = np.unique(gram, return_index=True, return_counts=True)
     table = _table(known)
-    found: list[tuple[Rows, Rows]] = []
+    blocks: list[tuple[Rows, Rows]] = []
     for start, piece in _pieces(texts):
         grams, owner = _grams(piece)
         maybe = np.flatnonzero(table[_slot(grams)])
         place, hit = _find(known, grams[maybe])
-        found.append((owner[maybe[hit]] + start, place))
-    owner, place = (np.concatenate(column) for column in zip(*found, strict=True)) if found else _nothing()
+        blocks.append((owner[maybe[hit]] + start, place))
+    owner, place = (np.concatenate(column) for column in zip(*blocks, strict=True)) if blocks else _nothing()
     owner, place, _ = _unique_pairs(owner, place)
     holding: Rows = np.bincount(place, minlength=len(known))
     rare = np.flatnonzero(holding[place] <= COMMON)
@@ -122,7 +122,7 @@ def near_copies(texts: Sequence[str], items: Sequence[str], floor: float) -> Ove
     anchor, item = anchor[order], item[order]
     known, first, holders = np.unique(anchor, return_index=True, return_counts=True)
     table = _table(known)
-    found: list[tuple[Rows, Rows]] = []
+    blocks: list[tuple[Rows, Rows]] = []
     for start, piece in _pieces(texts):
         hashed, ends = _windows(_letters(piece))
         maybe = np.flatnonzero(table[_slot(hashed)])
@@ -132,8 +132,8 @@ def near_copies(texts: Sequence[str], items: Sequence[str], floor: float) -> Ove
         offset = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
         text, other, hits = _unique_pairs(np.repeat(text, count), item[np.repeat(first[where], count) + offset])
         enough = hits >= least[other]
-        found.append((text[enough] + start, other[enough]))
-    text, other = (np.concatenate(column) for column in zip(*found, strict=True)) if found else _nothing()
+        blocks.append((text[enough] + start, other[enough]))
+    text, other = (np.concatenate(column) for column in zip(*blocks, strict=True)) if blocks else _nothing()
     return _measured(texts, items, text, other, floor)
 
 
@@ -142,7 +142,7 @@ def neighbours(vectors: NDArray[np.float32], items: NDArray[np.float32], floor: 
 
     Both hold float16 values, as encoders give them; the result does not depend on blocks.
     """
-    found: list[tuple[Rows, Rows, NDArray[np.float32]]] = []
+    blocks: list[tuple[Rows, Rows, NDArray[np.float32]]] = []
     few = _unit(items)
     said: NDArray[np.bool_] = np.asarray(items.any(axis=1))
     for start in range(0, len(vectors), SIDE):
@@ -154,11 +154,11 @@ def neighbours(vectors: NDArray[np.float32], items: NDArray[np.float32], floor: 
         both = np.concatenate([block[used], items])
         score = similarity.cosine(both, np.searchsorted(used, a), b + len(used))
         near = score >= floor
-        found.append((a[near] + start, b[near], score[near].astype(np.float32)))
-    if not found:
+        blocks.append((a[near] + start, b[near], score[near].astype(np.float32)))
+    if not blocks:
         return Overlap(*_nothing(), np.zeros(0, np.float32))
-    text, item = (np.concatenate([piece[at] for piece in found]) for at in (0, 1))
-    return Overlap(text, item, np.concatenate([piece[2] for piece in found]))
+    text, item = (np.concatenate([piece[at] for piece in blocks]) for at in (0, 1))
+    return Overlap(text, item, np.concatenate([piece[2] for piece in blocks]))
 
 
 def _maybe_near(many: NDArray[np.float32], few: NDArray[np.float32], floor: float) -> tuple[Rows, Rows]:

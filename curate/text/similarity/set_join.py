@@ -25,10 +25,10 @@ GLANCES = 32  # pairs whose places are compared in the time that one takes whose
 EPSILON = 1e-6  # a float32 of a size is nearer than this share of it: rather one pair too many
 WIDE = 32  # words of a bitmap that still tells long sets apart
 
-Found = tuple[Rows, Rows, Floats]
+Alike = tuple[Rows, Rows, Floats]
 
 
-def pairs(index: Index, old: NDArray[np.bool_] | None = None, limit: int | None = None) -> Found | None:
+def pairs(index: Index, old: NDArray[np.bool_] | None = None, limit: int | None = None) -> Alike | None:
     """Pairs of rows, a < b, and their similarity, from the floor on; each once, in order.
 
     Args:
@@ -37,7 +37,7 @@ def pairs(index: Index, old: NDArray[np.bool_] | None = None, limit: int | None 
         limit: give up, returning None, where more pairs than this would have to be looked at.
     """
     seen = glances = 0
-    found = [np.zeros(0, np.uint64)]
+    codes = [np.zeros(0, np.uint64)]
     sizes, bounds = index.sizes[index.rows], _bounds(index)
     side = np.zeros(len(sizes), np.bool_) if old is None else old[index.rows]
     for entries in _groups(index):
@@ -51,8 +51,8 @@ def pairs(index: Index, old: NDArray[np.bool_] | None = None, limit: int | None 
                 a, b = one[start : start + LOOKED], two[start : start + LOOKED]
                 both = index.maps.take(a, axis=0), index.maps.take(b, axis=0)
                 maybe = np.flatnonzero(maybe_alike((sizes[a], sizes[b]), both, index.floor))
-                found.append(_packed(index.rows[a[maybe]], index.rows[b[maybe]]))
-    a, b = _unpacked(_distinct(np.concatenate(found)))
+                codes.append(_packed(index.rows[a[maybe]], index.rows[b[maybe]]))
+    a, b = _unpacked(_distinct(np.concatenate(codes)))
     score = likeness(index.source, index.sizes, a, b, index.floor)
     near = score >= index.floor
     return a[near], b[near], score[near]
@@ -178,9 +178,9 @@ def glued(index: Index) -> Rows:
     Where sets are too many that share a rare member, they are in one group without being measured.
     """
     count = len(index.rows)
-    found = pairs(index, limit=many(count))
-    if found is not None:
-        return components(found[0], found[1], count)
+    alike = pairs(index, limit=many(count))
+    if alike is not None:
+        return components(alike[0], alike[1], count)
     row, member = index.rows[index.row(index.entries)], index.member(index.entries)
     tied = member[1:] == member[:-1]
     return components(row[:-1][tied], row[1:][tied], count)

@@ -6,7 +6,7 @@ of one block make a table that is nearly full: a row of it is sorted in half the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -69,30 +69,8 @@ class Texts:
         def table(start: int, stop: int) -> U64:
             width = int(lengths[start:stop].max(initial=1))
             hashed = windows(letters[starts[start] : ends[stop - 1] + width])
-            made: U64 = sliding_window_view(hashed, width)[starts[start:stop] - starts[start]]
-            return made
-
-        return table
-
-
-@dataclass(frozen=True)
-class Listed:
-    """Sets that are there."""
-
-    sets: Sets
-
-    @cached_property
-    def lengths(self) -> Rows:
-        """Members of each."""
-        return self.sets.sizes
-
-    def read(self, rows: Rows) -> Members:
-        """The members of some sets."""
-        starts, sizes = self.sets.starts[rows], self.sets.sizes[rows]
-
-        def table(start: int, stop: int) -> U64:
-            places = starts[start:stop, None] + np.arange(sizes[start:stop].max(initial=0))
-            return self.sets.values.take(places, mode="clip")
+            members: U64 = sliding_window_view(hashed, width)[starts[start:stop] - starts[start]]
+            return members
 
         return table
 
@@ -215,8 +193,3 @@ def sets(source: SetSource, rows: Rows) -> Sets:
     back = np.empty(len(rows), np.int64)
     back[by_length] = np.arange(len(rows))
     return Sets(np.concatenate(values), starts).take(back)
-
-
-def shingles(texts: Sequence[str]) -> Sets:
-    """The sets of shingles of normalised texts."""
-    return sets(Texts(pl.Series(texts, dtype=pl.String)), np.arange(len(texts)))

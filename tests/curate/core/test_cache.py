@@ -190,7 +190,7 @@ def test_what_is_not_kept_leaves_no_byte(tmp_path: Path) -> None:
 
 
 def only_file_of(folder: Path, model: str) -> Path:
-    return cache._File(folder, model, 3)._path
+    return cache._VectorFile(folder, model, 3)._path
 
 
 def test_a_cache_of_which_nothing_is_kept_is_gone(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_a_damaged_column_file_is_made_again(tmp_path: Path) -> None:
 def test_a_twin_in_another_part_is_named_by_its_id_and_better_evidence_stays(tmp_path: Path) -> None:
     parts = [make(tmp_path, "a", ["same", "own"]), make(tmp_path, "b", ["same"], votes=[3])]
     outcome = run("same_text", SameText(), parts, tmp_path / "columns")
-    told = pl.concat([part.told() for part in outcome.parts])
+    told = pl.concat([part.all_rows() for part in outcome.parts])
     dropped = told.filter(pl.col("reason").is_not_null()).select("id", "stage", "reason", "twin").rows()
     assert dropped == [("a0", "same_text", "same", "b0")]
     assert outcome.similarity is not None and outcome.similarity.read().rows() == [("a0", "b0", 1.0)]
@@ -138,6 +138,6 @@ def test_a_twin_in_another_part_is_named_by_its_id_and_better_evidence_stays(tmp
 
 def test_text_from_before_the_pii_stage_is_not_told(tmp_path: Path) -> None:
     parts = run("shout", Shout(), [make(tmp_path, "a", ["yes", "no"])], tmp_path / "columns").parts
-    assert parts[0].told()["completion"].to_list() == [None, None]
-    safe = run("pii", Shout(least=0), parts, tmp_path / "columns").parts[0].told()
+    assert parts[0].all_rows()["completion"].to_list() == [None, None]
+    safe = run("pii", Shout(least=0), parts, tmp_path / "columns").parts[0].all_rows()
     assert safe.select("completion", "stage", "reason").rows() == [("YES", None, None), (None, "shout", "short")]

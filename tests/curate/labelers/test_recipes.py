@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from curate.core.config import choose, chosen_name
-from curate.core.contracts import CategoryLabeler
 from curate.core.manifest import Manifest
 from curate.core.policy import load_policy
 from curate.labelers import LABELERS
@@ -43,7 +42,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_labeler_declares_the_categories_it_writes_without_loading_anything(name: str) -> None:
-    labeler: CategoryLabeler = choose(LABELERS, {name: OPTIONS[name]}, "test", "labeler")
+    labeler = choose(LABELERS, {name: OPTIONS[name]}, "test", "labeler")
     assert list(labeler.writes) == [f"score_{name}", *(f"score_{name}_{category}" for category in labeler.categories)]
     assert set(labeler.categories) <= set(load_policy().categories)
     assert load_policy().labeler_scores(labeler.writes) == [f"score_{name}"]

@@ -21,7 +21,7 @@ from curate.pipeline.forget import forget
 from curate.pipeline.recipe import read_recipe
 from curate.text.encoders import BUILTIN, BUILTIN_DIM, encoder
 from curate.text.encoders.corpus_model import distil_corpus, static_models
-from curate.text.encoders.distil import RIDGE, distil, fitted
+from curate.text.encoders.distil import RIDGE, distil, fit_vectors
 from curate.text.encoders.static import WEIGHTS, means
 
 PLACES = ("Bedok", "Yishun", "Clementi", "Tampines", "Bishan")
@@ -68,7 +68,7 @@ def test_the_fit_is_the_minimum_of_what_it_minimises() -> None:
     guess = share @ start
     origin = start * (guess * wanted).sum() / (guess * guess).sum()
     exact = origin + np.linalg.solve(share.T @ share + RIDGE * np.eye(4), share.T @ (wanted - share @ origin))
-    found = fitted(start, ids, wanted)
+    found = fit_vectors(start, ids, wanted)
     assert found == pytest.approx(exact, abs=1e-4)
     assert found[3] == pytest.approx(origin[3], abs=1e-6)
 

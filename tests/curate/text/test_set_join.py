@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.text.similarity.measures import Rows, Sets, jaccard
+from curate.text.similarity.measures import U64, Rows, Sets, jaccard
 from curate.text.similarity.set_index import index
 from curate.text.similarity.set_join import components, glued, likeness, pairs
-from curate.text.similarity.shingles import Listed, SetSource, Texts, sets
+from curate.text.similarity.shingles import Members, SetSource, Texts, sets
 
 texts = st.lists(st.text(alphabet="ab c", max_size=24), min_size=2, max_size=25)
 Pairs = dict[tuple[int, int], float]
@@ -58,6 +60,26 @@ def test_only_rows_of_one_kind_only_old_with_new_and_only_some_rows_are_compared
     assert joined(source, 0.5, kinds, old) == {(a, b): score for (a, b), score in wanted.items() if old[a] != old[b]}
     some = np.flatnonzero(old)
     assert joined(source, 0.5, kinds, rows=some) == {(a, b): score for (a, b), score in wanted.items() if old[a] and old[b]}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Sets that are there."""
+
+    sets: Sets
+
+    @property
+    def lengths(self) -> Rows:
+        return self.sets.sizes
+
+    def read(self, rows: Rows) -> Members:
+        starts, sizes = self.sets.starts[rows], self.sets.sizes[rows]
+
+        def table(start: int, stop: int) -> U64:
+            places = starts[start:stop, None] + np.arange(sizes[start:stop].max(initial=0))
+            return self.sets.values.take(places, mode="clip")
+
+        return table
 
 
 def listed(members: list[np.ndarray]) -> Listed:

@@ -11,12 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.text.normalise import normalise
-from curate.text.similarity.measures import cosine, jaccard, maybe_alike
+from curate.text.similarity.measures import Sets, cosine, jaccard, maybe_alike
 from curate.text.similarity.set_index import index
-from curate.text.similarity.shingles import Texts, maps, shingles
+from curate.text.similarity.shingles import Texts, maps
+from curate.text.similarity.shingles import sets as sets_of
 
 few_letters = st.text(alphabet="abc e\u0301é好", max_size=30)
 texts = st.lists(few_letters, min_size=2, max_size=12)
+
+
+def shingles(many: list[str]) -> Sets:
+    return sets_of(Texts(pl.Series(many, dtype=pl.String)), np.arange(len(many)))
 
 
 def plain_shingles(text: str) -> set[str]:
