@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from align.models.generate import Sampled, Sampling, cut
 from curate.core.errors import RecipeError, UserError
@@ -23,6 +23,7 @@ from curate.core.schema import digest
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
     from vllm import CompletionOutput
+    from vllm.lora.request import LoRARequest
 
 Arguments = dict[str, str | int | float | bool | list[int]]
 
@@ -56,9 +57,9 @@ class Engine:
         self._place = tempfile.TemporaryDirectory(prefix="margins-vllm-", ignore_cleanup_errors=True)  # goes with the engine
         self._folder, self._handed, self._taken = Path(self._place.name), 0, ""
         self._adapters = has_adapters(model)
-        self._lora: Any = None
+        self._lora: LoRARequest | None = None
         save_base(model, self._folder / "base")
-        self._llm: Any = LLM(**engine_arguments(model, self._folder / "base"))
+        self._llm = LLM(**engine_arguments(model, self._folder / "base"))
 
     def take(self, model: PreTrainedModel) -> None:
         """Take the model's weights over, where they are others than last time."""
