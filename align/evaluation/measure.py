@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from align.data.dataset import Dataset
 from align.evaluation.judges import panel
 from align.evaluation.settings import Evaluation
-from align.evaluation.suites import SUITES, Subject
+from align.evaluation.suites import SUITES, Subject, Suite
 from align.models.loaded import Loaded
 from curate.core.config import chosen_name
 from curate.core.store import write_json, write_text
@@ -20,6 +21,29 @@ if TYPE_CHECKING:
 MEASURED = "measured.json"
 
 
+def measure(suites: Sequence[Suite], subject: Subject, folder: Path | None, *, prefix: str = "") -> dict[str, Any]:
+    """Run each suite on one checkpoint, in order.
+
+    Args:
+        suites: what is measured.
+        subject: the checkpoint, its judges and how completions are drawn.
+        folder: where each suite's items go, one JSON line each, into `<prefix><suite>.jsonl`; None keeps none.
+        prefix: of the files' names.
+
+    Returns:
+        The suites' figures by suite name, as JSON values.
+    """
+    figures: dict[str, Any] = {}
+    for suite in suites:
+        name = chosen_name(SUITES, suite)
+        measured = suite(subject)
+        if folder is not None:
+            lines = (json.dumps(item, ensure_ascii=False) + "\n" for item in measured.items)
+            write_text(folder / f"{prefix}{name}.jsonl", "".join(lines))
+        figures[name] = measured.values
+    return figures
+
+
 def measured_before(folder: Path) -> dict[str, Any] | None:
     """The figures that an earlier call left; None where there are none."""
     if not (folder / MEASURED).is_file():
@@ -28,7 +52,7 @@ def measured_before(folder: Path) -> dict[str, Any] | None:
     return figures
 
 
-def measure(
+def measure_checkpoint(
     evaluation: Evaluation,
     loaded: Loaded,
     dataset: Dataset,
@@ -51,11 +75,6 @@ def measure(
     """
     judges = panel(evaluation.judge, evaluation.truth, evaluation.others)
     subject = Subject(loaded.model, loaded.tokenizer, dataset, judges, evaluation.sampling, seed, base=base, folder=folder)
-    figures: dict[str, Any] = {"name": label}
-    for suite in evaluation.suites:
-        name = chosen_name(SUITES, suite)
-        measured = suite(subject)
-        write_text(folder / f"{name}.jsonl", "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in measured.items))
-        figures[name] = measured.values
+    figures = {"name": label} | measure(evaluation.suites, subject, folder)
     write_json(folder / MEASURED, figures)
     return figures

@@ -15,7 +15,7 @@ import yaml
 from align.data.dataset import Dataset, open_dataset, phase_rows
 from align.data.run_folder import FORMAT, RESULTS, read_results
 from align.evaluation.belief import judge_warnings, judged
-from align.evaluation.measure import measure, measured_before
+from align.evaluation.measure import measure_checkpoint, measured_before
 from align.models import vllm as vllm_backend
 from align.models.base import base_of, trainable
 from align.pipeline.identity import run_folder, run_key, uses_vllm
@@ -161,7 +161,7 @@ def _evaluate(
     say(f"evaluating: {label}")
     with clock("evaluation"):
         base = base_of(loaded.model, start) if start is not None else loaded.model if recipe.phases else None
-        return measure(recipe.eval, loaded, dataset, folder, label, base=base, seed=recipe.seed)
+        return measure_checkpoint(recipe.eval, loaded, dataset, folder, label, base=base, seed=recipe.seed)
 
 
 def _mean_beta_kl(path: Path, objective: Any) -> float | None:  # noqa: ANN401 - an objective of any kind
