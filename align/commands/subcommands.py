@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from align.processes import ranks
+
+if TYPE_CHECKING:
+    from align.data.results import RunResults
 
 FILE = click.Path(path_type=Path)
 RECIPE = click.argument("recipe", metavar="R.yaml", type=FILE)
@@ -57,7 +60,7 @@ def run(recipe: Path, sets: tuple[str, ...], seed: int | None, seeds: tuple[int,
     if seed is not None and seeds:
         raise RecipeError("--seed and --seeds: found both", hint="give one of them")
     made = read_recipe(recipe, sets)
-    finished: list[dict[str, Any]] = []
+    finished: list[RunResults] = []
     with ranks.joined():
         for each in seeds or ((made.seed if seed is None else seed),):
             since = time.process_time() if finished else 0.0  # the first run pays for the imports

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from align.data.dataset import Dataset
-from align.data.run_folder import FORMAT
+from align.data.results import FORMAT
 from align.evaluation.judges import labeler_name, panel
 from align.pipeline.recipe import Recipe, resolved
 from curate.core.schema import canonical, digest

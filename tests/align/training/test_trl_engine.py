@@ -101,7 +101,7 @@ def test_a_run_of_trls_is_compared_with_one_of_ours(recipe_file: Path, tmp_path:
     said: list[str] = []
     theirs, results, _ = run(read_recipe(recipe_file), tmp_path, said.append)
     ours, *_ = run(read_recipe(recipe_file, ["engine=align", "name=ours"]), tmp_path, said.append)
-    assert results["key"]["versions"]["trl"] and any("a phase that is stopped starts again" in line for line in said)
+    assert results.key["versions"]["trl"] and any("a phase that is stopped starts again" in line for line in said)
     assert compare([theirs, ours]).count("after sft + kto") == 2
 
 
