@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from align.commands.compare import compare, seeds_summary
+from align.commands.compare import compare
 from align.data.results import RunResults
 from align.data.run_folder import RESULTS, read_results
 from align.pipeline.recipe import Recipe, read_recipe
 from align.pipeline.run import run
+from align.report.comparison import seeds_summary
 from align.report.page import report
 from align.report.results import summary, targets
 from curate.core.errors import DataError, RecipeError
