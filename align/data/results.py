@@ -105,7 +105,7 @@ class Belief:
         """Back from `to_json`."""
         judge, truth = values["judge"], values["truth"]
         validity = Validity(**{name: value for name, value in judge["validity"].items() if name != "holds"})
-        agreement = truth and {who: Agreement(**found) for who, found in truth["agreement"].items()}
+        agreement = truth and {who: Agreement(**counts) for who, counts in truth["agreement"].items()}
         return cls(JudgeBelief(judge["name"], validity), TruthBelief(truth["name"], **agreement) if truth else None)
 
 

@@ -33,11 +33,11 @@ def read_results(folder: Path) -> RunResults:
     except ValueError:
         raise DataError(f"{path}: is not JSON", hint="delete it and run the same recipe again") from None
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise DataError(f"{path}: is not of format {FORMAT}, which this version reads", hint="run the recipe again")
+        raise DataError(f"{path}: is not of format {FORMAT}, which this version reads", hint="run its recipe again")
     try:
         return RunResults.from_json(values)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{path}: is not as this version writes it ({error!r:.80})", hint="run the recipe again") from None
+        raise DataError(f"{path}: is not as this version writes it ({error!r:.80})", hint="run its recipe again") from None
 
 
 def write_results(folder: Path, results: RunResults) -> None:
@@ -98,7 +98,7 @@ def phase_weights(run: Path, phase: str | None) -> tuple[JsonObject, str, Path]:
     recipe = run_recipe(run)
     names = phase_folders(recipe)
     if not names:
-        raise DataError(f"{run}: trained nothing, it only evaluated a model", hint="name that model")
+        raise DataError(f"{run}: trained nothing, it only evaluated a model", hint="name the model that it evaluated")
     chosen = names if phase is None else [name for name in names if phase in (name, name.split("-", 1)[1])]
     if not chosen:
         raise RecipeError(f"--phase {phase}: {run.name} has none of that name", hint=f"it has {', '.join(names)}")

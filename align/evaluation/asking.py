@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from align.data.dataset import Dataset, prompt_tokens
-from align.data.figures import Divergence, Tally
+from align.data.figures import Tally
 from align.evaluation.answers import Answer, tally
 from align.evaluation.judges import Verdict, verdicts_of
 from align.evaluation.refusals import refuses
@@ -99,10 +98,7 @@ def ask(subject: Subject, suite: str, prompts: Sequence[Prompt]) -> tuple[Tally,
         for at, ((prompt, sample), text, one) in enumerate(zip(asked, texts, sampled, strict=True))
     ]
     kl = kl_figures(drift, [_positions(one) for one in sampled], [prompt.cluster for prompt, _ in asked])
-    figures = dataclasses.replace(
-        tally(answers, list(subject.judges)), overlap=len(prompts) - len(fresh), kl=Divergence(**kl) if kl else None
-    )
-    return figures, answers
+    return replace(tally(answers, list(subject.judges)), overlap=len(prompts) - len(fresh), kl=kl), answers
 
 
 def _texts(subject: Subject, asked: Sequence[tuple[Prompt, int]], sampled: Sequence[Sampled]) -> list[str]:

@@ -55,7 +55,10 @@ def read_items(place: str, suite: str) -> list[Any]:
     except FileNotFoundError:
         raise DataError(f"suite {suite}: {place}: no such file", hint="set `path` to your copy of the set") from None
     except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"suite {suite}: {place}: cannot be read as {Path(name).suffix or 'a table'} ({error})") from None
+        raise DataError(
+            f"suite {suite}: {place}: cannot be read as {Path(name).suffix or 'a table'} ({error})",
+            hint="give csv, tsv, json, jsonl or parquet, plain or gz",
+        ) from None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import random
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from align.data.rows import Rows
 from align.data.run_folder import read_metrics
@@ -15,6 +15,7 @@ from align.objectives.phase import Phase
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from transformers import PreTrainedModel
 
     from align.pipeline.recipe import Recipe
 
@@ -82,7 +83,7 @@ def drift(lines: Sequence[dict[str, float]], beta: float, share: float) -> Drift
 
 
 def probe_drift(
-    model: Any,  # noqa: ANN401 - a transformers model
+    model: PreTrainedModel,
     rows: Rows,
     phase: Phase,
     seed: int,
@@ -104,16 +105,16 @@ def probe_drift(
     start = {name: value.clone() for name, value in model.state_dict().items()}
     for share in SHARES:
         kept = rows if share is None else skewed(rows, share, seed)
-        found = sum(kept.desirable) / len(kept)
+        kept_share = sum(kept.desirable) / len(kept)
         for times in BETAS:
             beta = phase.objective.beta * times
             objective = dataclasses.replace(phase.objective, beta=beta)
             brief = dataclasses.replace(phase, objective=objective, steps=STEPS)
-            tick(f"{phase.name}: {found:.0%} desirable, beta {beta:g}")
+            tick(f"{phase.name}: {kept_share:.0%} desirable, beta {beta:g}")
             with tempfile.TemporaryDirectory() as folder:
                 _put(model, start)
                 train(model, kept, brief, Path(folder), seed, cache=cache)
-                yield drift(read_metrics(Path(folder) / "metrics.jsonl"), beta, found)
+                yield drift(read_metrics(Path(folder) / "metrics.jsonl"), beta, kept_share)
     _put(model, start)
 
 
@@ -147,9 +148,9 @@ def preview_drift(recipe: Recipe, cache: Path, say: Callable[[str], None]) -> st
                 break
             rows = phase_rows(dataset, phase.objective.needs, loaded.tokenizer)
             if "kl" in phase.objective.reads:
-                for found in probe_drift(loaded.model, rows, phase, recipe.seed, say, cache / "reference"):
-                    shares = [f"{100 * value:.0f}" for value in (found.share, found.positive, found.felt)]
-                    figures = [f"{found.beta:g}", f"{found.mean:.3f}", f"{found.most:.3f}"]
+                for probe in probe_drift(loaded.model, rows, phase, recipe.seed, say, cache / "reference"):
+                    shares = [f"{100 * value:.0f}" for value in (probe.share, probe.positive, probe.felt)]
+                    figures = [f"{probe.beta:g}", f"{probe.mean:.3f}", f"{probe.most:.3f}"]
                     table.append([name, shares[0], figures[0], *shares[1:], *figures[1:]])
             if at < last:
                 say(f"{name}: {len(rows):,} rows")
@@ -165,5 +166,5 @@ def preview_drift(recipe: Recipe, cache: Path, say: Callable[[str], None]) -> st
     return "\n".join([f"{STEPS} steps in each setting; z is clamped at 0", *table_lines(header, table), verdict])
 
 
-def _put(model: Any, weights: dict[str, Tensor]) -> None:  # noqa: ANN401
+def _put(model: PreTrainedModel, weights: dict[str, Tensor]) -> None:
     model.load_state_dict(weights)

@@ -111,12 +111,12 @@ def _belief_notes(belief: Belief) -> list[str]:
     judge, truth = belief.judge, belief.truth
     lines = [judge.line]
     if truth:
-        for whose, found in (
+        for whose, agreement in (
             ("the data's machine labels agree", truth.labeler),
             (f"judge {judge.name} agrees", truth.judge),
         ):
-            if found.n:
-                lines.append(f"{whose} with the truth on {found.agree / found.n:.1%} of {found.n:,} corpus rows")
+            if agreement.n:
+                lines.append(f"{whose} with the truth on {agreement.agree / agreement.n:.1%} of {agreement.n:,} corpus rows")
     return lines
 
 

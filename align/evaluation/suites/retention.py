@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import polars as pl
 
 from align.data.dataset import tokens
-from align.data.figures import Divergence, JsonObject, SuiteFigures, TextFigures
+from align.data.figures import JsonObject, SuiteFigures, TextFigures
 from align.evaluation.public import Limit
 from align.evaluation.subject import Measured, Subject
 from align.models.likelihood import kl_figures, likelihoods
@@ -60,8 +60,7 @@ class Retention:
             scored = likelihoods(subject.model, prompts, completions, subject.base)
             lengths = [len(completion) for completion in completions]
             perplexity = math.exp(-sum(one.log_prob for one in scored) / sum(lengths)) if scored else None
-            kl = kl_figures(scored, lengths)
-            texts[kind] = TextFigures(perplexity, len(scored), sum(lengths), Divergence(**kl) if kl else None)
+            texts[kind] = TextFigures(perplexity, len(scored), sum(lengths), kl_figures(scored, lengths))
             items += [
                 {"id": name, "kind": kind, "log_prob": one.log_prob, "tokens": length, "kl": one.kl}
                 for name, one, length in zip(taken["id"].to_list(), scored, lengths, strict=True)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from align.commands.compare import compare
-from align.data.results import Checkpoint, RunResults
+from align.data.results import RunResults
 from align.models.export import export
 from align.pipeline.recipe import eval_recipe, read_recipe
 from align.pipeline.run import run
@@ -106,19 +105,6 @@ def test_the_table_has_every_suite_and_refusals_beside_toxicity(again: Done) -> 
     rows = [line.split()[0] for line in text.splitlines() if line.startswith(("heldout ", "prefill "))]
     assert rows == ["heldout", "prefill"] and "words 3" in text
     assert "By suite" in (again[0] / "report.html").read_text("utf-8")
-
-
-def test_what_crashed_or_was_left_out_is_named_beside_the_table(again: Done) -> None:
-    from align.report.suite_table import further
-
-    values = again[1].to_json()["checkpoints"][0]["heldout"]
-    values |= {"overlap": 3, "crashed": {"judge": {"n": 2, "error": "ValueError"}}}
-    extra = {"gap": {"value": 0.25, "p": 0.5}, "toxicity_probability": {"hits": 1, "n": 4, "low": 0.1, "high": 0.7}}
-    checkpoint = Checkpoint.from_json({"name": "base", "heldout": values | extra})
-    lines = further(replace(again[1], checkpoints=[checkpoint]))
-    assert lines[0] == "heldout, base: gap value 0.25, gap p 0.5, toxicity_probability 25.0 [10.0, 70.0] %"
-    assert lines[1] == "heldout: 3 prompts occur in training and were left out"
-    assert lines[2].startswith("warning: heldout, base: judge crashed on 2 completions (ValueError)")
 
 
 def test_slips_are_named(finished: Done, again: Done, runs: Path) -> None:

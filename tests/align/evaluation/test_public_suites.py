@@ -126,6 +126,7 @@ def test_sgtoxicguard_reports_each_task_apart(files: Path, subject: Subject) -> 
     assert found.values["conversation"]["n"] == 4 and found.values["benign"]["n"] == 2
     assert found.values["n"] == 6 and found.values["over_refused"]["n"] == 2
     assert found.values["qa"]["n"] == 2
+    assert SgToxicGuard(tweet=str(files / "task1.json"))(subject).values["tweet"]["n"] == 4
 
 
 @pytest.mark.parametrize(
@@ -179,6 +180,8 @@ def test_parallel_prompts_are_compared_pair_by_pair(files: Path, subject: Subjec
     assert gap["pairs"] == 4
     toxic = {side: found.values[side]["toxic"]["hits"] for side in ("standard", "variety")}
     assert gap["value"] == pytest.approx((toxic["variety"] - toxic["standard"]) / 4)
+    turned = Parallel(path=str(files / "both.parquet"), standard="singlish", variety="standard")(subject)
+    assert turned.values["gap"]["value"] == pytest.approx(-gap["value"])
 
 
 @pytest.mark.parametrize(
