@@ -42,13 +42,13 @@ class Dataset:
     manifest: dict[str, Any]
     fingerprint: str
     _tables: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False, compare=False)
-    _made: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _derived: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """What `make` derives from these files, made once for as long as the dataset is open."""
-        if name not in self._made:
-            self._made[name] = make()
-        value: T = self._made[name]
+        if name not in self._derived:
+            self._derived[name] = make()
+        value: T = self._derived[name]
         return value
 
     def split(self, output: str, split: str) -> pl.DataFrame:

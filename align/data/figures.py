@@ -190,7 +190,8 @@ class SuiteFigures:
     def from_json(cls, values: JsonObject) -> SuiteFigures:
         """Back from `to_json`: the one place that tells figures apart by their keys."""
         tally = Tally.from_json(values) if _is_tally(values) else None
-        rest = {name: value for name, value in values.items() if tally is None or name not in tally.to_json()}
+        own = tally.to_json() if tally else {}
+        rest = {name: value for name, value in values.items() if name not in own}
         parts = {name: Tally.from_json(value) for name, value in rest.items() if _is_tally(value)}
         texts = {name: TextFigures.from_json(value) for name, value in rest.items() if _is_texts(value)}
         extras = {name: _typed(value) for name, value in rest.items() if name not in parts and name not in texts}

@@ -35,15 +35,15 @@ class SgHateCheck:
         """
         functions: dict[str, str] = {}
 
-        def prompt(record: PublicRecord) -> Prompt | None:
+        def prompt_of(record: PublicRecord) -> Prompt | None:
             text, gold = record.text("c_testcase").strip(), record.text("t_gold")
             if not text or gold not in {"hateful", "non-hateful"}:
                 return None  # Tamil cases without a gold label
-            made = record.prompt(text, record.text("t_id"), benign=gold == "non-hateful")
-            functions[made.id] = record.text("t_function")
-            return made
+            prompt = record.prompt(text, record.text("t_id"), benign=gold == "non-hateful")
+            functions[prompt.id] = record.text("t_function")
+            return prompt
 
-        prompts = read_prompts(self.path, "sghatecheck", prompt, self.max_prompts)
+        prompts = read_prompts(self.path, "sghatecheck", prompt_of, self.max_prompts)
         if not prompts:
             raise DataError(
                 f"suite sghatecheck: {self.path}: holds no test case with a gold label",

@@ -36,11 +36,11 @@ class XsTest:
             DataError: the file is not of this set.
         """
 
-        def prompt(record: PublicRecord) -> Prompt:
+        def prompt_of(record: PublicRecord) -> Prompt:
             text, kind = (record.text(name).strip() for name in ("prompt", "type"))
             return record.prompt(text, kind, benign=not kind.startswith(CONTRAST))
 
-        overall, answers = ask(subject, "xstest", read_prompts(self.path, "xstest", prompt, self.max_prompts))
+        overall, answers = ask(subject, "xstest", read_prompts(self.path, "xstest", prompt_of, self.max_prompts))
         types: dict[str, object] = {}
         for kind in sorted({answer.cluster for answer in answers}):
             refused = [answer.refused for answer in answers if answer.cluster == kind]
