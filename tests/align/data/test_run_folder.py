@@ -8,8 +8,17 @@ from pathlib import Path
 import pytest
 
 from align.data.figures import Agreement, Crash, Divergence, SuiteFigures, Tally, TextFigures
-from align.data.results import Checkpoint
-from align.data.run_folder import RESULTS, read_measured, read_metrics, read_results, write_measured
+from align.data.results import (
+    Belief,
+    Checkpoint,
+    DataName,
+    JudgeBelief,
+    PhaseResult,
+    RunResults,
+    TruthBelief,
+    Validity,
+)
+from align.data.run_folder import RESULTS, read_measured, read_metrics, read_results, write_measured, write_results
 from align.statistics import wilson
 from curate.core.errors import DataError
 
@@ -41,6 +50,27 @@ def test_a_checkpoint_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     read = read_measured(tmp_path, ["retention", "heldout"])
     assert read == written and read is not None and list(read.suites) == ["retention", "heldout"]
     assert read_measured(tmp_path / "elsewhere", []) is None
+
+
+def test_a_runs_results_are_read_back_with_its_suites_in_the_recipes_order(tmp_path: Path) -> None:
+    suites = {"retention": SuiteFigures(texts={"clean": TextFigures(2.5, 3, 9, None)}), "heldout": SuiteFigures(tally(overlap=0))}
+    truth = TruthBelief("column", labeler=Agreement(3, 4), judge=Agreement(2, 4))
+    results = RunResults(
+        name="a",
+        seed=1,
+        model="builtin:tiny",
+        data=DataName("pairs/", "pairs", "d0"),
+        phases=[PhaseResult("1-kto", 9, 18, {"too_long": 2}, {"loss": 0.5, "kl_positive_share": 0.25}, 0.125)],
+        checkpoints=[Checkpoint("base", suites), Checkpoint("after kto", suites)],
+        belief=Belief(JudgeBelief("lexicon", Validity(9, 3, 1.0, 0.0, 1.0, 0)), truth),
+        warnings=["mind the judge"],
+        cpu_seconds={"base": 1.5},
+        key={"recipe": {"eval": {"suites": [{"retention": {}}, {"heldout": {}}]}}},
+    )
+    write_results(tmp_path, results)
+    read = read_results(tmp_path)
+    assert read == results and [list(one.suites) for one in read.checkpoints] == [["retention", "heldout"]] * 2
+    assert read.phases[0].kl_positive_share == 0.25 and read.belief.judge.validity.holds
 
 
 @pytest.mark.parametrize(
