@@ -26,7 +26,7 @@ STEPS = 24
 
 
 @dataclasses.dataclass(frozen=True)
-class Drift:
+class DriftProbe:
     """What a short training showed.
 
     Attributes:
@@ -67,11 +67,11 @@ def skewed(rows: Rows, share: float, seed: int) -> Rows:
     )
 
 
-def drift(lines: Sequence[dict[str, float]], beta: float, share: float) -> Drift:
+def drift(lines: Sequence[dict[str, float]], beta: float, share: float) -> DriftProbe:
     """Sum a journal's steps up; the first, before which nothing has moved, is left out."""
     felt = [beta * line["kl"] for line in lines[1:]]
     count = max(1, len(felt))
-    return Drift(
+    return DriftProbe(
         share,
         beta,
         len(lines),
@@ -89,7 +89,7 @@ def probe_drift(
     seed: int,
     tick: Callable[[str], None],
     cache: Path,
-) -> Iterator[Drift]:
+) -> Iterator[DriftProbe]:
     """Train briefly in each setting, from the same weights, which are put back afterwards.
 
     Args:
