@@ -28,7 +28,7 @@ from typing import Any
 from align.ablation.grid import AFTER_SFT, Grid, read_grid
 from align.ablation.tasks import BASE, Task, base_key, task_key
 from align.ablation.worker import Worker
-from align.evaluation.belief import judged
+from align.evaluation.belief import judge_belief
 
 RATE = 2e-4  # of every method: what is timed does not depend on it
 SIDE_BY_SIDE = 1  # processes beside this one, so that both sides are measured on an equally busy machine
@@ -51,7 +51,7 @@ def main() -> None:
         cap = _capped(grid, options.steps)
         with tempfile.TemporaryDirectory() as folder:
             worker = Worker(cap, Path(folder), options.cache)
-            judged(cap.recipe.eval, worker.dataset)
+            judge_belief(cap.recipe.eval, worker.dataset)
             _run(worker, [options.alone], options.size)
         print(json.dumps(time.process_time()))  # noqa: T201 - imports and all
         return

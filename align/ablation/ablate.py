@@ -19,7 +19,7 @@ from align.ablation.report.page import grid_page
 from align.ablation.tasks import base_key, total, wave
 from align.ablation.worker import Worker, run_worker
 from align.data.dataset import open_dataset
-from align.evaluation.belief import judge_warnings, judged
+from align.evaluation.belief import judge_belief, judge_warnings
 from align.models import vllm as vllm_backend
 from align.pipeline.identity import uses_vllm
 from align.pipeline.recipe import resolved
@@ -150,7 +150,7 @@ def conclude(grid: Grid, finished: Finished) -> dict[str, Any]:
         "data": {"name": dataset.manifest.name, "fingerprint": dataset.fingerprint},
         "warnings": finished.warnings,
         "failures": [f"{line}: {error}" for line, error in sorted(finished.failures.values())],
-        **judged(grid.recipe.eval, dataset),
+        **judge_belief(grid.recipe.eval, dataset).to_json(),
     }
     drawn = draw_all(result)
     save(drawn, finished.folder / "figures")

@@ -20,6 +20,7 @@ from align.ablation.ledger import Ledger
 from align.ablation.pool import Pool, open_pool
 from align.ablation.tasks import BASE, Task, base_key, choose_checkpoint, fixed_part, wave
 from align.data.dataset import open_dataset
+from align.data.run_folder import read_metrics
 from align.evaluation.judges import panel
 from align.evaluation.suites import SUITES, Subject
 from align.models.base import base_of, put, trainable
@@ -150,7 +151,7 @@ class Worker:
             str(step): {"flops": earlier + flops[step], "validation": found} for step, found in measured.items()
         }
         views = {"best": choose_checkpoint(checkpoints, base["validation"], axes.tuning.max_loss)} | at
-        lines = _lines(folder / "train" / "metrics.jsonl")
+        lines = read_metrics(folder / "train" / "metrics.jsonl")
         result = {
             "views": views,
             "checkpoints": checkpoints,
@@ -303,12 +304,6 @@ class Worker:
     def _load(self, weights: Mapping[str, Tensor]) -> None:
         self.start  # noqa: B018 - copied before anything is changed
         put(self.loaded.model, weights)
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line]
 
 
 def run_worker(grid: Grid, folder: Path, cache: Path, number: int) -> None:

@@ -41,14 +41,14 @@ class Dataset:
     manifest: Manifest
     fingerprint: str
     _tables: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False, compare=False)
-    _made: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _derived: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """What `make` derives from these files, made once for as long as the dataset is open."""
-        if name not in self._made:
-            self._made[name] = make()
-        found: T = self._made[name]
-        return found
+        if name not in self._derived:
+            self._derived[name] = make()
+        value: T = self._derived[name]
+        return value
 
     def split(self, output: str, split: str) -> pl.DataFrame:
         """Rows of one output ("unpaired", "sft", "paired") and split; no rows where the folder has none."""
@@ -135,8 +135,8 @@ def phase_rows(dataset: Dataset, needs: frozenset[str], tokenizer: PreTrainedTok
         return _paired(table, tokenizer, _verdicts(dataset) if "safety" in needs else None)
     desirable = table["label"].to_list() if output == "unpaired" else [True] * table.height
     if output == "unpaired" and len(set(desirable)) < 2:
-        found = "desirable" if desirable[0] else "undesirable"
-        raise DataError(f"{where}: found only {found} rows", hint="this objective needs both, build from input that has both")
+        side = "desirable" if desirable[0] else "undesirable"
+        raise DataError(f"{where}: found only {side} rows", hint="this objective needs both, build from input that has both")
     prompts, completions = tokens(table["prompt"].to_list(), table["completion"].to_list(), tokenizer)
     ids = table["id"].to_list()
     pair = _links(dataset, split, ids, prompts) if output == "unpaired" else [-1] * len(ids)
@@ -227,7 +227,7 @@ def _verdicts(dataset: Dataset) -> dict[str, bool | None]:
 def _check_labels(dataset: Dataset) -> None:
     """No set is read with inverted labels: what is desirable is not toxic in the corpus, in every output and split."""
     toxic = _verdicts(dataset)
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for split in ("train", "validation", "test"):
         for output, claims in _claims(dataset, split).items():
             wrong = sum(toxic.get(name) is not (not desirable) for name, desirable in claims)
@@ -237,15 +237,14 @@ def _check_labels(dataset: Dataset) -> None:
                         f"{dataset.folder}/{output}/{split}: {wrong:,} of {len(claims):,} labels contradict the corpus "
                         "(desirable must be non_toxic)"
                     ),
-                    hint=f"{REMAKE}",
+                    hint=REMAKE,
                 )
-            found[split] += len(claims)
+            counts[split] += len(claims)
     for split in ("train", "test"):
-        if not found[split]:
+        if not counts[split]:
             raise DataError(
-                f"{dataset.folder}: its {split} split is empty; build it from more input or change dataset.splits.{split}"
-                if split == "test"
-                else f"{dataset.folder}: its train split is empty; build it from more input"
+                f"{dataset.folder}: its {split} split is empty",
+                hint="build it from more input" + (" or change dataset.splits.test" if split == "test" else ""),
             )
 
 

@@ -54,7 +54,10 @@ class Rows:
                 or self.pair[partner] != index
                 or self.desirable[partner] == self.desirable[index]
             ):
-                raise DataError(f"row {self.ids[index]}: pair must join one chosen and one rejected row that name each other")
+                raise DataError(
+                    f"row {self.ids[index]}: pair must join one chosen and one rejected row that name each other",
+                    hint="give -1 to a row without a partner",
+                )
 
     def __len__(self) -> int:
         """Number of rows."""

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from align.data.figures import Divergence
 from align.statistics import per_unit
 
 if TYPE_CHECKING:
@@ -73,22 +74,19 @@ def likelihoods(
 
 def kl_figures(
     texts: Sequence[Likelihood], tokens: Sequence[int], clusters: Sequence[Hashable] | None = None
-) -> dict[str, float | None] | None:
-    """KL from the base of some texts, as JSON values; None where it was not measured.
+) -> Divergence | None:
+    """KL from the base of some texts; None where it was not measured.
 
     Args:
         texts: what the model makes of each.
         tokens: of each text.
         clusters: what each text shares with its like; by default texts are alone.
-
-    Returns:
-        value: nats per token, the mean over all tokens; se: its standard error over clusters; per_text: nats per text; tokens.
     """
     kls = [one.kl for one in texts if one.kl is not None]
     mean = per_unit(kls, tokens, clusters) if len(kls) == len(tokens) else None
     if mean is None:
         return None
-    return {"value": mean.value, "se": mean.se, "per_text": sum(kls) / len(kls), "tokens": mean.units}
+    return Divergence(mean.value, mean.se, sum(kls) / len(kls), mean.units)
 
 
 def _kl(p: Tensor, q: Tensor) -> Tensor:

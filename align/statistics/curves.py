@@ -59,7 +59,7 @@ def rows_for(cut: float, sizes: Sequence[int], shares: ArrayLike, base: ArrayLik
     """
     curve, wanted = isotonic(shares), (1 - cut) * np.asarray(base, dtype=np.float64)[..., None]
     logs = np.log(np.asarray(sizes, dtype=np.float64))
-    found = np.full(curve.shape[:-1], np.inf)
+    rows = np.full(curve.shape[:-1], np.inf)
     for at in range(len(sizes) - 1, -1, -1):
         enough = curve[..., at] <= wanted[..., 0] + 1e-12
         if at == 0:
@@ -69,9 +69,9 @@ def rows_for(cut: float, sizes: Sequence[int], shares: ArrayLike, base: ArrayLik
             with np.errstate(invalid="ignore", divide="ignore"):
                 part = np.where(gap > 0, (curve[..., at - 1] - wanted[..., 0]) / gap, 0.0)
             place = logs[at - 1] + np.clip(part, 0.0, 1.0) * (logs[at] - logs[at - 1])
-        found = np.where(enough, np.exp(place), found)
+        rows = np.where(enough, np.exp(place), rows)
     unknown = np.isnan(curve).any(-1) | np.isnan(wanted[..., 0])
-    return np.asarray(np.where(unknown, np.nan, np.round(found, 6)))
+    return np.asarray(np.where(unknown, np.nan, np.round(rows, 6)))
 
 
 def area(sizes: Sequence[int], shares: ArrayLike, base: ArrayLike) -> Floats:

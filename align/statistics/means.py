@@ -39,8 +39,8 @@ def per_unit(totals: ArrayLike, units: ArrayLike, clusters: Sequence[Hashable] |
 
     Source: Cochran (1977), Sampling Techniques, chapter 6.
 
-    >>> found = per_unit([1.0, 2.0, 6.0], [1, 2, 3])
-    >>> found.value, round(found.se, 3), found.units
+    >>> mean = per_unit([1.0, 2.0, 6.0], [1, 2, 3])
+    >>> mean.value, round(mean.se, 3), mean.units
     (1.5, 0.382, 6)
     """
     y, n = np.asarray(totals, dtype=np.float64), np.asarray(units, dtype=np.float64)

@@ -104,10 +104,10 @@ def train(job: TrainingJob, tokenizer: PreTrainedTokenizerBase) -> TrainResult:
     """
     import torch
 
-    from align.data.run_folder import WEIGHTS
+    from align.data.run_folder import WEIGHTS, read_metrics
     from align.models.base import tensor_hashes
     from align.training.checkpoints import finish, finished, key_of, load_weights
-    from align.training.journal import read, summary
+    from align.training.journal import summary
 
     if ranks.count() > 1:
         raise RecipeError(
@@ -131,7 +131,7 @@ def train(job: TrainingJob, tokenizer: PreTrainedTokenizerBase) -> TrainResult:
                 trainer.add_callback(follower)
             trainer.train()
         model.eval()
-        lines = read(path)
+        lines = read_metrics(path)
         steps, resumed = len(lines), 0
         metrics = summary(lines)
         finish(model, folder, key, metrics)

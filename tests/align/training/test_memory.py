@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 import torch
 
-from align.commands.plan import preview
 from align.data.dataset import open_dataset, phase_rows
 from align.data.rows import Rows
+from align.data.run_folder import read_metrics
 from align.models.likelihood import _batches
 from align.models.tiny import Tiny
 from align.objectives.phase import parse
+from align.pipeline.preview import preview
 from align.pipeline.recipe import read_recipe
 from align.training.job import TrainingJob
-from align.training.journal import read
 from align.training.reference import score_all
 from align.training.trainer import _threads, train
 from curate.core.errors import UserError
@@ -71,7 +71,9 @@ def test_a_pass_that_does_not_fit_is_halved_and_nothing_else_changes(
         tokens, halved = (int(number.replace(",", "")) for number in re.findall(r"[\d,]{2,}", note))
         assert halved == min(tokens, most) // 2
         most = halved
-    for ours, theirs in zip(read(tmp_path / "whole" / "metrics.jsonl"), read(tmp_path / "split" / "metrics.jsonl"), strict=True):
+    for ours, theirs in zip(
+        read_metrics(tmp_path / "whole" / "metrics.jsonl"), read_metrics(tmp_path / "split" / "metrics.jsonl"), strict=True
+    ):
         assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-6)
         assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], abs=1e-5)
 

@@ -7,13 +7,15 @@ import random
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from align.data.rows import Rows
+from align.data.run_folder import read_metrics
 from align.objectives.phase import Phase
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from transformers import PreTrainedModel
 
     from align.pipeline.recipe import Recipe
 
@@ -24,7 +26,7 @@ STEPS = 24
 
 
 @dataclasses.dataclass(frozen=True)
-class Drift:
+class DriftProbe:
     """What a short training showed.
 
     Attributes:
@@ -65,11 +67,11 @@ def skewed(rows: Rows, share: float, seed: int) -> Rows:
     )
 
 
-def drift(lines: Sequence[dict[str, float]], beta: float, share: float) -> Drift:
+def drift(lines: Sequence[dict[str, float]], beta: float, share: float) -> DriftProbe:
     """Sum a journal's steps up; the first, before which nothing has moved, is left out."""
     felt = [beta * line["kl"] for line in lines[1:]]
     count = max(1, len(felt))
-    return Drift(
+    return DriftProbe(
         share,
         beta,
         len(lines),
@@ -81,13 +83,13 @@ def drift(lines: Sequence[dict[str, float]], beta: float, share: float) -> Drift
 
 
 def probe_drift(
-    model: Any,  # noqa: ANN401 - a transformers model
+    model: PreTrainedModel,
     rows: Rows,
     phase: Phase,
     seed: int,
     tick: Callable[[str], None],
     cache: Path,
-) -> Iterator[Drift]:
+) -> Iterator[DriftProbe]:
     """Train briefly in each setting, from the same weights, which are put back afterwards.
 
     Args:
@@ -99,22 +101,21 @@ def probe_drift(
         cache: where the reference's log-probabilities are shared.
     """
     from align.training.job import TrainingJob
-    from align.training.journal import read
     from align.training.trainer import train
 
     start = {name: value.clone() for name, value in model.state_dict().items()}
     for share in SHARES:
         kept = rows if share is None else skewed(rows, share, seed)
-        found = sum(kept.desirable) / len(kept)
+        kept_share = sum(kept.desirable) / len(kept)
         for times in BETAS:
             beta = phase.objective.beta * times
             objective = dataclasses.replace(phase.objective, beta=beta)
             brief = dataclasses.replace(phase, objective=objective, steps=STEPS)
-            tick(f"{phase.name}: {found:.0%} desirable, beta {beta:g}")
+            tick(f"{phase.name}: {kept_share:.0%} desirable, beta {beta:g}")
             with tempfile.TemporaryDirectory() as folder:
                 _put(model, start)
                 train(TrainingJob(model, kept, brief, Path(folder), seed, cache=cache))
-                yield drift(read(Path(folder) / "metrics.jsonl"), beta, found)
+                yield drift(read_metrics(Path(folder) / "metrics.jsonl"), beta, kept_share)
     _put(model, start)
 
 
@@ -149,9 +150,9 @@ def preview_drift(recipe: Recipe, cache: Path, say: Callable[[str], None]) -> st
                 break
             rows = phase_rows(dataset, phase.objective.needs, loaded.tokenizer)
             if "kl" in phase.objective.reads:
-                for found in probe_drift(loaded.model, rows, phase, recipe.seed, say, cache / "reference"):
-                    shares = [f"{100 * value:.0f}" for value in (found.share, found.positive, found.felt)]
-                    figures = [f"{found.beta:g}", f"{found.mean:.3f}", f"{found.most:.3f}"]
+                for probe in probe_drift(loaded.model, rows, phase, recipe.seed, say, cache / "reference"):
+                    shares = [f"{100 * value:.0f}" for value in (probe.share, probe.positive, probe.felt)]
+                    figures = [f"{probe.beta:g}", f"{probe.mean:.3f}", f"{probe.most:.3f}"]
                     table.append([name, shares[0], figures[0], *shares[1:], *figures[1:]])
             if at < last:
                 say(f"{name}: {len(rows):,} rows")
@@ -167,5 +168,5 @@ def preview_drift(recipe: Recipe, cache: Path, say: Callable[[str], None]) -> st
     return "\n".join([f"{STEPS} steps in each setting; z is clamped at 0", *table_lines(header, table), verdict])
 
 
-def _put(model: Any, weights: dict[str, Tensor]) -> None:  # noqa: ANN401
+def _put(model: PreTrainedModel, weights: dict[str, Tensor]) -> None:
     model.load_state_dict(weights)
