@@ -46,7 +46,7 @@ check: install
 torture: install
 	MARGINS_TORTURE=1 MARGINS_EXAMPLES=1000 $(BIN)/python -m pytest --timeout 7200 -s tests/curate/pipeline/test_crash.py \
 		tests/curate/pipeline/test_hostile.py tests/curate/pipeline/test_forget.py tests/curate/compose/test_compose.py tests/curate/pipeline/test_canaries.py tests/curate/pipeline/test_unicode.py tests/align/bench/test_gpu_script.py \
-		tests/align/ablation/test_ablation.py
+		tests/align/ablation/test_ablate.py tests/align/ablation/test_price.py
 
 # On a GPU: is packing exact there, then the step beside TRL's at Llama-3-8B's shape. Without one, at toy size.
 bench-gpu: install

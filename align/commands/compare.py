@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from align.ablation.report import tables
+from align.ablation.report.outcome import Outcome, read_outcome
 from align.ablation.report.words import headline
 from align.data.run_folder import read_results
 from align.report.results import checkpoint_table, targets
@@ -34,7 +35,7 @@ def compare(folders: Sequence[Path], *, markdown: bool = False) -> str:
     if grids and len(folders) > 1:
         raise DataError(f"{grids[0]}: is a grid, which has a table of its own", hint="compare it by itself")
     if grids:
-        return _grid(json.loads((grids[0] / OUTCOME).read_bytes()), markdown=markdown)
+        return _grid(read_outcome(grids[0] / OUTCOME), markdown=markdown)
     runs = [read_results(folder) for folder in folders]
     header, rows = _table(runs)
     lines = tables.markdown((header, rows)).split("\n") if markdown else table_lines(header, rows)
@@ -49,10 +50,10 @@ def compare(folders: Sequence[Path], *, markdown: bool = False) -> str:
     return "\n".join(lines)
 
 
-def _grid(result: Mapping[str, Any], *, markdown: bool) -> str:
+def _grid(outcome: Outcome, *, markdown: bool) -> str:
     """A grid's answer and its tables."""
-    parts = ["\n".join(f"- {line}" if markdown else line for line in headline(result))]
-    for cells in (tables.needed(result), tables.everything(result), tables.contrasts(result), tables.views(result)):
+    parts = ["\n".join(f"- {line}" if markdown else line for line in headline(outcome))]
+    for cells in (tables.needed(outcome), tables.everything(outcome), tables.contrasts(outcome), tables.views(outcome)):
         parts.append(tables.markdown(cells) if markdown else "\n".join(table_lines(*cells)))
     return "\n\n".join(parts)
 
