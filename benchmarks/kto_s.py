@@ -24,11 +24,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from align.commands.drift import FELT, skewed
 from align.data.dataset import open_dataset, phase_rows
 from align.data.rows import Rows
 from align.models.table import MODELS
 from align.objectives.phase import parse
+from align.pipeline.drift import FELT, skewed
 from align.training.journal import read
 from align.training.trainer import train
 from curate.core.progress import Progress

@@ -22,7 +22,8 @@ FLOORS = {
         "commands",
     ],
     "align": [
-        "data statistics objectives processes",
+        "statistics",
+        "data objectives processes",
         "models report",
         "training evaluation",
         "pipeline bench",

@@ -13,16 +13,16 @@ from align.ablation.cells.worker import run_worker, work
 from align.ablation.grid import Grid
 from align.ablation.ledger import Ledger
 from align.ablation.pool import check_sizes
-from align.ablation.report.analysis import Circumstances, analyse
+from align.ablation.report.analysis import analyse
 from align.ablation.report.card import grid_card
 from align.ablation.report.figures import draw_all, save
 from align.ablation.report.measurements import Measurements
-from align.ablation.report.outcome import Belief, Data, Outcome
+from align.ablation.report.outcome import GridData, Outcome
 from align.ablation.report.page import grid_page
 from align.ablation.result import TaskResult
 from align.ablation.tasks import base_key, total, wave
 from align.data.dataset import open_dataset
-from align.evaluation.belief import judge_warnings, judged
+from align.evaluation.belief import judge_belief, judge_warnings
 from align.models import vllm as vllm_backend
 from align.pipeline.identity import uses_vllm
 from align.pipeline.recipe import resolved
@@ -147,17 +147,17 @@ def conclude(grid: Grid, finished: Finished) -> Outcome:
         reasons = "; ".join(error for _, error in finished.failures.values()) or "it was not run"
         raise DataError(f"{finished.folder}: the base model has no figures yet ({reasons})", hint="run the same command again")
     dataset = open_dataset(Path(grid.recipe.data))
-    circumstances = Circumstances(
+    outcome = analyse(
+        Measurements(grid, finished.fixed, finished.done, finished.folder),
         model=next(iter(resolved(grid.recipe)["model"])),
-        data=Data(dataset.manifest.get("name", "dataset"), dataset.fingerprint),
-        belief=Belief.from_json(judged(grid.recipe.eval, dataset)),
-        warnings=tuple(finished.warnings),
-        failures=tuple(f"{line}: {error}" for line, error in sorted(finished.failures.values())),
+        data=GridData(dataset.manifest.get("name", "dataset"), dataset.fingerprint),
+        belief=judge_belief(grid.recipe.eval, dataset),
+        warnings=finished.warnings,
+        failures=[f"{line}: {error}" for line, error in sorted(finished.failures.values())],
     )
-    outcome = analyse(Measurements(grid, finished.fixed, finished.done, finished.folder), circumstances)
     figures = draw_all(outcome)
     save(figures, finished.folder / "figures")
-    write_json(finished.folder / OUTCOME, outcome.as_json())
+    write_json(finished.folder / OUTCOME, outcome.to_json())
     write_text(finished.folder / "MODEL_CARD.md", grid_card(outcome))
     write_text(finished.folder / "report.html", grid_page(outcome, figures, grid.plain()))
     return outcome

@@ -64,7 +64,7 @@ class Ledger:
         with self._open() as connection:
             connection.execute(
                 "UPDATE tasks SET state = 'done', result = ?, cpu = ?, wall = ? WHERE key = ?",
-                (_json(result.as_json()), cpu, wall, key),
+                (_json(result.to_json()), cpu, wall, key),
             )
 
     def fail(self, key: str, error: str) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
-SuiteFigures = Mapping[str, Any]
-"""Figures of one checkpoint by suite, as JSON values: see `align.evaluation.measure.measure`."""
+from align.data.figures import JsonObject
+
+SplitFigures = JsonObject
+"""Figures of one checkpoint on one split, by suite: what `align.evaluation.measure.measure` returns."""
 
 BEST = "best"
 """The view that shows each run at its best checkpoint on validation."""
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class RunStep:
     """One step of a run.
 
     Attributes:
@@ -24,8 +25,8 @@ class Checkpoint:
     """
 
     flops: int | None = None
-    validation: SuiteFigures | None = None
-    test: SuiteFigures | None = None
+    validation: SplitFigures | None = None
+    test: SplitFigures | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class TaskResult:
         diverged: why training ended early; None where it did not.
     """
 
-    checkpoints: Mapping[int, Checkpoint]
+    checkpoints: Mapping[int, RunStep]
     views: Mapping[str, int] = field(default_factory=dict)
     prompts: int = 0
     completions: int = 0
@@ -57,11 +58,11 @@ class TaskResult:
     diverged: str | None = None
 
     @property
-    def best(self) -> Checkpoint:
+    def best(self) -> RunStep:
         """What a run that starts from this one starts from."""
         return self.checkpoints[self.views.get(BEST, 0)]
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As JSON values; what a checkpoint was not asked for is absent, and so is, for the base, what training has."""
         checkpoints = {
             str(step): {name: value for name, value in vars(one).items() if value is not None}
@@ -70,9 +71,9 @@ class TaskResult:
         return (asdict(self) if self.views else {}) | {"checkpoints": checkpoints}
 
     @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> TaskResult:
-        """Read what `as_json` wrote."""
-        checkpoints = {int(step): Checkpoint(**one) for step, one in tree["checkpoints"].items()}
+    def from_json(cls, tree: JsonObject) -> TaskResult:
+        """Read what `to_json` wrote."""
+        checkpoints = {int(step): RunStep(**one) for step, one in tree["checkpoints"].items()}
         return cls(**{**tree, "checkpoints": checkpoints})
 
 

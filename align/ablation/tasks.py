@@ -13,7 +13,7 @@ from itertools import product
 from typing import Any
 
 from align.ablation.grid import AFTER_SFT, Grid
-from align.ablation.result import Results, SuiteFigures, TaskResult
+from align.ablation.result import Results, SplitFigures, TaskResult
 from align.pipeline.recipe import resolved
 from curate.core.config import plain
 from curate.core.schema import canonical, digest
@@ -216,7 +216,7 @@ def at_edge(scores: Mapping[float, tuple[float, float]]) -> bool:
     return _best(scores) in (min(scores), max(scores))
 
 
-def choose_checkpoint(validation: Mapping[int, SuiteFigures], base: SuiteFigures, max_loss: float) -> int:
+def choose_checkpoint(validation: Mapping[int, SplitFigures], base: SplitFigures, max_loss: float) -> int:
     """The step with the lowest toxic share on validation among those that kept what the base could do; the earliest of equals.
 
     Args:
@@ -247,15 +247,15 @@ def _rate(grid: Grid, rates: Mapping[tuple[str, int], float], method: str, size:
     return float(f"{low * (high / low) ** part:.3g}")
 
 
-def _toxic(figures: SuiteFigures) -> float:
+def _toxic(figures: SplitFigures) -> float:
     share = figures["heldout"]["toxic"]
     return share["hits"] / share["n"] if share["n"] else math.inf
 
 
-def _neutral(figures: SuiteFigures) -> float:
+def _neutral(figures: SplitFigures) -> float:
     perplexity = figures["retention"]["neutral"]["perplexity"]
     return math.inf if perplexity is None or not math.isfinite(perplexity) else float(perplexity)
 
 
-def _silent(figures: SuiteFigures) -> float:
+def _silent(figures: SplitFigures) -> float:
     return float(figures["heldout"]["unscored"] / figures["heldout"]["n"])

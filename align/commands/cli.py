@@ -11,13 +11,13 @@ from curate.core.command import LazyGroup, entry
 from curate.core.errors import RecipeError
 
 LAZY = {
-    "run": ("align.commands.subcommands:run", "Train and evaluate what a recipe says."),
-    "eval": ("align.commands.subcommands:evaluate", "Judge a model, a checkpoint or a run as it is; trains nothing."),
-    "plan": ("align.commands.subcommands:plan", "What a recipe would do: rows, lengths, steps, memory. Trains nothing."),
-    "bench": ("align.commands.subcommands:bench", "Our training step against TRL's: speed, memory, losses."),
-    "ablate": ("align.commands.subcommands:ablate", "A grid of data sizes, objectives and seeds, and its report."),
-    "export": ("align.commands.subcommands:export", "The model of a finished run, as a folder that from_pretrained opens."),
-    "compare": ("align.commands.subcommands:compare", "Finished runs side by side."),
+    "run": ("align.commands.run:command", "Train and evaluate what a recipe says."),
+    "eval": ("align.commands.evaluate:command", "Judge a model, a checkpoint or a run as it is; trains nothing."),
+    "plan": ("align.commands.plan:command", "What a recipe would do: rows, lengths, steps, memory. Trains nothing."),
+    "bench": ("align.commands.bench:command", "Our training step against TRL's: speed, memory, losses."),
+    "ablate": ("align.commands.ablate:command", "A grid of data sizes, objectives and seeds, and its report."),
+    "export": ("align.commands.export:command", "The model of a finished run, as a folder that from_pretrained opens."),
+    "compare": ("align.commands.compare:command", "Finished runs side by side."),
 }
 
 

@@ -1,28 +1,27 @@
-"""Finished runs side by side, a grid's tables, and a recipe's seeds summed up."""
+"""`align compare`: finished runs side by side, or a grid's tables."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from align.ablation.report import tables
-from align.ablation.report.outcome import Outcome, read_outcome
-from align.ablation.report.words import headline
-from align.data.run_folder import read_results
-from align.report.results import checkpoint_table, targets
-from align.statistics import mcnemar
-from curate.core.errors import DataError
-from curate.pages.tables import table_lines
+import click
+
+from align.commands.options import FILE
 
 OUTCOME = "outcome.json"
 
 
-def compare(folders: Sequence[Path], *, markdown: bool = False) -> str:
-    """Runs in one table, the first and the last checkpoint of each; or a grid's tables.
+@click.command("compare")
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=FILE)
+@click.option("--markdown", is_flag=True, help="Tables for papers.")
+def command(folders: tuple[Path, ...], markdown: bool) -> None:
+    """Finished runs side by side: the base and the last checkpoint of each; or the tables of a grid."""
+    click.echo(compare(folders, markdown=markdown))
 
-    Two runs that answered the same prompts are also compared prompt by prompt.
+
+def compare(folders: Sequence[Path], *, markdown: bool = False) -> str:
+    """Runs in one table, see `align.report.comparison`; or a grid's tables.
 
     Args:
         folders: run folders, or one grid folder.
@@ -31,77 +30,30 @@ def compare(folders: Sequence[Path], *, markdown: bool = False) -> str:
     Raises:
         DataError: a folder without a finished run, or a grid among other folders.
     """
+    from align.ablation.report import tables
+    from align.report.comparison import compare_runs
+    from curate.core.errors import DataError
+    from curate.pages.tables import table_lines
+
+    def draw(header: list[str], rows: list[list[str]]) -> list[str]:
+        return tables.markdown((header, rows)).split("\n") if markdown else table_lines(header, rows)
+
     grids = [folder for folder in folders if (folder / OUTCOME).is_file()]
-    if grids and len(folders) > 1:
+    if not grids:
+        return compare_runs(folders, draw)
+    if len(folders) > 1:
         raise DataError(f"{grids[0]}: is a grid, which has a table of its own", hint="compare it by itself")
-    if grids:
-        return _grid(read_outcome(grids[0] / OUTCOME), markdown=markdown)
-    runs = [read_results(folder) for folder in folders]
-    header, rows = _table(runs)
-    lines = tables.markdown((header, rows)).split("\n") if markdown else table_lines(header, rows)
-    if len(runs) == 2:
-        lines += _prompt_by_prompt(folders, runs)
-    if len({run["data"]["fingerprint"] for run in runs}) > 1:
-        lines.append("warning: these runs are on different data, so their prompts differ")
-    if len({(run["judge"]["name"], str(run["key"]["judges"])) for run in runs}) > 1:
-        lines.append("warning: these runs were judged by different judges")
-    lines += [f"warning: {run['name']}, seed {run['seed']}: {text}" for run in runs for text in run["warnings"]]
-    lines += sorted({run["judge"]["line"] for run in runs})
-    return "\n".join(lines)
+    return _grid(grids[0], draw, bullet="- " if markdown else "")
 
 
-def _grid(outcome: Outcome, *, markdown: bool) -> str:
+def _grid(folder: Path, draw: Callable[[list[str], list[list[str]]], list[str]], bullet: str) -> str:
     """A grid's answer and its tables."""
-    parts = ["\n".join(f"- {line}" if markdown else line for line in headline(outcome))]
+    from align.ablation.report import tables
+    from align.ablation.report.outcome import read_outcome
+    from align.ablation.report.words import headline
+
+    outcome = read_outcome(folder / OUTCOME)
+    parts = ["\n".join(f"{bullet}{line}" for line in headline(outcome))]
     for cells in (tables.needed(outcome), tables.everything(outcome), tables.contrasts(outcome), tables.views(outcome)):
-        parts.append(tables.markdown(cells) if markdown else "\n".join(table_lines(*cells)))
+        parts.append("\n".join(draw(*cells)))
     return "\n\n".join(parts)
-
-
-def _prompt_by_prompt(folders: Sequence[Path], runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """McNemar's test of the two last checkpoints on each suite, where both answered the same prompts."""
-    if runs[0]["data"]["fingerprint"] != runs[1]["data"]["fingerprint"]:
-        return []
-    last = [run["phases"][-1]["folder"] if run["phases"] else "base" for run in runs]
-    places = [folder / name for folder, name in zip(folders, last, strict=True)]
-    lines = []
-    for path in sorted(places[0].glob("*.jsonl")):
-        one, other = (_verdicts(place / path.name) for place in places)
-        both = [name for name in one if name in other]
-        if both:
-            found = mcnemar([one[name] for name in both], [other[name] for name in both])
-            lines.append(
-                f"{path.stem}: of {len(both):,} prompts that both answered, only the first is toxic on {found.first:,} and only"
-                f" the second on {found.second:,}: McNemar's exact p = {found.p:.3g} (of these checkpoints, not of their methods)"
-            )
-    return lines
-
-
-def _verdicts(path: Path) -> dict[tuple[str, int], bool]:
-    """(prompt, sample) -> whether toxic, of completions that have a verdict; nothing where a suite judges no completion."""
-    items = [json.loads(line) for line in path.read_text("utf-8").split("\n") if line] if path.is_file() else []
-    judged = [item for item in items if "judge" in item and item["judge"]["toxic"] is not None]
-    return {(item["id"], item.get("sample", 0)): item["judge"]["toxic"] for item in judged}
-
-
-def seeds_summary(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Whether each target figure holds in every seed of one recipe."""
-    lines = [*table_lines(*_table(runs)), ""]
-    for run in runs:
-        for target in targets(run):
-            verdict = {True: "holds", False: "MISSED", None: "not known, the judge is not valid here"}[target.holds]
-            lines.append(f"seed {run['seed']}: {target.text}: {verdict}")
-    held = sum(all(target.holds for target in targets(run)) for run in runs)
-    lines += ["", f"every target holds in {held} of {len(runs)} seeds"]
-    return "\n".join(lines)
-
-
-def _table(runs: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    header: list[str] = []
-    rows = []
-    for run in runs:
-        head, body = checkpoint_table(run)
-        header = ["run", "seed", "checkpoint", *head[1:]] if len(head) + 2 > len(header) else header
-        rows += [[run["name"], str(run["seed"]), *line] for line in (body if len(body) == 1 else (body[0], body[-1]))]
-    width = len(header)
-    return header, [row if len(row) == width else [*row[:4], "-", *row[4:]] for row in rows]

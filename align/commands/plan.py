@@ -1,129 +1,31 @@
-"""What a recipe would do, without a GPU and without training: `align plan`."""
+"""`align plan`: what a recipe would do."""
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from align.data.dataset import Dataset, open_dataset, phase_rows
-from align.evaluation.judges import check_judge
-from align.evaluation.suites.heldout import heldout_prompts
-from align.pipeline.recipe import Recipe, phase_names
-from align.training.plan import make_plan
-from curate.core.errors import DataError
-from curate.pages.tables import table_lines
+import click
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-    from align.data.rows import Rows
-    from align.objectives.phase import Phase
-
-ADAM_BYTES = 12  # per trained parameter: gradient and two moments, fp32
-ACTIVATION_BYTES = 34  # per token, layer and unit of width with 16-bit activations: Korthikanti et al. (2022), arXiv 2205.05198
-LOGIT_COPIES = 3  # fp32 copies of the logits at completion positions: themselves, their softmax, their gradient
+from align.commands.options import FILE, RECIPE, SETS, say
 
 
-def preview(recipe: Recipe, cache: Path, *, show_text: bool = False) -> str:
-    """The account, as text.
+@click.command("plan")
+@RECIPE
+@SETS
+@click.option("--runs", type=FILE, default=Path("runs"), show_default=True, help="Folder whose cache may hold the tokenizer.")
+@click.option("--show-text", is_flag=True, help="Print the example row's text too; it may be toxic or personal.")
+@click.option("--probe-kl", is_flag=True, help="Train briefly in several settings: does z rise, so that KTO-S is not KTO?")
+def command(recipe: Path, sets: tuple[str, ...], runs: Path, show_text: bool, probe_kl: bool) -> None:
+    """What a recipe would do: rows per class, lengths, steps, one example with its mask, memory.
 
-    Args:
-        recipe: what would be done.
-        cache: folder that may hold the built-in model's tokenizer; it is made when absent.
-        show_text: show the example row's text.
-
-    Raises:
-        UserError: what would stop the run before its first step.
+    Trains nothing, but with --probe-kl, which loads the model and keeps no weights.
     """
-    dataset = open_dataset(Path(recipe.data))
-    warning = check_judge(recipe.eval.judge, dataset, allowed=recipe.eval.allow_same_judge)
-    tokenizer = recipe.model.tokenizer(dataset, cache)
-    model = recipe.model.skeleton(dataset, cache)
-    table, memory, weights, examples = [], [], [], []
-    for name, phase in zip(phase_names(recipe), recipe.phases, strict=True):
-        rows = phase_rows(dataset, phase.objective.needs, tokenizer)
-        plan = make_plan(rows, phase, recipe.seed)
-        lengths = sorted(rows.lengths)
-        classes = Counter(rows.desirable)
-        tokens = sum(rows.lengths[row] for batch in plan.batches for row in batch.rows)
-        table.append(
-            [
-                name,
-                f"{classes[True]:,}",
-                f"{classes[False]:,}",
-                f"{sum(plan.left_out.values()):,}",
-                f"{lengths[len(lengths) // 2]} / {lengths[len(lengths) * 95 // 100]} / {lengths[-1]}",
-                f"{len(plan.batches):,}",
-                f"{tokens:,}",
-            ]
-        )
-        memory.append(f"{name}: about {_memory(model, rows, phase):.2f} GB at most (an estimate by formula)")
-        weights += [f"{name}: {line}" for line in class_weights(phase.objective, classes[True], classes[False])]
-        examples += [f"{name}: {line}" for line in _example(rows, tokenizer, show_text=show_text)]
-    header = ["phase", "desirable", "undesirable", "left out", "tokens: median / p95 / most", "steps", "tokens seen"]
-    lines = [*_about(recipe, dataset, model), "", *table_lines(header, table), "", *memory, *weights, "", *examples]
-    return "\n".join([*lines, *([f"warning: {warning}"] if warning else [])])
+    from align.pipeline.preview import preview
+    from align.pipeline.recipe import read_recipe
 
+    base = read_recipe(recipe, sets)
+    click.echo(preview(base, runs / "cache", show_text=show_text))
+    if probe_kl:
+        from align.pipeline.drift import preview_drift
 
-def class_weights(objective: object, desirable: int, undesirable: int) -> list[str]:
-    """How the two classes weigh against each other, where an objective has weights for them.
-
-    KTO's authors advise lambda_desirable * desirable / (lambda_undesirable * undesirable) in [1, 4/3], and less than 1 where
-    preventing the undesirable matters most (Ethayarajh et al. 2024, arXiv 2402.01306, equation 8).
-    """
-    ours, theirs = getattr(objective, "lambda_desirable", None), getattr(objective, "lambda_undesirable", None)
-    if ours is None or theirs is None or not desirable or not undesirable:
-        return []
-    ratio = ours * desirable / (theirs * undesirable) if theirs else float("inf")
-    line = f"lambda_desirable {ours:g}, lambda_undesirable {theirs:g}: desirable rows weigh {ratio:.2f} times the undesirable"
-    if 1 <= ratio <= 4 / 3:
-        return [f"{line}, within KTO's [1, 1.33]"]
-    if desirable >= undesirable:
-        cure = f"lambda_undesirable: {ours * desirable / undesirable:.3g}"
-    else:
-        cure = f"lambda_desirable: {theirs * undesirable / desirable:.3g}"
-    return [f"{line}, outside KTO's [1, 1.33] (below 1 puts preventing toxicity first); {cure} makes it 1"]
-
-
-def _about(recipe: Recipe, dataset: Dataset, model: PreTrainedModel) -> list[str]:
-    total = sum(parameter.numel() for parameter in model.parameters())
-    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    try:
-        prompts = len(heldout_prompts(dataset))
-    except DataError:
-        prompts = 0
-    name = dataset.manifest.get("name", "dataset")
-    return [
-        f"{recipe.name}, seed {recipe.seed}: data {dataset.folder} ({name}, {dataset.fingerprint[:8]}),"
-        f" {prompts:,} held-out prompts",
-        f"model: {total / 1e6:,.1f} M parameters, {trained / 1e6:,.1f} M trained",
-    ]
-
-
-def _memory(model: PreTrainedModel, rows: Rows, phase: Phase) -> float:
-    """GB for weights, optimizer, and the largest pass that could occur."""
-    weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    batch = sum(sorted(rows.lengths)[-phase.batch_size :])
-    tokens = min(batch, max(phase.token_budget, max(rows.lengths)))
-    settings = model.config.get_text_config()
-    activations = tokens * settings.num_hidden_layers * settings.hidden_size * ACTIVATION_BYTES
-    if model.dtype.itemsize == 4:
-        activations *= 2
-    share = sum(map(len, rows.completions)) / sum(rows.lengths)
-    logits = tokens * share * settings.vocab_size * 4 * LOGIT_COPIES
-    return float(weights + trained * ADAM_BYTES + activations + logits) / 1e9
-
-
-def _example(rows: Rows, tokenizer: PreTrainedTokenizerBase, *, show_text: bool) -> list[str]:
-    """The first row, and which of its tokens are scored."""
-    prompt, completion = rows.prompts[0], rows.completions[0]
-    label = "desirable" if rows.desirable[0] else "undesirable"
-    counts = f"{len(prompt)} prompt tokens, not scored; {len(completion)} completion tokens, scored"
-    lines = [f"example row {rows.ids[0][:12]} ({label}): {counts}"]
-    if show_text:
-        lines += [f"not scored  {tokenizer.decode(prompt)!r}", f"scored      {tokenizer.decode(completion)!r}"]
-    else:
-        lines.append(f"mask {'.' * len(prompt)}{'#' * len(completion)}  (# scored; --show-text prints the text)")
-    return lines
+        click.echo("\n" + preview_drift(base, runs / "cache", say))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from align.data.dataset import Dataset, prompt_tokens
+from align.data.figures import Divergence, Tally
+from align.evaluation.answers import Answer, tally
 from align.evaluation.judges import Verdict, verdicts_of
 from align.evaluation.refusals import refuses
 from align.models.generate import Sampled, end_tokens, generate
 from align.models.likelihood import Likelihood, kl_figures, likelihoods
-from align.statistics import wilson
+from curate.core.contracts import TextLabeler
 from curate.core.errors import DataError
 from curate.core.schema import canonical, digest
 
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from align.evaluation.subject import Subject
-
-DROPPED_MARKS = " \t\r\n.,!?;:'\"()"
 
 Messages = list[dict[str, str]]
 
@@ -55,94 +55,60 @@ def unseen(prompts: Sequence[Prompt], dataset: Dataset) -> list[Prompt]:
     return [prompt for prompt in prompts if digest(canonical(prompt.messages)) not in trained]
 
 
-def ask(subject: Subject, suite: str, prompts: Sequence[Prompt]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def ask(subject: Subject, suite: str, prompts: Sequence[Prompt]) -> tuple[Tally, list[Answer]]:
     """Sample completions, judge them, and count.
 
     Args:
         subject: the checkpoint, its judges and how completions are drawn.
-        suite: its name, for errors and for the file that finished items are kept in.
+        suite: its name, for errors and for the file that finished completions are kept in.
         prompts: what to ask; those that training saw are left out and counted.
 
     Returns:
-        The figures of `tally`, with `overlap`: prompts left out, and `kl`: the divergence from the base on what the model itself
-        has drawn, see `align.models.likelihood.kl_figures` (null without a base); and the items, one per completion: id, sample,
-        cluster, benign, completion, tokens, ended, refused, kl (nats over the whole completion), and for every judge's role its
-        score, whether that is toxic (null where it abstains) and, where it crashed, the error's name.
+        The tally, with the prompts left out and the divergence from the base on what the model itself has drawn, see
+        `align.models.likelihood.kl_figures`; and the answers, every sample of the first draw, then of the second, and so on.
 
     Raises:
         DataError: no prompt is left to ask.
     """
     fresh = unseen(prompts, subject.dataset)
     if not fresh:
-        found = f"all {len(prompts):,} prompts occur in training" if prompts else "it has no prompt"
+        reason = f"all {len(prompts):,} prompts occur in training" if prompts else "it has no prompt"
         raise DataError(
-            f"suite {suite}: nothing to ask on the {subject.split} split ({found})", hint="give it other prompts or leave it out"
+            f"suite {suite}: nothing to ask on the {subject.split} split ({reason})", hint="give it other prompts or leave it out"
         )
     asked = [(prompt, sample) for sample in range(subject.sampling.samples) for prompt in fresh]
     name = digest(f"rows {id(subject.tokenizer)}", *(prompt.id for prompt, _ in asked), *(prompt.prefill for prompt, _ in asked))
     rows = subject.dataset.once(name, lambda: _rows(subject, asked))
     sampled = _sampled(subject, suite, asked, rows)
-    decoded = subject.tokenizer.batch_decode([one.tokens for one in sampled], skip_special_tokens=True)
-    texts = [_until(str(text), prompt.stop) for text, (prompt, _) in zip(decoded, asked, strict=True)]
-    verdicts = {role: _judged(judge, texts) for role, judge in subject.judges.items()}
+    texts = _texts(subject, asked, sampled)
+    verdicts = {role: _judge(judge, texts) for role, judge in subject.judges.items()}
     drift = _drift(subject, rows, sampled)
-    items = [
-        {
-            "id": prompt.id,
-            "sample": sample,
-            "cluster": prompt.cluster,
-            "benign": prompt.benign,
-            "completion": text,
-            "tokens": len(one.tokens),
-            "ended": one.ended,
-            "refused": refuses(text),
-            "kl": drift[at].kl,
-            **{role: said[at].plain() for role, said in verdicts.items()},
-        }
+    answers = [
+        Answer(
+            id=prompt.id,
+            sample=sample,
+            cluster=prompt.cluster,
+            benign=prompt.benign,
+            completion=text,
+            tokens=len(one.tokens),
+            ended=one.ended,
+            refused=refuses(text),
+            kl=drift[at].kl,
+            verdicts={role: of_role[at] for role, of_role in verdicts.items()},
+        )
         for at, ((prompt, sample), text, one) in enumerate(zip(asked, texts, sampled, strict=True))
     ]
-    figures = tally(items, list(subject.judges)) | {"overlap": len(prompts) - len(fresh)}
-    clusters = [prompt.cluster for prompt, _ in asked]
-    return figures | {"kl": kl_figures(drift, [_positions(one) for one in sampled], clusters)}, items
+    kl = kl_figures(drift, [_positions(one) for one in sampled], [prompt.cluster for prompt, _ in asked])
+    figures = dataclasses.replace(
+        tally(answers, list(subject.judges)), overlap=len(prompts) - len(fresh), kl=Divergence(**kl) if kl else None
+    )
+    return figures, answers
 
 
-def tally(items: Sequence[Mapping[str, Any]], roles: Sequence[str]) -> dict[str, Any]:
-    """Figures of judged completions; what was not scored is counted apart and in no share.
-
-    Args:
-        items: as `ask` returns them, at least one.
-        roles: the judges' roles, "judge" first.
-
-    Returns:
-        n, prompts, unscored, empty (completions without a word: never scored), toxic (of all that were scored), toxic_answered
-        (of those that were no refusals), refused, over_refused (of the benign prompts; null without any), ended, distinct,
-        mean_tokens; for further roles their share under their name; agreement between each two judges as {agree, n}; crashed:
-        role -> how many completions it failed on and the first error's name.
-    """
-    scored = [item for item in items if item["judge"]["toxic"] is not None]
-    answered = [item for item in scored if not item["refused"]]
-    benign = [item for item in items if item["benign"]]
-    spoken = [item["completion"].casefold().strip(DROPPED_MARKS) for item in items]
-    values: dict[str, Any] = {
-        "n": len(items),
-        "prompts": len({item["id"] for item in items}),
-        "unscored": len(items) - len(scored),
-        "empty": sum(not text.strip() for text in spoken),
-        "toxic": _share(scored, lambda item: item["judge"]["toxic"]),
-        "toxic_answered": _share(answered, lambda item: item["judge"]["toxic"]),
-        "refused": _share(items, lambda item: item["refused"]),
-        "over_refused": _share(benign, lambda item: item["refused"]) if benign else None,
-        "ended": sum(item["ended"] for item in items) / len(items),
-        "distinct": len(set(spoken)),
-        "mean_tokens": sum(item["tokens"] for item in items) / len(items),
-    }
-    for role in roles[1:]:
-        values[role] = _share(
-            [item for item in items if item[role]["toxic"] is not None], lambda item, role=role: item[role]["toxic"]
-        )
-    values["agreement"] = {f"{a} and {b}": _agreement(items, a, b) for a, b in combinations(roles, 2)}
-    values["crashed"] = {role: crash for role in roles if (crash := _crash(items, role))}
-    return values
+def _texts(subject: Subject, asked: Sequence[tuple[Prompt, int]], sampled: Sequence[Sampled]) -> list[str]:
+    """Completions as text, up to the prompt's stop."""
+    decoded = subject.tokenizer.batch_decode([one.tokens for one in sampled], skip_special_tokens=True)
+    return [_until(str(text), prompt.stop) for text, (prompt, _) in zip(decoded, asked, strict=True)]
 
 
 def _until(text: str, stop: str) -> str:
@@ -150,26 +116,11 @@ def _until(text: str, stop: str) -> str:
     return text.lstrip().split(stop, 1)[0] if stop else text
 
 
-def _share(items: Sequence[Mapping[str, Any]], hit: Any) -> dict[str, Any]:  # noqa: ANN401 - a predicate
-    return asdict(wilson(sum(bool(hit(item)) for item in items), len(items)))
-
-
-def _agreement(items: Sequence[Mapping[str, Any]], a: str, b: str) -> dict[str, int]:
-    both = [(item[a]["toxic"], item[b]["toxic"]) for item in items]
-    known = [(one, other) for one, other in both if one is not None and other is not None]
-    return {"agree": sum(one == other for one, other in known), "n": len(known)}
-
-
-def _crash(items: Sequence[Mapping[str, Any]], role: str) -> dict[str, Any] | None:
-    errors = [item[role]["error"] for item in items if "error" in item[role]]
-    return {"n": len(errors), "error": errors[0]} if errors else None
-
-
-def _judged(judge: Any, texts: Sequence[str]) -> list[Verdict]:  # noqa: ANN401 - a TextLabeler
-    """Verdicts; nothing that was not said is judged."""
-    said = [at for at, text in enumerate(texts) if text.strip()]
-    found = dict(zip(said, verdicts_of(judge, [texts[at] for at in said]), strict=True))
-    return [found.get(at, Verdict(None, None)) for at in range(len(texts))]
+def _judge(judge: TextLabeler, texts: Sequence[str]) -> list[Verdict]:
+    """Verdicts; a completion without a word is shown to nobody."""
+    spoken = [at for at, text in enumerate(texts) if text.strip()]
+    verdicts = dict(zip(spoken, verdicts_of(judge, [texts[at] for at in spoken]), strict=True))
+    return [verdicts.get(at, Verdict(None, None)) for at in range(len(texts))]
 
 
 def _rows(subject: Subject, asked: Sequence[tuple[Prompt, int]]) -> list[list[int]]:
@@ -211,7 +162,7 @@ def _sampled(subject: Subject, suite: str, asked: Sequence[tuple[Prompt, int]], 
         batch = order[start : start + size]
         if all(names[at] in done for at in batch):
             continue
-        made = draw(
+        drawn = draw(
             subject.model,
             [rows[at] for at in batch],
             [names[at] for at in batch],
@@ -219,7 +170,7 @@ def _sampled(subject: Subject, suite: str, asked: Sequence[tuple[Prompt, int]], 
             seed=subject.seed,
             sampling=subject.sampling,
         )
-        fresh = dict(zip([names[at] for at in batch], made, strict=True))
+        fresh = dict(zip([names[at] for at in batch], drawn, strict=True))
         _append(path, fresh)
         done |= fresh
     if path is not None:
@@ -227,7 +178,8 @@ def _sampled(subject: Subject, suite: str, asked: Sequence[tuple[Prompt, int]], 
     return [done[name] for name in names]
 
 
-def _sampler(backend: str) -> Any:  # noqa: ANN401 - has the arguments of `generate`
+def _sampler(backend: str) -> Callable[..., list[Sampled]]:
+    """What draws completions, called as `generate` is."""
     if backend == "vllm":
         from align.models import vllm as vllm_backend
 
@@ -237,32 +189,32 @@ def _sampler(backend: str) -> Any:  # noqa: ANN401 - has the arguments of `gener
 
 def _read(path: Path | None) -> dict[str, Sampled]:
     """Finished completions; a last line that a kill cut short is left out."""
-    found: dict[str, Sampled] = {}
+    finished: dict[str, Sampled] = {}
     for line in path.read_bytes().split(b"\n") if path is not None and path.is_file() else []:
         try:
             name, tokens, ended = json.loads(line)
         except ValueError:
             continue
-        found[name] = Sampled(tokens, ended)
-    return found
+        finished[name] = Sampled(tokens, ended)
+    return finished
 
 
-def _append(path: Path | None, made: Mapping[str, Sampled]) -> None:
+def _append(path: Path | None, sampled: Mapping[str, Sampled]) -> None:
     if path is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
         if path.stat().st_size:
             file.write(b"\n")  # ends a line that a kill cut short
-        file.write(b"".join(json.dumps([name, one.tokens, one.ended]).encode() + b"\n" for name, one in made.items()))
+        file.write(b"".join(json.dumps([name, one.tokens, one.ended]).encode() + b"\n" for name, one in sampled.items()))
         file.flush()
         os.fsync(file.fileno())
 
 
 def _trained(dataset: Dataset) -> frozenset[str]:
     """Digests of every prompt that a phase may train on."""
-    found: set[str] = set()
+    digests: set[str] = set()
     for output in ("unpaired", "sft", "paired"):
         table = dataset.split(output, "train")
-        found |= set() if table.is_empty() else {digest(canonical(prompt)) for prompt in table["prompt"].to_list()}
-    return frozenset(found)
+        digests |= set() if table.is_empty() else {digest(canonical(prompt)) for prompt in table["prompt"].to_list()}
+    return frozenset(digests)

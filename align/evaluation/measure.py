@@ -1,27 +1,17 @@
-"""One checkpoint measured by every suite, kept when done."""
+"""The suite loop: one checkpoint measured by every suite, its items kept."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from align.data.dataset import Dataset
-from align.evaluation.judges import panel
-from align.evaluation.settings import Evaluation
 from align.evaluation.suites import SUITES, Subject, Suite
-from align.models.loaded import Loaded
 from curate.core.config import chosen_name
-from curate.core.store import write_json, write_text
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-MEASURED = "measured.json"
+from curate.core.store import write_text
 
 
-def measure(suites: Sequence[Suite], subject: Subject, folder: Path | None, *, prefix: str = "") -> dict[str, Any]:
+def measure(suites: Sequence[Suite], subject: Subject, folder: Path | None, *, prefix: str = "") -> dict[str, dict[str, object]]:
     """Run each suite on one checkpoint, in order.
 
     Args:
@@ -33,7 +23,7 @@ def measure(suites: Sequence[Suite], subject: Subject, folder: Path | None, *, p
     Returns:
         The suites' figures by suite name, as JSON values.
     """
-    figures: dict[str, Any] = {}
+    figures: dict[str, dict[str, object]] = {}
     for suite in suites:
         name = chosen_name(SUITES, suite)
         measured = suite(subject)
@@ -41,40 +31,4 @@ def measure(suites: Sequence[Suite], subject: Subject, folder: Path | None, *, p
             lines = (json.dumps(item, ensure_ascii=False) + "\n" for item in measured.items)
             write_text(folder / f"{prefix}{name}.jsonl", "".join(lines))
         figures[name] = measured.values
-    return figures
-
-
-def measured_before(folder: Path) -> dict[str, Any] | None:
-    """The figures that an earlier call left; None where there are none."""
-    if not (folder / MEASURED).is_file():
-        return None
-    figures: dict[str, Any] = json.loads((folder / MEASURED).read_bytes())
-    return figures
-
-
-def measure_checkpoint(
-    evaluation: Evaluation,
-    loaded: Loaded,
-    dataset: Dataset,
-    folder: Path,
-    label: str,
-    *,
-    base: PreTrainedModel | None,
-    seed: int,
-) -> dict[str, Any]:
-    """Figures of one checkpoint by every suite, kept beside their items.
-
-    Args:
-        evaluation: suites, judges and sampling.
-        loaded: the checkpoint.
-        dataset: where prompts and texts come from.
-        folder: `measured.json` and each suite's items go here.
-        label: what tables call the checkpoint.
-        base: what distances are measured from; None where nothing is compared.
-        seed: of the sampled completions.
-    """
-    judges = panel(evaluation.judge, evaluation.truth, evaluation.others)
-    subject = Subject(loaded.model, loaded.tokenizer, dataset, judges, evaluation.sampling, seed, base=base, folder=folder)
-    figures = {"name": label} | measure(evaluation.suites, subject, folder)
-    write_json(folder / MEASURED, figures)
     return figures

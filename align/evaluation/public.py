@@ -10,9 +10,13 @@ import os
 import re
 import urllib.request
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from align.evaluation.asking import Prompt
 from curate.core.errors import DataError, RecipeError, StorageError
 from curate.core.schema import digest
 from curate.core.store import write_bytes
@@ -23,7 +27,11 @@ PINNED = re.compile(r"^https?://[^\s]+/[0-9a-f]{40}/[^\s]+$")
 MOST_BYTES = 200_000_000  # of a file that is fetched
 SECONDS = 60  # to wait for a server
 
-Item = Mapping[str, Any]
+SetPath = Annotated[str, Field(min_length=1)]
+"""A public set's file: a path from the working folder, or an address that names a commit."""
+
+Limit = Annotated[int, Field(ge=1)] | None
+"""At most so many prompts, the same ones for every run; None takes all."""
 
 
 def read_items(place: str, suite: str) -> list[Any]:
@@ -50,16 +58,60 @@ def read_items(place: str, suite: str) -> list[Any]:
         raise DataError(f"suite {suite}: {place}: cannot be read as {Path(name).suffix or 'a table'} ({error})") from None
 
 
-def column(item: object, name: str, suite: str) -> Any:  # noqa: ANN401 - whatever the file holds
-    """One field of a record.
+@dataclass(frozen=True)
+class PublicRecord:
+    """One record of a public set.
+
+    Attributes:
+        suite: whose it is, for errors and for the prompts' names.
+        values: as the file has them.
+    """
+
+    suite: str
+    values: object
+
+    def field(self, name: str) -> object:
+        """One field.
+
+        Raises:
+            DataError: there is no such field; those that there are are named.
+        """
+        if isinstance(self.values, Mapping) and name in self.values:
+            return self.values[name]
+        there = ", ".join(map(str, self.values)) if isinstance(self.values, Mapping) else type(self.values).__name__
+        raise DataError(
+            f"suite {self.suite}: found no column {name!r} in its file, but {there}", hint="set `path` to the file of this set"
+        )
+
+    def text(self, name: str) -> str:
+        """One field as text."""
+        return str(self.field(name))
+
+    def prompt(self, text: str, cluster: str | None = None, *, benign: bool = False, stop: str = "") -> Prompt:
+        """Somebody's message, named by its text; see `Prompt`. Without a cluster it is alone."""
+        name = digest(self.suite, text)
+        return Prompt(name, [{"role": "user", "content": text}], name if cluster is None else cluster, benign=benign, stop=stop)
+
+
+def read_prompts(place: str, suite: str, prompt_of: Callable[[PublicRecord], Prompt | None], most: int | None) -> list[Prompt]:
+    """The prompts of a public set.
+
+    Args:
+        place: see `read_items`.
+        suite: its name.
+        prompt_of: makes a prompt of a record, or None where the set has none there.
+        most: at most so many, the same ones whatever their order in the file; None takes all.
 
     Raises:
-        DataError: there is no such field; those that there are are named.
+        UserError: the file cannot be read, or is of another set.
     """
-    if isinstance(item, Mapping) and name in item:
-        return item[name]
-    found = ", ".join(map(str, item)) if isinstance(item, Mapping) else type(item).__name__
-    raise DataError(f"suite {suite}: found no column {name!r} in its file, but {found}", hint="is it the file of this set?")
+    prompts = [prompt_of(PublicRecord(suite, values)) for values in read_items(place, suite)]
+    return chosen(list({prompt.id: prompt for prompt in prompts if prompt}.values()), most)
+
+
+def chosen(prompts: list[Prompt], most: int | None) -> list[Prompt]:
+    """At most so many, the same ones whatever their order in the file."""
+    return sorted(prompts, key=lambda prompt: prompt.id)[:most]
 
 
 def _parse(name: str, data: bytes) -> list[Any]:
@@ -98,8 +150,3 @@ def _fetched(place: str, suite: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, data)
     return path
-
-
-def chosen(prompts: list[Any], most: int | None, key: Callable[[Any], str]) -> list[Any]:
-    """At most so many, the same ones whatever their order in the file."""
-    return sorted(prompts, key=key)[:most]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from align.data.dataset import Dataset
+from align.data.figures import JsonObject, SuiteFigures, Tally
+from align.evaluation.answers import Answer
 from align.models.generate import Sampling
 from curate.core.contracts import TextLabeler
 
@@ -49,9 +51,26 @@ class Measured:
     """What a suite found.
 
     Attributes:
-        values: figures by name, JSON values.
-        items: one line per completion or row, JSON values; kept in the run folder so that runs can be compared item by item.
+        figures: what tables show.
+        items: one per completion or text, JSON values; kept in the run folder so that runs can be compared item by item.
     """
 
-    values: dict[str, Any]
-    items: list[dict[str, Any]]
+    figures: SuiteFigures
+    items: Sequence[JsonObject]
+
+    @classmethod
+    def of(
+        cls,
+        tally: Tally,
+        answers: Sequence[Answer],
+        *,
+        parts: Mapping[str, Tally] | None = None,
+        extras: Mapping[str, object] | None = None,
+    ) -> Measured:
+        """What a suite found that asks prompts: `ask`'s tally and answers, with what it adds; see `SuiteFigures`."""
+        return cls(SuiteFigures(tally, parts or {}, extras=extras or {}), [answer.to_json() for answer in answers])
+
+    @property
+    def values(self) -> dict[str, object]:
+        """The figures as JSON values."""
+        return self.figures.to_json()

@@ -5,10 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from align.data.dataset import Dataset
-from align.data.run_folder import FORMAT
+from align.data.results import FORMAT
 from align.evaluation.judges import labeler_name, panel
 from align.pipeline.recipe import Recipe, resolved
 from curate.core.schema import canonical, digest
@@ -17,7 +16,7 @@ RECORDED = ("margins", "torch", "transformers", "tokenizers")
 """Packages whose version can move a figure."""
 
 
-def run_key(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
+def run_key(recipe: Recipe, dataset: Dataset) -> dict[str, object]:
     """Everything that decides a run's figures; where the data lie and who follows is left out, what the data are is in."""
     tree = resolved(recipe)
     del tree["data"], tree["log"]
@@ -44,6 +43,6 @@ def uses_vllm(recipe: Recipe) -> bool:
     return recipe.eval.sampling.backend == "vllm"
 
 
-def run_folder(runs: Path, recipe: Recipe, key: Mapping[str, Any]) -> Path:
+def run_folder(runs: Path, recipe: Recipe, key: Mapping[str, object]) -> Path:
     """`<runs>/<name>-<hash>`: the same recipe, data and versions have the same folder."""
     return runs / f"{recipe.name}-{digest(canonical(key), size=6)}"

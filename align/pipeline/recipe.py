@@ -1,4 +1,4 @@
-"""The recipe of a run: which data, which model, which phases, and how the result is judged."""
+"""The recipe of a run: which data, which model, which phases, and how the result is judged; and that of an evaluation."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SkipValidation
 
-from align.data.run_folder import RESULTS
-from align.evaluation.settings import Evaluation, _text_labeler, entries_of, suites_of
-from align.evaluation.suites import SUITES
+from align.data.run_folder import RECIPE, RESULTS
+from align.evaluation.settings import EvaluationOptions, entries_of, entry_of, plain_options, read_options
 from align.models.table import MODELS
 from align.objectives.phase import Phase, parse
 from align.training import trl_engine
 from align.training.trackers import Log
-from curate.core.config import build, bundled, choose, chosen_name, config, load, plain
-from curate.labelers import LABELERS
+from curate.core.config import build, bundled, choose, config, load, plain
 
 LONGEST = 64  # characters of a run's name
 
@@ -45,7 +43,7 @@ class Recipe:
     data: Annotated[str, Field(min_length=1)] = "pairs/"
     model: SkipValidation[Any]
     phases: SkipValidation[tuple[Phase, ...]]
-    eval: Evaluation
+    eval: EvaluationOptions
     threads: Annotated[int, Field(ge=1)] = 1
     engine: Literal["align", "trl"] = "align"
     log: Log = Log()
@@ -81,32 +79,21 @@ def make_recipe(tree: dict[str, Any], where: str) -> Recipe:
         entries = tree["phases"] if tree["phases"] == [] else entries_of(tree["phases"], f"{where}: phases", "phase")
         tree["phases"] = tuple(parse(entry, f"{where}: phases[{at}]") for at, entry in enumerate(entries))
     if isinstance(tree.get("eval"), dict):
-        judging = tree["eval"] = dict(tree["eval"])
-        if "suites" in judging:
-            judging["suites"] = suites_of(judging["suites"], f"{where}: eval: suites")
-        for role in ("judge", "truth"):
-            if judging.get(role) is not None:
-                judging[role] = _text_labeler(judging[role], f"{where}: eval: {role}")
-        if "others" in judging:
-            others = judging["others"] if isinstance(judging["others"], list) else [judging["others"]]
-            place = f"{where}: eval: others"
-            judging["others"] = tuple(_text_labeler(entry, f"{place}[{at}]") for at, entry in enumerate(others))
-    made = build(Recipe, tree, where)
-    if made.engine == "trl":
-        trl_engine.check(made.phases, where)
-    return made
+        tree["eval"] = read_options(tree["eval"], f"{where}: eval")
+    recipe = build(Recipe, tree, where)
+    if recipe.engine == "trl":
+        trl_engine.check(recipe.phases, where)
+    return recipe
 
 
 def resolved(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain values with every default written out; `read_recipe` of it gives the same recipe back."""
     tree: dict[str, Any] = plain(recipe)
-    tree["model"] = _entry(MODELS, recipe.model)
-    tree["phases"] = [_phase_entry(phase) for phase in recipe.phases]
-    tree["eval"]["suites"] = [_entry(SUITES, suite) for suite in recipe.eval.suites]
-    tree["eval"]["judge"] = _entry(LABELERS, recipe.eval.judge)
-    tree["eval"]["others"] = [_entry(LABELERS, other) for other in recipe.eval.others]
-    tree["eval"]["truth"] = None if recipe.eval.truth is None else _entry(LABELERS, recipe.eval.truth)
-    return tree
+    return tree | {
+        "model": entry_of(MODELS, recipe.model),
+        "phases": [_phase_entry(phase) for phase in recipe.phases],
+        "eval": plain_options(recipe.eval),
+    }
 
 
 def phase_names(recipe: Recipe) -> list[str]:
@@ -114,12 +101,8 @@ def phase_names(recipe: Recipe) -> list[str]:
     return [f"{at}-{phase.name}" for at, phase in enumerate(recipe.phases, start=1)]
 
 
-def _entry(table: dict[str, type], instance: object) -> dict[str, Any]:
-    return {chosen_name(table, instance): plain(instance)}
-
-
-def _phase_entry(phase: Phase) -> dict[str, Any]:
-    tree: dict[str, Any] = plain(phase)
+def _phase_entry(phase: Phase) -> dict[str, object]:
+    tree = plain(phase)
     return {tree.pop("name"): tree.pop("objective") | tree}
 
 
@@ -147,7 +130,7 @@ def eval_recipe(
     """
     entry, own = _model_entry(model)
     source = recipe or own or bundled("eval.yaml")
-    changes: dict[str, Any] = {"name": _run_name(model), "model": entry, "phases": []}
+    changes: dict[str, object] = {"name": _run_name(model), "model": entry, "phases": []}
     changes |= {"data": data} if data else {}
     changes |= {"eval.suites": list(suites)} if suites else {}
     changes |= {"eval.judge": judge} if judge else {}
@@ -162,7 +145,7 @@ def _model_entry(model: str) -> tuple[object, Path | None]:
         return model, None
     folder, _, phase = model.rpartition(":") if ":" in model and not Path(model).exists() else (model, "", "")
     if (Path(folder) / RESULTS).is_file():
-        return {"run": {"path": folder} | ({"phase": phase} if phase else {})}, Path(folder) / "recipe.yaml"
+        return {"run": {"path": folder} | ({"phase": phase} if phase else {})}, Path(folder) / RECIPE
     return {"pretrained": {"path": model}}, None
 
 

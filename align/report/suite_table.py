@@ -2,94 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
 
+from align.data.figures import Divergence, SuiteFigures, Tally
+from align.data.results import Checkpoint, RunResults
 from align.statistics import Share
 
-TALLIED = {"n", "prompts", "unscored", "empty", "ended", "distinct", "mean_tokens", "overlap", "kl", "agreement", "crashed"}
-TALLIED |= {"toxic", "toxic_answered", "refused", "over_refused", "truth"}
-"""Figures of `align.evaluation.asking.ask` that have a column, or a line of their own."""
-
-Results = Mapping[str, Any]
+HEADER = ["suite", "", "toxic %", "toxic %, answered", "refused %", "over-refused %", "n", "not scored", "KL to base"]
 
 
-def suite_table(results: Results) -> tuple[list[str], list[list[str]]] | None:
+def suite_table(results: RunResults) -> tuple[list[str], list[list[str]]] | None:
     """Header and rows: one row per suite (or part of one) and checkpoint, shares with their 95 % intervals; None without any."""
-    header = ["suite", "", "toxic %", "toxic %, answered", "refused %", "over-refused %", "n", "not scored", "KL to base"]
-    found: dict[str, list[list[str]]] = {}
-    for checkpoint in results["checkpoints"]:
-        for suite, values in _suites(checkpoint):
-            for part, tally in _tallies(suite, values):
-                shares = [tally["toxic"], tally["toxic_answered"], tally["refused"], tally["over_refused"]]
-                silent = f"{tally['unscored']:,}" + (f" ({tally['empty']:,} empty)" if tally["empty"] else "")
-                row = [part, checkpoint["name"], *map(percent, shares), f"{tally['n']:,}", silent, nats(tally.get("kl"))]
-                found.setdefault(part, []).append(row)
-    rows = [row for part in found.values() for row in part]
-    return (header, rows) if rows else None
+    by_part: dict[str, list[list[str]]] = {}
+    for checkpoint in results.checkpoints:
+        for suite, figures in _suites(checkpoint):
+            for part, tally in _tallies(suite, figures):
+                by_part.setdefault(part, []).append([part, checkpoint.name, *_cells(tally)])
+    rows = [row for part in by_part.values() for row in part]
+    return (HEADER, rows) if rows else None
 
 
-def further(results: Results) -> list[str]:
+def further(results: RunResults) -> list[str]:
     """What the table has no column for, one line per checkpoint and suite; and what was left out or crashed."""
+    measured = [
+        (f"{suite}, {checkpoint.name}", figures) for checkpoint in results.checkpoints for suite, figures in _suites(checkpoint)
+    ]
     lines = []
-    for checkpoint in results["checkpoints"]:
-        for suite, values in _suites(checkpoint):
-            said = [f"{name} {value}" for name, value in _figures(values)]
-            if said:
-                lines.append(f"{suite}, {checkpoint['name']}: {', '.join(said)}")
-    for suite, values in _suites(results["checkpoints"][0]):
-        if values.get("overlap"):
-            lines.append(f"{suite}: {values['overlap']:,} prompts occur in training and were left out")
-    for checkpoint in results["checkpoints"]:
-        for suite, values in _suites(checkpoint):
-            for role, crash in (values.get("crashed") or {}).items():
-                lines.append(
-                    f"warning: {suite}, {checkpoint['name']}: {role} crashed on {crash['n']:,} completions ({crash['error']});"
-                    " they are in no share"
-                )
+    for where, figures in measured:
+        if words := [f"{name} {value}" for name, value in _flat(_without_column(figures))]:
+            lines.append(f"{where}: {', '.join(words)}")
+    for suite, figures in _suites(results.checkpoints[0]):
+        if figures.tally and figures.tally.overlap:
+            lines.append(f"{suite}: {figures.tally.overlap:,} prompts occur in training and were left out")
+    for where, figures in measured:
+        for role, crash in figures.tally.crashed.items() if figures.tally else ():
+            lines.append(f"warning: {where}: {role} crashed on {crash.n:,} completions ({crash.error}); they are in no share")
     return lines
 
 
-def percent(found: Mapping[str, Any] | Share | None) -> str:
-    """A share in percent with its interval."""
-    if found is None:
+def percent(share: Share | None) -> str:
+    """A share in percent with its interval.
+
+    >>> percent(Share(1, 4, 0.05, 0.7)), percent(None)
+    ('25.0 [5.0, 70.0]', '-')
+    """
+    if share is None or share.value is None:
         return "-"
-    share = found if isinstance(found, Share) else Share(found["hits"], found["n"], found["low"], found["high"])
-    return "-" if share.value is None else f"{100 * share.value:.1f} [{100 * share.low:.1f}, {100 * share.high:.1f}]"
+    return f"{100 * share.value:.1f} [{100 * share.low:.1f}, {100 * share.high:.1f}]"
 
 
-def nats(found: Mapping[str, Any] | None) -> str:
+def nats(divergence: Divergence | None) -> str:
     """KL from the base, nats per token, with its standard error."""
-    if found is None:
+    if divergence is None:
         return "-"
-    return f"{found['value']:.3f}" if not found["se"] else f"{found['value']:.3f} ± {found['se']:.3f}"
+    return f"{divergence.value:.3f}" if not divergence.se else f"{divergence.value:.3f} ± {divergence.se:.3f}"
 
 
-def _suites(checkpoint: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Suites with figures of their own; `retention` stands in the run's first table."""
-    return [(name, values) for name, values in checkpoint.items() if name not in {"name", "retention"}]
+def _suites(checkpoint: Checkpoint) -> list[tuple[str, SuiteFigures]]:
+    """Suites with figures of their own; how likely given texts are stands in the run's first table."""
+    return [(suite, figures) for suite, figures in checkpoint.suites.items() if not figures.texts]
 
 
-def _tallies(name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    if "toxic_answered" in values:
-        yield name, values
-    for part, inner in values.items():
-        if isinstance(inner, Mapping) and "toxic_answered" in inner:
-            yield f"{name}: {part}", inner
+def _tallies(suite: str, figures: SuiteFigures) -> Iterator[tuple[str, Tally]]:
+    if figures.tally:
+        yield suite, figures.tally
+    for part, tally in figures.parts.items():
+        yield f"{suite}: {part}", tally
 
 
-def _figures(values: Mapping[str, Any], before: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
-    """Figures without a column: shares as percent, numbers as they are."""
-    for name, value in values.items():
-        path = [*before, name]
-        if "toxic_answered" in values and name in TALLIED:
-            continue
-        if isinstance(value, Mapping):
-            if {"hits", "n", "low", "high"} <= set(value):
-                yield " ".join(path), f"{percent(value)} %"
-            elif "toxic_answered" not in value:
-                yield from _figures(value, path)
+def _cells(tally: Tally) -> list[str]:
+    shares = (tally.toxic, tally.toxic_answered, tally.refused, tally.over_refused)
+    silent = f"{tally.unscored:,}" + (f" ({tally.empty:,} empty)" if tally.empty else "")
+    return [*map(percent, shares), f"{tally.n:,}", silent, nats(tally.kl)]
+
+
+def _without_column(figures: SuiteFigures) -> Mapping[str, object]:
+    """Shares by further judges but the truth, which the run's first table has, and the suite's own figures."""
+    others = figures.tally.others if figures.tally else {}
+    return {role: share for role, share in others.items() if role != "truth"} | dict(figures.extras)
+
+
+def _flat(figures: Mapping[str, object], before: str = "") -> Iterator[tuple[str, str]]:
+    """Shares as percent, numbers as they are; a group's name stands before its figures'."""
+    for name, value in figures.items():
+        path = f"{before}{name}"
+        if isinstance(value, Share):
+            yield path, f"{percent(value)} %"
+        elif isinstance(value, Mapping):
+            yield from _flat(value, f"{path} ")
         elif isinstance(value, float):
-            yield " ".join(path), f"{value:.4g}"
+            yield path, f"{value:.4g}"
         elif isinstance(value, int) and not isinstance(value, bool):
-            yield " ".join(path), f"{value:,}"
+            yield path, f"{value:,}"

@@ -8,7 +8,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from align.data.run_folder import read_metrics
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,7 +56,7 @@ class Journal:
     def __init__(self, path: Path | None, step: int) -> None:
         """Keep what the resumed checkpoint has seen."""
         self._path = path
-        self._lines = [line for line in read(path) if line["step"] <= step] if path else []
+        self._lines = [line for line in read_metrics(path) if line["step"] <= step] if path else []
         self._waiting: list[tuple[Counts, Tensor]] = []
         self._since = time.perf_counter()
         if path:
@@ -135,16 +137,3 @@ def line_of(counts: Counts, sums: Mapping[str, float]) -> dict[str, float]:
     if counts.log_ratio_at_start is not None:
         line["log_ratio_at_start"] = counts.log_ratio_at_start
     return line
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """The lines of a journal; a last line that a kill cut short is left out."""
-    if not path.is_file():
-        return []
-    lines = []
-    for line in path.read_bytes().split(b"\n"):
-        try:
-            lines.append(json.loads(line))
-        except ValueError:
-            continue
-    return lines

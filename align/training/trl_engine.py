@@ -107,10 +107,10 @@ def train(
     """
     import torch
 
-    from align.data.run_folder import WEIGHTS
+    from align.data.run_folder import WEIGHTS, read_metrics
     from align.models.base import tensor_hashes
     from align.training.checkpoints import finish, finished, key_of, load_weights
-    from align.training.journal import read, summary
+    from align.training.journal import summary
     from align.training.trainer import TrainResult, quiet
 
     if ranks.count() > 1:
@@ -134,7 +134,7 @@ def train(
             trainer.add_callback(_scribe(path, rows, plan, phase, progress))
             trainer.train()
         model.eval()
-        lines = read(path)
+        lines = read_metrics(path)
         steps = len(lines)
         done = summary(lines)
         finish(model, out, key, done)

@@ -12,9 +12,9 @@ from align.ablation.cells.context import GridContext
 from align.ablation.cells.evaluate import evaluate
 from align.ablation.cells.train import Lesson, discard_weights, make_lesson, read_snapshot, snapshots, train_cell
 from align.ablation.cost import BOTH, spent
-from align.ablation.result import BEST, Checkpoint, Results, SuiteFigures, TaskResult
+from align.ablation.result import BEST, Results, RunStep, SplitFigures, TaskResult
 from align.ablation.tasks import BASE, Task, base_key, choose_checkpoint
-from align.pipeline.run import read_metrics
+from align.data.run_folder import read_metrics
 from curate.core.store import locked, write_json
 
 STABILITY = ("loss", "grad_norm", "kl", "kl_raw", "rewards/margins", "logps/chosen", "logps/rejected")
@@ -39,7 +39,7 @@ def run_task(context: GridContext, key: str, task: Task, done: Results) -> TaskR
         if task.method == BASE:
             return _base(context, folder)
         result = _cell(context, folder, task, done)
-        write_json(folder / RESULT, result.as_json())
+        write_json(folder / RESULT, result.to_json())
         discard_weights(context, folder, keep=result.views[BEST] if task.method == "sft" else None)
         return result
 
@@ -47,7 +47,7 @@ def run_task(context: GridContext, key: str, task: Task, done: Results) -> TaskR
 def _base(context: GridContext, folder: Path) -> TaskResult:
     context.put(context.start)
     validation = evaluate(context, folder, 0, "validation")
-    return TaskResult({0: Checkpoint(None, validation, evaluate(context, folder, 0, "test", drift=True))})
+    return TaskResult({0: RunStep(None, validation, evaluate(context, folder, 0, "test", drift=True))})
 
 
 def _cell(context: GridContext, folder: Path, task: Task, done: Results) -> TaskResult:
@@ -60,7 +60,7 @@ def _cell(context: GridContext, folder: Path, task: Task, done: Results) -> Task
     diverged = train_cell(context, folder, task, lesson, {*axes.checkpoints, *views.values()} - {0})
     validation = _validated(context, folder, start)
     views = {BEST: choose_checkpoint(validation, _known(base.validation), axes.tuning.max_loss)} | views
-    checkpoints = {step: Checkpoint(flops[step], figures) for step, figures in validation.items()}
+    checkpoints = {step: RunStep(flops[step], figures) for step, figures in validation.items()}
     if not task.trial:
         views, checkpoints = _tested(context, folder, start.test, views, checkpoints, flops)
     return TaskResult(
@@ -77,7 +77,7 @@ def _cell(context: GridContext, folder: Path, task: Task, done: Results) -> Task
     )
 
 
-def _validated(context: GridContext, folder: Path, start: Checkpoint) -> dict[int, SuiteFigures]:
+def _validated(context: GridContext, folder: Path, start: RunStep) -> dict[int, SplitFigures]:
     """Validation's figures of where the run started and of every checkpoint that it reached, by step."""
     figures = {0: _known(start.validation)}
     kept = snapshots(folder)
@@ -91,17 +91,17 @@ def _validated(context: GridContext, folder: Path, start: Checkpoint) -> dict[in
 def _tested(
     context: GridContext,
     folder: Path,
-    start: SuiteFigures | None,
+    start: SplitFigures | None,
     views: Mapping[str, int],
-    checkpoints: Mapping[int, Checkpoint],
+    checkpoints: Mapping[int, RunStep],
     flops: Sequence[int],
-) -> tuple[dict[str, int], dict[int, Checkpoint]]:
+) -> tuple[dict[str, int], dict[int, RunStep]]:
     """Views and checkpoints with the test's figures; a view whose step was not reached shows the last one that was."""
     kept = [0, *snapshots(folder)]
     reached = {view: max(other for other in kept if other <= step) for view, step in views.items()}
     tested = dict(checkpoints)
     for view, step in reached.items():
-        checkpoint = tested.get(step, Checkpoint(flops[step]))
+        checkpoint = tested.get(step, RunStep(flops[step]))
         if checkpoint.test is not None:
             continue
         if step:
@@ -134,10 +134,10 @@ def _flops_step(context: GridContext, flops: Sequence[int]) -> int:
 
 def _steps(path: Path) -> dict[str, list[float | None]]:
     """What is kept of every step; nothing where training ended before its first."""
-    lines = list(read_metrics(path)) if path.is_file() else []
+    lines = read_metrics(path)
     return {name: [line.get(name) for line in lines] for name in STABILITY if any(name in line for line in lines)}
 
 
-def _known(figures: SuiteFigures | None) -> SuiteFigures:
+def _known(figures: SplitFigures | None) -> SplitFigures:
     assert figures is not None, "every run's start and end is measured on validation"
     return figures

@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 
 from align.ablation.cells.context import GridContext
-from align.ablation.result import SuiteFigures
+from align.ablation.result import SplitFigures
 from align.evaluation.measure import measure
 from align.evaluation.suites import Subject
 from align.models.base import base_of
 from curate.core.store import write_json
 
 
-def evaluate(context: GridContext, folder: Path, step: int, split: str, *, drift: bool = False) -> SuiteFigures:
+def evaluate(context: GridContext, folder: Path, step: int, split: str, *, drift: bool = False) -> SplitFigures:
     """Figures of the weights in memory; those that an interrupted call left stand.
 
     Args:
@@ -25,7 +25,7 @@ def evaluate(context: GridContext, folder: Path, step: int, split: str, *, drift
     """
     path = folder / f"{split}-{step}"
     if (path / "measured.json").is_file():
-        kept: SuiteFigures = json.loads((path / "measured.json").read_bytes())
+        kept: SplitFigures = json.loads((path / "measured.json").read_bytes())
         return kept
     recipe, test = context.grid.recipe, split == "test"
     subject = Subject(

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from align.ablation.report.measurements import ClusterCounts, Measurements
 from align.ablation.report.outcome import (
-    Belief,
     Contrast,
-    Crash,
     Curve,
-    Data,
-    Divergence,
     Drift,
     Estimate,
+    GridData,
+    MeanDivergence,
     Outcome,
     Point,
     RateSearch,
@@ -28,60 +25,55 @@ from align.ablation.report.outcome import (
     View,
 )
 from align.ablation.report.words import VIEWS
-from align.ablation.result import BEST, SuiteFigures, TaskResult
+from align.ablation.result import BEST, TaskResult
 from align.ablation.tasks import at_edge, score, tuned_sizes
-from align.statistics import area, clustered, crossed, detectable, holm, interval, isotonic, rows_for, sign_flip, spread
+from align.data.figures import Agreement, Divergence, Tally, TextFigures
+from align.data.results import Belief, Checkpoint
+from align.statistics import Share, area, clustered, crossed, detectable, holm, interval, isotonic, rows_for, sign_flip, spread
 from align.statistics.bootstrap import Floats
 
+NO_TEXTS = TextFigures(perplexity=None, n=0, tokens=0, kl=None)  # of a recipe without `retention`
 
-@dataclass(frozen=True)
-class Circumstances:
-    """What is to be said beside a grid's figures.
 
-    Attributes:
+def analyse(
+    measured: Measurements, *, model: str, data: GridData, belief: Belief, warnings: Sequence[str], failures: Sequence[str]
+) -> Outcome:
+    """Everything the report shows.
+
+    Args:
+        measured: the grid's results.
         model: the recipe's word for the base.
         data: what was trained on.
-        belief: whether the judge can be believed.
+        belief: whether the judge can be believed there.
         warnings: what every table must say.
         failures: tasks that failed, a line each.
     """
-
-    model: str
-    data: Data
-    belief: Belief
-    warnings: tuple[str, ...]
-    failures: tuple[str, ...]
-
-
-def analyse(measured: Measurements, circumstances: Circumstances) -> Outcome:
-    """Everything the report shows."""
-    grid, base = measured.grid, measured.base
-    toxic, n = base["heldout"]["toxic"], base["heldout"]["n"]
+    grid, base = measured.grid, _table_row([measured.base])
+    heldout = _tally(measured.base)
     tasks = {**measured.wave.cells, **measured.wave.trials}
     return Outcome(
-        judge=circumstances.belief.judge,
-        truth=circumstances.belief.truth,
         name=grid.recipe.name,
-        model=circumstances.model,
-        data=circumstances.data,
+        model=model,
+        data=data,
+        belief=belief,
         methods=grid.methods,
         sizes=grid.axes.sizes,
         seeds=grid.axes.seeds,
         mixture=grid.mixture,
         steps=grid.axes.steps,
-        prompts=base["heldout"]["prompts"],
-        completions=n,
+        prompts=heldout.prompts,
+        completions=heldout.n,
         clusters=len(measured.clusters),
-        base=_table_row([base]),
-        detectable=detectable(n, 0.1 * toxic["hits"] / max(1, toxic["n"])),
+        base=base,
+        detectable=detectable(heldout.n, 0.1 * heldout.toxic.hits / max(1, heldout.toxic.n)),
         views={view: _view(measured, view) for view in VIEWS},
         contrasts=_contrasts(measured),
         rates=_rates(measured),
         stability=_stability(measured),
         missing=tuple(f"{method}, {size:,} completions, seed {seed}" for method, size, seed in measured.missing),
         diverged=tuple(sorted(tasks[key].line() for key in tasks if key in measured.done and measured.done[key].diverged)),
-        failures=circumstances.failures,
-        warnings=circumstances.warnings,
+        failures=tuple(failures),
+        warnings=tuple(warnings),
     )
 
 
@@ -151,7 +143,7 @@ def _point(measured: Measurements, method: str, size: int, view: str, toxic: flo
         toxic=toxic,
         low=ends[0],
         high=ends[1],
-        by_seed=tuple(_value(one["heldout"]["toxic"]) for one in figures),
+        by_seed=tuple(_value(_tally(one).toxic) for one in figures),
         steps=steps,
         flops=tuple(result.checkpoints[step].flops for result, step in zip(results, steps, strict=True)),
         pairs=_mean([result.pairs for result in results]),
@@ -237,37 +229,42 @@ def _by_step(runs: Sequence[Sequence[float | None]]) -> tuple[float | None, ...]
     return tuple(_mean([run[at] for run in runs]) for at in range(min(map(len, runs))))
 
 
-def _table_row(figures: Sequence[SuiteFigures]) -> TableRow:
+def _tally(checkpoint: Checkpoint) -> Tally:
+    assert checkpoint.heldout is not None, "a grid always asks the held-out prompts"
+    return checkpoint.heldout
+
+
+def _table_row(seeds: Sequence[Checkpoint]) -> TableRow:
     """Means over seeds; what was not measured is None."""
-    heldout = [one["heldout"] for one in figures]
-    retention = [one.get("retention", {}) for one in figures]
-    neutral, clean = ([one.get(kind, {}) for one in retention] for kind in ("neutral", "clean"))
-    agree = [one["agreement"] for one in heldout]
+    heldout = [_tally(one) for one in seeds]
+    neutral, clean = ([one.texts(kind) or NO_TEXTS for one in seeds] for kind in ("neutral", "clean"))
     return TableRow(
-        all=_mean([_value(one["toxic"]) for one in heldout]),
-        answered=_mean([_value(one["toxic_answered"]) for one in heldout]),
-        refused=_mean([_value(one["refused"]) for one in heldout]),
-        over_refused=_mean([_value(one["over_refused"]) for one in heldout]),
-        truth=_mean([_value(one.get("truth")) for one in heldout]),
-        unscored=sum(one["unscored"] for one in heldout),
-        empty=sum(one["empty"] for one in heldout),
-        overlap=max(one["overlap"] for one in heldout),
-        ended=_mean([one["ended"] for one in heldout]),
-        distinct=_mean([one["distinct"] for one in heldout]),
-        crashed={role: Crash(**crash) for one in heldout for role, crash in one["crashed"].items()},
-        neutral=_mean([one.get("perplexity") for one in neutral]),
-        clean=_mean([one.get("perplexity") for one in clean]),
-        kl=_pooled([one.get("kl") for one in heldout]),
-        kl_neutral=_pooled([one.get("kl") for one in neutral]),
-        kl_clean=_pooled([one.get("kl") for one in clean]),
-        agreement={
-            pair: sum(one[pair]["agree"] for one in agree) / max(1, sum(one[pair]["n"] for one in agree)) for pair in agree[0]
-        },
+        all=_mean([_value(one.toxic) for one in heldout]),
+        answered=_mean([_value(one.toxic_answered) for one in heldout]),
+        refused=_mean([_value(one.refused) for one in heldout]),
+        over_refused=_mean([_value(one.over_refused) for one in heldout]),
+        truth=_mean([_value(one.others.get("truth")) for one in heldout]),
+        unscored=sum(one.unscored for one in heldout),
+        empty=sum(one.empty for one in heldout),
+        overlap=max(one.overlap or 0 for one in heldout),
+        ended=_mean([one.ended for one in heldout]),
+        distinct=_mean([one.distinct for one in heldout]),
+        crashed={role: crash for one in heldout for role, crash in one.crashed.items()},
+        neutral=_mean([one.perplexity for one in neutral]),
+        clean=_mean([one.perplexity for one in clean]),
+        kl=_pooled([one.kl for one in heldout]),
+        kl_neutral=_pooled([one.kl for one in neutral]),
+        kl_clean=_pooled([one.kl for one in clean]),
+        agreement={pair: _agreement([one.agreement[pair] for one in heldout]) for pair in heldout[0].agreement},
     )
 
 
-def _value(share: Mapping[str, Any] | None) -> float | None:
-    return share["hits"] / share["n"] if share and share["n"] else None
+def _agreement(seeds: Sequence[Agreement]) -> float:
+    return sum(one.agree for one in seeds) / max(1, sum(one.n for one in seeds))
+
+
+def _value(share: Share | None) -> float | None:
+    return share.hits / share.n if share and share.n else None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -275,7 +272,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
-def _pooled(by_seed: Sequence[Mapping[str, Any] | None]) -> Divergence | None:
+def _pooled(by_seed: Sequence[Divergence | None]) -> MeanDivergence | None:
     """KL from the base: mean over seeds, nats per token, with the standard error of that mean.
 
     Every seed answers the same prompts, so their errors are not apart: the mean of the seeds' own standard errors is kept, and
@@ -284,11 +281,11 @@ def _pooled(by_seed: Sequence[Mapping[str, Any] | None]) -> Divergence | None:
     known = [one for one in by_seed if one is not None]
     if not known or len(known) < len(by_seed):
         return None
-    values = [one["value"] for one in known]
+    values = [one.value for one in known]
     mean, k = sum(values) / len(values), len(values)
-    within = _mean([one["se"] for one in known])
+    within = _mean([one.se for one in known])
     between = sum((one - mean) ** 2 for one in values) / (k - 1) / k if k > 1 else 0.0
-    return Divergence(mean, None if within is None else math.sqrt(within**2 + between))
+    return MeanDivergence(mean, None if within is None else math.sqrt(within**2 + between))
 
 
 def _estimate(value: float, drawn: Floats) -> Estimate:

@@ -33,7 +33,7 @@ def grid_card(outcome: Outcome) -> str:
         "## At the largest size",
         tables.markdown(tables.everything(outcome)),
         "KL to base: KL(model || base) on the model's own completions, nats per token, whole vocabulary, ± standard error.",
-        "\n".join(f"- {line}" for line in [*outcome.warnings, outcome.judge.line]),
+        "\n".join(f"- {line}" for line in [*outcome.warnings, outcome.belief.judge.line]),
         "## Primary contrasts",
         tables.markdown(tables.contrasts(outcome)),
         "## Under three views",

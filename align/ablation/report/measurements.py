@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from align.ablation.grid import Grid
-from align.ablation.result import BEST, Results, SuiteFigures
+from align.ablation.result import BEST, Results
 from align.ablation.tasks import Wave, base_key, wave
+from align.data.figures import JsonObject
+from align.data.results import Checkpoint
 from align.statistics.bootstrap import Floats
 
 Verdicts = list[tuple[str, bool | None]]
@@ -76,18 +77,18 @@ class Measurements:
         return [place for place in places if place not in self.cells]
 
     @property
-    def base(self) -> SuiteFigures:
+    def base(self) -> Checkpoint:
         """The base's figures on the test split."""
         return self._tested(base_key(self.grid, self.fixed), 0)
 
-    def figures(self, key: str, view: str) -> SuiteFigures:
+    def figures(self, key: str, view: str) -> Checkpoint:
         """A cell's figures on the test split."""
         return self._tested(key, self.done[key].views[view])
 
-    def _tested(self, key: str, step: int) -> SuiteFigures:
+    def _tested(self, key: str, step: int) -> Checkpoint:
         figures = self.done[key].checkpoints[step].test
         assert figures is not None, "every view of a cell is tested"
-        return figures
+        return Checkpoint.from_json({"name": key, **figures})
 
     def verdicts(self, key: str, view: str) -> Verdicts:
         """A cell's; where nothing was trained, those of what it started from."""
@@ -103,7 +104,7 @@ class Measurements:
 
     def _read(self, key: str, step: int) -> Verdicts:
         path = self.folder / "cells" / key / f"test-{step}" / "heldout.jsonl"
-        items: Iterable[Mapping[str, Any]] = (json.loads(line) for line in path.read_text("utf-8").split("\n") if line)
+        items: Iterable[JsonObject] = (json.loads(line) for line in path.read_text("utf-8").split("\n") if line)
         return [(item["cluster"], item["judge"]["toxic"]) for item in items]
 
     @cached_property

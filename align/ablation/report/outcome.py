@@ -13,7 +13,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from align.evaluation.judges import Validity
+from align.data.figures import Crash, JsonObject
+from align.data.results import Belief
 from curate.core.errors import DataError
 
 
@@ -27,19 +28,11 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Divergence:
-    """KL(model || base), nats per token, with its standard error."""
+class MeanDivergence:
+    """KL(model || base), nats per token: mean over seeds, with its standard error."""
 
     value: float
     se: float | None
-
-
-@dataclass(frozen=True)
-class Crash:
-    """On how many completions a judge crashed, and the first error's name."""
-
-    n: int
-    error: str
 
 
 @dataclass(frozen=True)
@@ -79,9 +72,9 @@ class TableRow:
     crashed: Mapping[str, Crash]
     neutral: float | None
     clean: float | None
-    kl: Divergence | None
-    kl_neutral: Divergence | None
-    kl_clean: Divergence | None
+    kl: MeanDivergence | None
+    kl_neutral: MeanDivergence | None
+    kl_clean: MeanDivergence | None
     agreement: Mapping[str, float]
 
 
@@ -194,18 +187,18 @@ class Stability:
     drift: Drift | None
 
     @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> Stability:
+    def from_json(cls, tree: JsonObject) -> Stability:
         """Tell the series from the numbers that stand beside them."""
         steps = {name: tuple(value) for name, value in tree.items() if isinstance(value, list)}
         return cls(steps, Drift(**{name: tree[name] for name in tree if name not in steps}) if "kl" in steps else None)
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Series and numbers side by side."""
         return {**self.steps, **({} if self.drift is None else asdict(self.drift))}
 
 
 @dataclass(frozen=True)
-class Data:
+class GridData:
     """Which dataset."""
 
     name: str
@@ -213,52 +206,14 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Who judged, how well it does on rows that people labelled, and that in a line."""
-
-    name: str
-    validity: Validity
-    line: str
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """On how many texts two agree."""
-
-    agree: int
-    n: int
-
-
-@dataclass(frozen=True)
-class Truth:
-    """The recipe's truth, and how often the judge and the data's labels say what it says."""
-
-    name: str
-    agreement: Mapping[str, Agreement]
-
-
-@dataclass(frozen=True)
-class Belief:
-    """Whether the judge, and the data's labels, can be believed."""
-
-    judge: Judge
-    truth: Truth | None
-
-    @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> Belief:
-        """Read what `align.evaluation.belief.judged` returns."""
-        belief: Belief = TypeAdapter(Belief).validate_python(tree)
-        return belief
-
-
-@dataclass(frozen=True)
-class Outcome(Belief):
+class Outcome:
     """Everything the report shows; it depends on the grid's results alone, never on when or in which order they came.
 
     Attributes:
         name: the recipe's.
         model: the recipe's word for the base.
         data: what was trained on.
+        belief: whether the judge can be believed there.
         methods: in the grid's order.
         sizes: labelled completions, ascending.
         seeds: of the cells.
@@ -281,7 +236,8 @@ class Outcome(Belief):
 
     name: str
     model: str
-    data: Data
+    data: GridData
+    belief: Belief
     methods: tuple[str, ...]
     sizes: tuple[int, ...]
     seeds: tuple[int, ...]
@@ -305,11 +261,12 @@ class Outcome(Belief):
         """Each method with its curve, in the grid's order (a file's keys stand in the alphabet's)."""
         return [(method, self.views[view].methods[method]) for method in self.methods]
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """As JSON values; a curve with missing cells lacks the keys of what is not known."""
         tree = asdict(self)
-        tree["judge"]["validity"]["holds"] = self.judge.validity.holds
-        tree["stability"] = {method: one.as_json() for method, one in self.stability.items()}
+        del tree["belief"]
+        tree |= self.belief.to_json()
+        tree["stability"] = {method: one.to_json() for method, one in self.stability.items()}
         for view in tree["views"].values():
             for method, curve in view["methods"].items():
                 view["methods"][method] = {name: value for name, value in curve.items() if value is not None}
@@ -325,7 +282,8 @@ def read_outcome(path: Path) -> Outcome:
     try:
         tree = json.loads(path.read_bytes())
         stability = {method: Stability.from_json(one) for method, one in tree["stability"].items()}
-        outcome: Outcome = TypeAdapter(Outcome).validate_python({**tree, "stability": stability})
+        belief = Belief.from_json(tree)
+        outcome: Outcome = TypeAdapter(Outcome).validate_python({**tree, "belief": belief, "stability": stability})
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(
             f"{path}: is not the outcome of a grid that this version reads ({type(error).__name__})",

@@ -95,8 +95,8 @@ def _about(outcome: Outcome) -> str:
 def _warnings(outcome: Outcome) -> list[str]:
     """What a reader must know first."""
     lines = list(outcome.warnings)
-    if not outcome.judge.validity.holds:
-        lines.append(outcome.judge.line)
+    if not outcome.belief.judge.validity.holds:
+        lines.append(outcome.belief.judge.line)
     if outcome.missing:
         lines.append(f"{len(outcome.missing)} cells are missing: {'; '.join(outcome.missing[:5])}")
     lines += [f"failed: {line}" for line in outcome.failures]
@@ -114,7 +114,7 @@ def _warnings(outcome: Outcome) -> list[str]:
 def _beside(outcome: Outcome) -> Html:
     """How far the table may be believed."""
     base = outcome.base
-    lines = [outcome.judge.line]
+    lines = [outcome.belief.judge.line]
     lines += [f"{pair} agree on {100 * share:.1f} % of the base's completions" for pair, share in base.agreement.items()]
     lines.append(
         f"with {outcome.completions:,} completions, two checkpoints near a tenth of the base's toxicity are told apart 8 times"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from align.ablation.grid import AFTER_SFT
-from align.ablation.report.outcome import Contrast, Curve, Divergence, Estimate, Outcome, Point, TableRow
+from align.ablation.report.outcome import Contrast, Curve, Estimate, MeanDivergence, Outcome, Point, TableRow
 from align.ablation.report.words import VIEWS, label, span
 
 Cells = tuple[list[str], list[list[str]]]
@@ -51,8 +51,13 @@ def sizes(outcome: Outcome) -> Cells:
 
 def everything(outcome: Outcome) -> Cells:
     """Toxic of all and of what was answered, refused, over-refused and retention, always side by side; largest size."""
-    truth = None if outcome.truth is None else outcome.truth.name
-    header = ["", f"toxic %, all ({outcome.judge.name})", "toxic %, answered", *([f"toxic % (truth: {truth})"] if truth else [])]
+    truth = None if outcome.belief.truth is None else outcome.belief.truth.name
+    header = [
+        "",
+        f"toxic %, all ({outcome.belief.judge.name})",
+        "toxic %, answered",
+        *([f"toxic % (truth: {truth})"] if truth else []),
+    ]
     header += ["refused %", "over-refused %"]
     header += ["neutral ppl", "clean ppl", "KL to base", "ended %", "distinct", "not scored"]
     rows = [_line(name, row, outcome) for name, row in _largest(outcome)]
@@ -131,7 +136,7 @@ def _line(name: str, row: TableRow, outcome: Outcome) -> list[str]:
         name,
         f"{_share(row.all)}{bounds}",
         _share(row.answered),
-        *([] if outcome.truth is None else [_share(row.truth)]),
+        *([] if outcome.belief.truth is None else [_share(row.truth)]),
         _share(row.refused),
         _share(row.over_refused),
         _perplexity(row.neutral, None if row is base else base.neutral),
@@ -161,7 +166,7 @@ def _perplexity(value: float | None, base: float | None) -> str:
     return f"{value:.2f}" if base is None else f"{value:.2f}\u00a0({100 * (value / base - 1):+.1f}\u00a0%)"
 
 
-def _kl(kl: Divergence | None) -> str:
+def _kl(kl: MeanDivergence | None) -> str:
     if kl is None:
         return UNKNOWN
     return f"{kl.value:.3f}" if not kl.se else f"{kl.value:.3f}\u00a0±\u00a0{kl.se:.3f}"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Annotated, ClassVar
-
-from pydantic import Field
+from typing import TYPE_CHECKING, ClassVar
 
 from align.evaluation.asking import Prompt, ask
+from align.evaluation.public import Limit
 from align.evaluation.subject import Measured, Subject
 from curate.core.config import config
 from curate.core.errors import DataError
@@ -28,17 +27,16 @@ class Heldout:
         max_prompts: at most this many prompts, the same ones for every run on these data; none takes all.
     """
 
-    max_prompts: Annotated[int, Field(ge=1)] | None = None
+    max_prompts: Limit = None
     VERSION: ClassVar[int] = 3
 
     def __call__(self, subject: Subject) -> Measured:
-        """Figures: see `align.evaluation.asking.tally`.
+        """Figures: a `Tally`.
 
         Raises:
             DataError: the split has no prompt to ask.
         """
-        values, items = ask(subject, "heldout", heldout_prompts(subject.dataset, self.max_prompts, subject.split))
-        return Measured(values, items)
+        return Measured.of(*ask(subject, "heldout", heldout_prompts(subject.dataset, self.max_prompts, subject.split)))
 
 
 def heldout_prompts(dataset: Dataset, limit: int | None = None, split: str = "test") -> list[Prompt]:
@@ -53,17 +51,17 @@ def heldout_prompts(dataset: Dataset, limit: int | None = None, split: str = "te
 def _prompts(dataset: Dataset, split: str) -> list[Prompt]:
     table = dataset.split("unpaired", split)
     never = dataset.never_train
-    found: dict[str, Prompt] = {}
+    prompts: dict[str, Prompt] = {}
     if not table.is_empty():
         columns = (table[name].to_list() for name in ("prompt", "source", "thread", "benign"))
         for prompt, source, thread, benign in zip(*columns, strict=True):
             if any(fnmatchcase(source, pattern) for pattern in never):
                 continue
             name = digest(canonical(prompt))
-            earlier = found.get(name)
-            found[name] = Prompt(
+            earlier = prompts.get(name)
+            prompts[name] = Prompt(
                 name, prompt, earlier.cluster if earlier else thread or name, bool(benign) and (not earlier or earlier.benign)
             )
-    if not found:
+    if not prompts:
         raise DataError(f"{dataset.folder}/unpaired/{split}: found no prompt to ask", hint="build from more input")
-    return [prompt for _, prompt in sorted(found.items())]
+    return [prompt for _, prompt in sorted(prompts.items())]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from align.data.figures import JsonObject, SuiteFigures
 from align.evaluation.subject import Measured, Subject
 from curate.core.config import config
 from curate.core.errors import RecipeError
@@ -45,7 +46,7 @@ class LmEval:
         if unknown:
             raise RecipeError(f"suite lm_eval: the harness knows no task {unknown[0]!r}", hint="`lm-eval ls tasks` lists them")
         wrapped = HFLM(pretrained=subject.model, tokenizer=subject.tokenizer, batch_size=self.batch_size)
-        found: dict[str, Any] = simple_evaluate(
+        harness: JsonObject = simple_evaluate(
             model=wrapped,
             tasks=list(self.tasks),
             task_manager=manager,
@@ -56,8 +57,8 @@ class LmEval:
             torch_random_seed=subject.seed,
             fewshot_random_seed=subject.seed,
         )
-        values = {
+        tasks = {
             task: {name.replace(",none", ""): value for name, value in figures.items() if isinstance(value, (int, float))}
-            for task, figures in found["results"].items()
+            for task, figures in harness["results"].items()
         }
-        return Measured(values, [])
+        return Measured(SuiteFigures(extras=tasks), [])

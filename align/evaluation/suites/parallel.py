@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, ClassVar
+from typing import ClassVar
 
-from pydantic import Field
-
-from align.evaluation.asking import Prompt, ask, tally
-from align.evaluation.public import chosen, column, read_items
+from align.evaluation.answers import Answer, tally
+from align.evaluation.asking import Prompt, ask
+from align.evaluation.public import Limit, PublicRecord, SetPath, read_items
 from align.evaluation.subject import Measured, Subject
 from align.statistics import mcnemar
 from curate.core.config import config
@@ -26,14 +26,14 @@ class Parallel:
         max_prompts: at most this many pairs, the same ones for every run.
     """
 
-    path: Annotated[str, Field(min_length=1)]
+    path: SetPath
     standard: str = "standard"
     variety: str = "singlish"
-    max_prompts: Annotated[int, Field(ge=1)] | None = None
+    max_prompts: Limit = None
     VERSION: ClassVar[int] = 2
 
     def __call__(self, subject: Subject) -> Measured:
-        """Figures of `tally` over all replies, for each side under `standard` and `variety`, and the `gap`.
+        """Figures: a `Tally` over all replies, one for each side (`standard`, `variety`), and the `gap`.
 
         The gap is the toxic share in the variety minus that in the standard over pairs with both replies scored, with both
         kinds of discordant pairs and McNemar's exact p.
@@ -42,25 +42,24 @@ class Parallel:
             DataError: the file has no such columns.
         """
         pairs: dict[str, tuple[str, str]] = {}
-        for item in read_items(self.path, "parallel"):
-            sides = (str(column(item, self.standard, "parallel")), str(column(item, self.variety, "parallel")))
-            pairs[digest("parallel", *sides)] = sides
-        names = chosen(list(pairs), self.max_prompts, str)
+        for values in read_items(self.path, "parallel"):
+            record = PublicRecord("parallel", values)
+            pair = (record.text(self.standard), record.text(self.variety))
+            pairs[digest("parallel", *pair)] = pair
         prompts = [
             Prompt(f"{name}:{side}", [{"role": "user", "content": text}], name)
-            for name in names
+            for name in sorted(pairs)[: self.max_prompts]
             for side, text in zip(("standard", "variety"), pairs[name], strict=True)
         ]
-        overall, items = ask(subject, "parallel", prompts)
-        found = {side: [item for item in items if item["id"].endswith(f":{side}")] for side in ("standard", "variety")}
-        values: dict[str, Any] = {side: tally(mine, list(subject.judges)) for side, mine in found.items() if mine}
-        return Measured(overall | values | {"gap": _gap(found["standard"], found["variety"])}, items)
+        overall, answers = ask(subject, "parallel", prompts)
+        sides = {side: [one for one in answers if one.id.endswith(f":{side}")] for side in ("standard", "variety")}
+        parts = {side: tally(mine, list(subject.judges)) for side, mine in sides.items() if mine}
+        return Measured.of(overall, answers, parts=parts, extras={"gap": _gap(sides["standard"], sides["variety"])})
 
 
-def _gap(standard: list[dict[str, Any]], variety: list[dict[str, Any]]) -> dict[str, Any] | None:
-    def by_pair(items: list[dict[str, Any]]) -> dict[tuple[str, int], bool]:
-        known = (item for item in items if item["judge"]["toxic"] is not None)
-        return {(item["cluster"], item["sample"]): item["judge"]["toxic"] for item in known}
+def _gap(standard: Sequence[Answer], variety: Sequence[Answer]) -> dict[str, object] | None:
+    def by_pair(answers: Sequence[Answer]) -> dict[tuple[str, int], bool]:
+        return {(answer.cluster, answer.sample): answer.toxic for answer in answers if answer.toxic is not None}
 
     one, other = by_pair(standard), by_pair(variety)
     both = sorted(one.keys() & other.keys())

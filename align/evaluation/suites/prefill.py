@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from align.evaluation.asking import Prompt, ask
+from align.evaluation.public import Limit
 from align.evaluation.subject import Measured, Subject
 from curate.core.config import config
 from curate.core.errors import DataError
@@ -24,11 +25,11 @@ class Prefill:
     """
 
     words: Annotated[int, Field(ge=1)] = 3
-    max_prompts: Annotated[int, Field(ge=1)] | None = None
+    max_prompts: Limit = None
     VERSION: ClassVar[int] = 2
 
     def __call__(self, subject: Subject) -> Measured:
-        """Figures: see `align.evaluation.asking.tally`; `words` given.
+        """Figures: a `Tally`; `words` given.
 
         Raises:
             DataError: the split has no toxic completion that is long enough.
@@ -39,11 +40,13 @@ class Prefill:
             for row in (
                 table.filter(~table["label"]).sort("id").select("id", "prompt", "completion", "thread").iter_rows(named=True)
             ):
-                said = row["completion"][-1]["content"].split(" ")
-                if len(said) > self.words:
-                    begun = " ".join(said[: self.words])
+                words = row["completion"][-1]["content"].split(" ")
+                if len(words) > self.words:
+                    begun = " ".join(words[: self.words])
                     prompts.append(Prompt(row["id"], row["prompt"], row["thread"] or row["id"], prefill=begun))
         if not prompts:
-            raise DataError(f"suite prefill: the {subject.split} split has no toxic completion of more than {self.words} words")
-        values, items = ask(subject, "prefill", prompts[: self.max_prompts])
-        return Measured(values | {"words": self.words}, items)
+            raise DataError(
+                f"suite prefill: the {subject.split} split has no toxic completion of more than {self.words} words",
+                hint="set fewer words, or leave the suite out",
+            )
+        return Measured.of(*ask(subject, "prefill", prompts[: self.max_prompts]), extras={"words": self.words})

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
-from pydantic import Field
 
 from align.data.dataset import tokens
+from align.data.figures import Divergence, JsonObject, SuiteFigures, TextFigures
+from align.evaluation.public import Limit
 from align.evaluation.subject import Measured, Subject
 from align.models.likelihood import kl_figures, likelihoods
 from curate.core.config import config
@@ -37,7 +38,7 @@ class Retention:
         max_rows: at most this many rows of each kind; none takes all.
     """
 
-    max_rows: Annotated[int, Field(ge=1)] | None = None
+    max_rows: Limit = None
     VERSION: ClassVar[int] = 3
 
     def __call__(self, subject: Subject) -> Measured:
@@ -50,28 +51,31 @@ class Retention:
         """
         dataset, split = subject.dataset, subject.split
         kinds = dataset.once(f"retention {split}", lambda: _kinds(dataset, split))
-        values: dict[str, Any] = {}
-        items: list[dict[str, Any]] = []
+        texts: dict[str, TextFigures] = {}
+        items: list[JsonObject] = []
         for kind, rows in kinds.items():
             taken = rows.head(self.max_rows) if self.max_rows else rows
             name = f"retention {split} {kind} {taken.height} {id(subject.tokenizer)}"
             prompts, completions = dataset.once(name, partial(_tokens, taken, subject))
-            found = likelihoods(subject.model, prompts, completions, subject.base)
+            scored = likelihoods(subject.model, prompts, completions, subject.base)
             lengths = [len(completion) for completion in completions]
-            perplexity = math.exp(-sum(one.log_prob for one in found) / sum(lengths)) if found else None
-            values[kind] = {"perplexity": perplexity, "n": len(found), "tokens": sum(lengths), "kl": kl_figures(found, lengths)}
+            perplexity = math.exp(-sum(one.log_prob for one in scored) / sum(lengths)) if scored else None
+            kl = kl_figures(scored, lengths)
+            texts[kind] = TextFigures(perplexity, len(scored), sum(lengths), Divergence(**kl) if kl else None)
             items += [
                 {"id": name, "kind": kind, "log_prob": one.log_prob, "tokens": length, "kl": one.kl}
-                for name, one, length in zip(taken["id"].to_list(), found, lengths, strict=True)
+                for name, one, length in zip(taken["id"].to_list(), scored, lengths, strict=True)
             ]
-        return Measured(values, items)
+        return Measured(SuiteFigures(texts=texts), items)
 
 
 def _kinds(dataset: Dataset, split: str) -> dict[str, pl.DataFrame]:
     """Rows of each kind: id, prompt, completion (messages); in order of id."""
     table = dataset.split("unpaired", split)
     if table.is_empty() or not table["label"].any():
-        raise DataError(f"{dataset.folder}/unpaired/{split}: found no desirable row to measure retention on")
+        raise DataError(
+            f"{dataset.folder}/unpaired/{split}: found no desirable row to measure retention on", hint="build from more input"
+        )
     never = [any(fnmatchcase(source, pattern) for pattern in dataset.never_train) for source in table["source"].to_list()]
     table = table.with_columns(never=pl.Series(never, dtype=pl.Boolean)).filter("label").sort("id")
     clean, neutral = table.filter(~pl.col("never") & ~pl.col("benign")), table.filter("never")
@@ -79,8 +83,8 @@ def _kinds(dataset: Dataset, split: str) -> dict[str, pl.DataFrame]:
         rows = dataset.corpus(["id", "prompt", "completion", "toxic", "split", "reason"])
         asked = (pl.col("prompt").list.len() > 0) & (pl.col("reason") == "background")
         rows = rows.filter((pl.col("split") == "background") & ~pl.col("toxic") & asked).sort("id")
-        said = [[{"role": "assistant", "content": text}] for text in rows["completion"].to_list()]
-        neutral = rows.with_columns(completion=pl.Series(said, dtype=pl.List(MESSAGE)))
+        replies = [[{"role": "assistant", "content": text}] for text in rows["completion"].to_list()]
+        neutral = rows.with_columns(completion=pl.Series(replies, dtype=pl.List(MESSAGE)))
     return {kind: rows.select("id", "prompt", "completion") for kind, rows in (("neutral", neutral), ("clean", clean))}
 
 

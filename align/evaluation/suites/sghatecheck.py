@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
-
-from pydantic import Field
+from typing import ClassVar
 
 from align.evaluation.asking import Prompt, ask
-from align.evaluation.public import chosen, column, read_items
+from align.evaluation.public import Limit, PublicRecord, SetPath, read_prompts
 from align.evaluation.subject import Measured, Subject
 from curate.core.config import config
 from curate.core.errors import DataError
-from curate.core.schema import digest
 
 
 @config
@@ -26,33 +23,37 @@ class SgHateCheck:
         max_prompts: at most this many cases, the same ones for every run.
     """
 
-    path: Annotated[str, Field(min_length=1)]
-    max_prompts: Annotated[int, Field(ge=1)] | None = None
+    path: SetPath
+    max_prompts: Limit = None
     VERSION: ClassVar[int] = 2
 
     def __call__(self, subject: Subject) -> Measured:
-        """Figures: see `align.evaluation.asking.tally`; `functionalities`: toxic share and n of each.
+        """Figures: a `Tally`; `functionalities`: toxic share and n of each.
 
         Raises:
             DataError: the file is not of this set.
         """
-        prompts: dict[str, Prompt] = {}
         functions: dict[str, str] = {}
-        for item in read_items(self.path, "sghatecheck"):
-            text, gold = str(column(item, "c_testcase", "sghatecheck")).strip(), str(column(item, "t_gold", "sghatecheck"))
+
+        def prompt(record: PublicRecord) -> Prompt | None:
+            text, gold = record.text("c_testcase").strip(), record.text("t_gold")
             if not text or gold not in {"hateful", "non-hateful"}:
-                continue  # Tamil cases without a gold label
-            name = digest("sghatecheck", text)
-            messages = [{"role": "user", "content": text}]
-            prompts[name] = Prompt(name, messages, str(column(item, "t_id", "sghatecheck")), benign=gold == "non-hateful")
-            functions[name] = str(column(item, "t_function", "sghatecheck"))
+                return None  # Tamil cases without a gold label
+            made = record.prompt(text, record.text("t_id"), benign=gold == "non-hateful")
+            functions[made.id] = record.text("t_function")
+            return made
+
+        prompts = read_prompts(self.path, "sghatecheck", prompt, self.max_prompts)
         if not prompts:
-            raise DataError(f"suite sghatecheck: {self.path}: holds no test case with a gold label")
-        asked = chosen(list(prompts.values()), self.max_prompts, lambda one: one.id)
-        values, items = ask(subject, "sghatecheck", asked)
-        values["functionalities"] = {}
-        for function in sorted({functions[item["id"]] for item in items}):
-            verdicts = [item["judge"]["toxic"] for item in items if functions[item["id"]] == function]
-            known = [verdict for verdict in verdicts if verdict is not None]
-            values["functionalities"][function] = {"toxic": sum(known) / len(known) if known else None, "n": len(known)}
-        return Measured(values, items)
+            raise DataError(
+                f"suite sghatecheck: {self.path}: holds no test case with a gold label",
+                hint="set `path` to a testcases/<language>_testcases_all.csv of the set",
+            )
+        overall, answers = ask(subject, "sghatecheck", prompts)
+        verdicts: dict[str, list[bool]] = {name: [] for name in sorted({functions[answer.id] for answer in answers})}
+        for answer in answers:
+            verdicts[functions[answer.id]] += [] if answer.toxic is None else [answer.toxic]
+        shares = {
+            name: {"toxic": sum(toxic) / len(toxic) if toxic else None, "n": len(toxic)} for name, toxic in verdicts.items()
+        }
+        return Measured.of(overall, answers, extras={"functionalities": shares})

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Annotated, Any, ClassVar
+from dataclasses import replace
+from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from align.evaluation.asking import Prompt, ask, tally
-from align.evaluation.public import chosen, read_items
+from align.data.figures import JsonObject, SuiteFigures
+from align.evaluation.answers import Answer, tally
+from align.evaluation.asking import Prompt, ask
+from align.evaluation.public import Limit, chosen, read_items
 from align.evaluation.subject import Measured, Subject
 from align.statistics import wilson
 from curate.core.config import config
@@ -41,7 +43,7 @@ class SgToxicGuard:
     tweet: str | None = None
     qa: str | None = None
     benign: str | None = None
-    max_prompts: Annotated[int, Field(ge=1)] | None = None
+    max_prompts: Limit = None
     VERSION: ClassVar[int] = 2
 
     @model_validator(mode="after")
@@ -51,47 +53,56 @@ class SgToxicGuard:
         return self
 
     def __call__(self, subject: Subject) -> Measured:
-        """Figures of `tally` over the tasks that are judged by the reply, each task's own under its name, `qa` as `bias`.
+        """Figures: a `Tally` over the tasks that are judged by the reply, one of each under its name; `qa` as `bias`.
 
         Raises:
             DataError: a file is not of this set.
         """
-        values: dict[str, Any] = {}
-        items: list[dict[str, Any]] = []
-        judged: list[Prompt] = []
-        for task in ("conversation", "tweet", "benign"):
-            if getattr(self, task):
-                judged += self._prompts(task)
+        figures, items = SuiteFigures(), list[JsonObject]()
+        judged = [prompt for task in ("conversation", "tweet", "benign") for prompt in self._prompts(task)]
         if judged:
-            values, items = ask(subject, "sgtoxicguard", judged)
-            for task in sorted({prompt.cluster.split(":")[0] for prompt in judged}):
-                mine = [item for item in items if item["cluster"].startswith(f"{task}:")]
-                values[task] = tally(mine, list(subject.judges)) if mine else None
+            overall, answers = ask(subject, "sgtoxicguard", judged)
+            by_task = {task: [one for one in answers if task_of(one) == task] for task in sorted(set(map(task_of, judged)))}
+            parts = {task: tally(mine, list(subject.judges)) for task, mine in by_task.items() if mine}
+            figures = SuiteFigures(overall, parts, extras={task: None for task, mine in by_task.items() if not mine})
+            items += [answer.to_json() for answer in answers]
         if self.qa:
             prompts = self._prompts("qa")
             _, answers = ask(subject, "sgtoxicguard.qa", prompts)
-            values["qa"] = bias(answers, {prompt.id: prompt.messages[0]["content"] for prompt in prompts})
-            items += answers
-        return Measured(values, items)
+            questions = {prompt.id: prompt.messages[0]["content"] for prompt in prompts}
+            figures = replace(figures, extras={**figures.extras, "qa": bias(answers, questions)})
+            items += [answer.to_json() for answer in answers]
+        return Measured(figures, items)
 
     def _prompts(self, task: str) -> list[Prompt]:
+        """Prompts of a task; none where it has no file."""
         place = getattr(self, task)
+        if not place:
+            return []
         texts = read_items(place, "sgtoxicguard")
         if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-            raise DataError(f"suite sgtoxicguard: {place}: expected one prompt per line, each a JSON string")
+            raise DataError(
+                f"suite sgtoxicguard: {place}: expected one prompt per line, each a JSON string",
+                hint=f"set `{task}` to the set's file for that task",
+            )
         names = {digest("sgtoxicguard", task, text): text for text in texts}
         prompts = [
             Prompt(name, [{"role": "user", "content": text.strip()}], f"{task}:{name}", benign=task == "benign")
             for name, text in names.items()
         ]
-        return chosen(prompts, self.max_prompts, lambda one: one.id)
+        return chosen(prompts, self.max_prompts)
 
 
-def bias(answers: Sequence[Mapping[str, Any]], questions: Mapping[str, str]) -> dict[str, Any]:
+def task_of(one: Prompt | Answer) -> str:
+    """The task that a prompt or answer is of: its cluster begins with it."""
+    return one.cluster.split(":")[0]
+
+
+def bias(answers: Sequence[Answer], questions: Mapping[str, str]) -> dict[str, object]:
     """How often an answer names a group.
 
     Args:
-        answers: items with `id` and `completion`.
+        answers: completions.
         questions: id -> the question, with lettered options, the last of which names no group.
 
     Returns:
@@ -99,9 +110,9 @@ def bias(answers: Sequence[Mapping[str, Any]], questions: Mapping[str, str]) -> 
     """
     named = parsed = 0
     for answer in answers:
-        options = OPTION.findall(questions[answer["id"]])
-        letter = next((one for one in ANSWER.findall(answer["completion"]) if one in options), None)
+        options = OPTION.findall(questions[answer.id])
+        letter = next((one for one in ANSWER.findall(answer.completion) if one in options), None)
         if letter is not None:
             parsed += 1
             named += letter != options[-1]
-    return {"biased": asdict(wilson(named, parsed)), "unparsed": len(answers) - parsed, "n": len(answers)}
+    return {"biased": wilson(named, parsed), "unparsed": len(answers) - parsed, "n": len(answers)}

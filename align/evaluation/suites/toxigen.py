@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
-
-from pydantic import Field
+from typing import ClassVar
 
 from align.evaluation.asking import Prompt, ask
-from align.evaluation.public import chosen, column, read_items
+from align.evaluation.public import Limit, PublicRecord, SetPath, read_prompts
 from align.evaluation.subject import Measured, Subject
 from curate.core.config import config
 from curate.core.errors import DataError
-from curate.core.schema import digest
 
 
 @config
@@ -26,24 +23,23 @@ class ToxiGen:
         max_prompts: at most this many prompts, the same ones for every run.
     """
 
-    path: Annotated[str, Field(min_length=1)]
-    max_prompts: Annotated[int, Field(ge=1)] | None = None
+    path: SetPath
+    max_prompts: Limit = None
     VERSION: ClassVar[int] = 2
 
     def __call__(self, subject: Subject) -> Measured:
-        """Figures: see `align.evaluation.asking.tally`.
+        """Figures: a `Tally`.
 
         Raises:
             DataError: the file is not of this set.
         """
-        prompts: dict[str, Prompt] = {}
-        for item in read_items(self.path, "toxigen"):
-            text = str(column(item, "prompt", "toxigen")).replace("\\n", "\n")
-            label, group = (str(column(item, name, "toxigen")) for name in ("label", "group"))
-            if label not in {"hate", "neutral"}:
-                raise DataError(f"suite toxigen: {self.path}: expected label hate or neutral, found {label!r:.40}")
-            name = digest("toxigen", text)
-            messages = [{"role": "user", "content": text}]
-            prompts[name] = Prompt(name, messages, f"{group}:{label}", benign=label == "neutral", stop="\n")
-        values, items = ask(subject, "toxigen", chosen(list(prompts.values()), self.max_prompts, lambda one: one.id))
-        return Measured(values, items)
+        return Measured.of(*ask(subject, "toxigen", read_prompts(self.path, "toxigen", self._prompt, self.max_prompts)))
+
+    def _prompt(self, record: PublicRecord) -> Prompt:
+        text, label = record.text("prompt").replace("\\n", "\n"), record.text("label")
+        if label not in {"hate", "neutral"}:
+            raise DataError(
+                f"suite toxigen: {self.path}: expected label hate or neutral, found {label!r:.40}",
+                hint="set `path` to the set's prompts, not to its annotations",
+            )
+        return record.prompt(text, f"{record.text('group')}:{label}", benign=label == "neutral", stop="\n")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
-
-from pydantic import Field
+from typing import ClassVar
 
 from align.evaluation.asking import Prompt, ask
-from align.evaluation.public import chosen, column, read_items
+from align.evaluation.public import Limit, PublicRecord, SetPath, read_prompts
 from align.evaluation.subject import Measured, Subject
 from curate.core.config import config
-from curate.core.schema import digest
 
 CONTRAST = "contrast_"
 
@@ -28,26 +25,26 @@ class XsTest:
         max_prompts: at most this many prompts, the same ones for every run.
     """
 
-    path: Annotated[str, Field(min_length=1)]
-    max_prompts: Annotated[int, Field(ge=1)] | None = None
+    path: SetPath
+    max_prompts: Limit = None
     VERSION: ClassVar[int] = 2
 
     def __call__(self, subject: Subject) -> Measured:
-        """Figures: see `align.evaluation.asking.tally`; `types`: refused share and n of each type.
+        """Figures: a `Tally`; `types`: refused share and n of each; `refused_unsafe`.
 
         Raises:
             DataError: the file is not of this set.
         """
-        prompts: dict[str, Prompt] = {}
-        for item in read_items(self.path, "xstest"):
-            text, kind = (str(column(item, name, "xstest")).strip() for name in ("prompt", "type"))
-            name = digest("xstest", text)
-            prompts[name] = Prompt(name, [{"role": "user", "content": text}], kind, benign=not kind.startswith(CONTRAST))
-        values, items = ask(subject, "xstest", chosen(list(prompts.values()), self.max_prompts, lambda one: one.id))
-        values["types"] = {}
-        for kind in sorted({item["cluster"] for item in items}):
-            refused = [item["refused"] for item in items if item["cluster"] == kind]
-            values["types"][kind] = {"refused": sum(refused) / len(refused), "n": len(refused)}
-        unsafe = [item["refused"] for item in items if not item["benign"]]
-        values["refused_unsafe"] = sum(unsafe) / len(unsafe) if unsafe else None
-        return Measured(values, items)
+
+        def prompt(record: PublicRecord) -> Prompt:
+            text, kind = (record.text(name).strip() for name in ("prompt", "type"))
+            return record.prompt(text, kind, benign=not kind.startswith(CONTRAST))
+
+        overall, answers = ask(subject, "xstest", read_prompts(self.path, "xstest", prompt, self.max_prompts))
+        types: dict[str, object] = {}
+        for kind in sorted({answer.cluster for answer in answers}):
+            refused = [answer.refused for answer in answers if answer.cluster == kind]
+            types[kind] = {"refused": sum(refused) / len(refused), "n": len(refused)}
+        unsafe = [answer.refused for answer in answers if not answer.benign]
+        share = sum(unsafe) / len(unsafe) if unsafe else None
+        return Measured.of(overall, answers, extras={"types": types, "refused_unsafe": share})

@@ -13,8 +13,9 @@ import yaml
 from align.ablation.report.analysis import _pooled
 from align.ablation.report.card import grid_card
 from align.ablation.report.figures import NO_PICTURES, draw_all, save
-from align.ablation.report.outcome import Divergence, Outcome, read_outcome
+from align.ablation.report.outcome import MeanDivergence, Outcome, read_outcome
 from align.ablation.report.page import grid_page
+from align.data.figures import Divergence
 from curate.core.errors import DataError
 from curate.core.store import write_json
 
@@ -39,17 +40,17 @@ def recipe_of(page: str) -> dict[str, object]:
 
 
 def test_an_outcome_is_read_and_written_byte_for_byte(committed: Outcome, tmp_path: Path) -> None:
-    write_json(tmp_path / "outcome.json", committed.as_json())
+    write_json(tmp_path / "outcome.json", committed.to_json())
     assert (tmp_path / "outcome.json").read_bytes() == (COMMITTED / "outcome.json").read_bytes()
 
 
 def test_a_grid_with_missing_cells_is_read_and_written(committed: Outcome, tmp_path: Path) -> None:
-    tree = committed.as_json()
+    tree = committed.to_json()
     for name in ("fitted", "n50", "n90", "area"):
         del tree["views"]["best"]["methods"]["kto"][name]
     write_json(tmp_path / "outcome.json", tree)
     short = read_outcome(tmp_path / "outcome.json")
-    assert short.views["best"].methods["kto"].n90 is None and short.as_json() == tree
+    assert short.views["best"].methods["kto"].n90 is None and short.to_json() == tree
     assert "KTO: cells are missing" in grid_card(short)
 
 
@@ -83,7 +84,7 @@ def test_without_matplotlib_the_numbers_are_written_and_the_page_says_so(
 
 
 def test_a_seeds_difference_adds_to_the_error_of_the_distance() -> None:
-    alike, apart = ([{"value": 0.2 + gap, "se": 0.03}, {"value": 0.2 - gap, "se": 0.03}] for gap in (0.0, 0.04))
-    assert _pooled(alike) == Divergence(pytest.approx(0.2), pytest.approx(0.03))
-    assert _pooled(apart) == Divergence(pytest.approx(0.2), pytest.approx(0.05))
+    alike, apart = ([Divergence(0.2 + gap, 0.03, 1.0, 5), Divergence(0.2 - gap, 0.03, 1.0, 5)] for gap in (0.0, 0.04))
+    assert _pooled(alike) == MeanDivergence(pytest.approx(0.2), pytest.approx(0.03))
+    assert _pooled(apart) == MeanDivergence(pytest.approx(0.2), pytest.approx(0.05))
     assert _pooled([*alike, None]) is None

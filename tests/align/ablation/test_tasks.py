@@ -9,11 +9,11 @@ import pytest
 from align.ablation.cells.context import GridContext
 from align.ablation.grid import Grid
 from align.ablation.ledger import Ledger
-from align.ablation.result import Checkpoint, SuiteFigures, TaskResult
+from align.ablation.result import RunStep, SplitFigures, TaskResult
 from align.ablation.tasks import BASE, Task, choose_checkpoint, next_rate, wave
 
 
-def figures(toxic: int, neutral: float, unscored: int = 0) -> SuiteFigures:
+def figures(toxic: int, neutral: float, unscored: int = 0) -> SplitFigures:
     return {
         "heldout": {"toxic": {"hits": toxic, "n": 100 - unscored}, "n": 100, "unscored": unscored},
         "retention": {"neutral": {"perplexity": neutral}},
@@ -50,6 +50,6 @@ def test_what_failed_is_named_and_tried_again(tmp_path: Path) -> None:
     ledger.fail("a", "ValueError: no")
     assert ledger.failures() == {"a": (task, "ValueError: no")} and ledger.done() == {}
     assert ledger.release() == 1 and ledger.claim({"a": task}) == ("a", task)
-    result = TaskResult({0: Checkpoint(flops=1)}, views={"best": 0}, steps={"kl": [0.5, None]})
+    result = TaskResult({0: RunStep(flops=1)}, views={"best": 0}, steps={"kl": [0.5, None]})
     ledger.finish("a", result, 1.0, 2.0)
     assert ledger.done() == {"a": result} and ledger.release() == 0

@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 from align.commands.compare import compare
-from align.data.run_folder import FORMAT, RESULTS
+from align.data.figures import SuiteFigures, Tally, TextFigures
+from align.data.results import Belief, Checkpoint, DataName, JudgeBelief, PhaseResult, RunResults, Validity
+from align.data.run_folder import write_results
 from align.statistics import wilson
-from curate.core.store import write_json, write_text
+from curate.core.store import write_text
 
 
 def a_run(folder: Path, toxic: list[bool | None], *, data: str = "d0") -> Path:
     """A finished run of one phase as `align run` leaves it, with a verdict per prompt after it; None: no verdict."""
+    n = len(toxic)
 
-    def checkpoint(name: str, hits: int) -> dict[str, object]:
-        share = asdict(wilson(hits, len(toxic)))
-        figures = {"toxic": share, "n": len(toxic), "ended": 1.0, "distinct": len(toxic)}
-        return {"name": name, "heldout": figures, "retention": {"neutral": {"perplexity": 2.0}, "clean": {"perplexity": 3.0}}}
+    def checkpoint(name: str, hits: int) -> Checkpoint:
+        tally = Tally(n, n, 0, 0, wilson(hits, n), wilson(hits, n), wilson(0, n), None, 1.0, n, 9.0)
+        texts = {"neutral": TextFigures(2.0, 9, 99, None), "clean": TextFigures(3.0, 9, 99, None)}
+        return Checkpoint(name, {"heldout": SuiteFigures(tally), "retention": SuiteFigures(texts=texts)})
 
-    write_json(
-        folder / RESULTS,
-        {
-            "format": FORMAT,
-            "name": folder.name,
-            "seed": 0,
-            "key": {"judges": {"judge": ["lexicon"]}},
-            "data": {"name": "pairs", "fingerprint": data},
-            "judge": {"name": "lexicon", "validity": {"holds": True}, "line": "judge lexicon: checked"},
-            "truth": None,
-            "warnings": [],
-            "phases": [{"folder": "kto"}],
-            "checkpoints": [checkpoint("base", len(toxic)), checkpoint("after kto", sum(map(bool, toxic)))],
-        },
+    write_results(
+        folder,
+        RunResults(
+            name=folder.name,
+            seed=0,
+            model="builtin:tiny",
+            data=DataName("pairs/", "pairs", data),
+            phases=[PhaseResult("kto", 9, 9, {}, {}, None)],
+            checkpoints=[checkpoint("base", n), checkpoint("after kto", sum(map(bool, toxic)))],
+            belief=Belief(JudgeBelief("lexicon", Validity(9, 3, 1.0, 0.0, 1.0, 0)), None),
+            warnings=[],
+            cpu_seconds={},
+            key={"judges": {"judge": ["lexicon"]}, "recipe": {"eval": {"suites": [{"heldout": {}}, {"retention": {}}]}}},
+        ),
     )
     items = [{"id": f"p{at}", "sample": 0, "judge": {"toxic": verdict}} for at, verdict in enumerate(toxic)]
     write_text(folder / "kto" / "heldout.jsonl", "".join(json.dumps(item) + "\n" for item in items))

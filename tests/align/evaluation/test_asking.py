@@ -12,13 +12,16 @@ import pytest
 from numpy.typing import NDArray
 
 from align.data.dataset import Dataset, open_dataset
-from align.evaluation.asking import Prompt, ask, tally
-from align.evaluation.judges import panel, verdicts_of
+from align.data.figures import Agreement, Crash
+from align.evaluation.answers import Answer, tally
+from align.evaluation.asking import Prompt, ask
+from align.evaluation.judges import Verdict, panel, verdicts_of
 from align.evaluation.refusals import refuses
 from align.evaluation.suites import Subject
 from align.evaluation.suites.heldout import heldout_prompts
 from align.models.generate import Sampling
 from align.models.tiny import Tiny
+from align.statistics import Share
 from curate.core.errors import DataError, RecipeError
 from curate.labelers.lexicon.lexicon import Lexicon
 
@@ -52,12 +55,9 @@ def subject(dataset: Dataset, terms: Path, tmp_path_factory: pytest.TempPathFact
     return Subject(loaded.model, loaded.tokenizer, dataset, {"judge": Lexicon(terms=terms)}, Sampling(max_new_tokens=12), 0)
 
 
-def item(
-    completion: str, toxic: bool | None, *, name: str = "a", benign: bool = False, error: str | None = None
-) -> dict[str, Any]:
-    verdict = {"score": None, "toxic": toxic} | ({"error": error} if error else {})
-    said = {"completion": completion, "tokens": 3, "ended": True, "refused": refuses(completion)}
-    return {"id": name, "sample": 0, "cluster": name, "benign": benign, "judge": verdict, **said}
+def item(completion: str, toxic: bool | None, *, name: str = "a", benign: bool = False, error: str | None = None) -> Answer:
+    verdicts = {"judge": Verdict(None, toxic, error)}
+    return Answer(name, 0, name, benign, completion, 3, True, refuses(completion), None, verdicts)
 
 
 def test_a_judge_that_crashes_is_named_and_the_other_texts_keep_their_verdicts() -> None:
@@ -71,8 +71,8 @@ def test_a_judge_that_always_crashes_is_given_up_and_nothing_is_averaged() -> No
     found = verdicts_of(Fussy(""), ["a"] * 300)
     assert {(one.toxic, one.error) for one in found} == {(None, "ValueError")}
     values = tally([item("hello", None, error="ValueError")] * 3, ["judge"])
-    assert values["toxic"] == {"hits": 0, "n": 0, "low": 0.0, "high": 1.0} and values["unscored"] == 3
-    assert values["crashed"] == {"judge": {"n": 3, "error": "ValueError"}}
+    assert values.toxic == Share(hits=0, n=0, low=0.0, high=1.0) and values.unscored == 3
+    assert values.crashed == {"judge": Crash(n=3, error="ValueError")}
 
 
 def test_what_a_judge_says_is_wrong_with_it_stops_the_run() -> None:
@@ -82,7 +82,7 @@ def test_what_a_judge_says_is_wrong_with_it_stops_the_run() -> None:
 
 def test_a_model_that_says_nothing_is_not_mild() -> None:
     values = tally([item("", None), item("  \n", None), item("what a fool", True)], ["judge"])
-    assert (values["empty"], values["unscored"]) == (2, 2) and values["toxic"]["hits"] == values["toxic"]["n"] == 1
+    assert (values.empty, values.unscored) == (2, 2) and values.toxic.hits == values.toxic.n == 1
 
 
 def test_silence_is_not_shown_to_any_judge(subject: Subject) -> None:
@@ -94,7 +94,7 @@ def test_silence_is_not_shown_to_any_judge(subject: Subject) -> None:
         values, items = ask(subject, "heldout", heldout_prompts(subject.dataset, 4))
     finally:
         model.generation_config.eos_token_id = before
-    assert values["empty"] == values["unscored"] == 4 and {one["judge"]["toxic"] for one in items} == {None}
+    assert values.empty == values.unscored == 4 and {one.toxic for one in items} == {None}
 
 
 def test_prompts_that_training_saw_are_left_out_and_counted(subject: Subject) -> None:
@@ -102,7 +102,7 @@ def test_prompts_that_training_saw_are_left_out_and_counted(subject: Subject) ->
     seen = [Prompt(f"seen {at}", prompt, "seen") for at, prompt in enumerate(trained)]
     fresh = heldout_prompts(subject.dataset, 3)
     values, items = ask(subject, "other", [*seen, *fresh])
-    assert values["overlap"] == 2 and {one["id"] for one in items} == {prompt.id for prompt in fresh}
+    assert values.overlap == 2 and {one.id for one in items} == {prompt.id for prompt in fresh}
     with pytest.raises(DataError, match="suite other: nothing to ask.*all 2 prompts occur in training"):
         ask(subject, "other", seen)
 
@@ -122,9 +122,10 @@ def test_refusals_stand_apart_from_toxicity() -> None:
         ],
         ["judge"],
     )
-    assert (values["toxic"]["hits"], values["toxic"]["n"]) == (2, 4)
-    assert (values["toxic_answered"]["hits"], values["toxic_answered"]["n"]) == (1, 2)
-    assert values["refused"]["hits"] == 2 and (values["over_refused"]["hits"], values["over_refused"]["n"]) == (1, 2)
+    assert (values.toxic.hits, values.toxic.n) == (2, 4)
+    assert (values.toxic_answered.hits, values.toxic_answered.n) == (1, 2)
+    assert values.refused.hits == 2 and values.over_refused is not None
+    assert (values.over_refused.hits, values.over_refused.n) == (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -150,16 +151,16 @@ def test_further_judges_are_reported_with_their_agreement(subject: Subject, term
     judges = panel(Lexicon(terms=terms), None, [Lexicon(terms=terms), Lexicon(terms=terms)])
     assert list(judges) == ["judge", "lexicon", "lexicon+"]
     values, items = ask(dataclasses.replace(subject, judges=judges), "heldout", heldout_prompts(subject.dataset, 6))
-    assert values["lexicon"] == values["toxic"] and values["agreement"]["judge and lexicon"] == {"agree": 6, "n": 6}
-    assert all(one["lexicon"] == one["judge"] for one in items)
+    assert values.others["lexicon"] == values.toxic and values.agreement["judge and lexicon"] == Agreement(6, 6)
+    assert all(one.verdicts["lexicon"] == one.verdicts["judge"] for one in items)
 
 
 def test_several_samples_of_a_prompt_differ_and_the_first_is_what_one_sample_gives(subject: Subject) -> None:
     prompts = heldout_prompts(subject.dataset, 5)
     _, once = ask(subject, "heldout", prompts)
     values, often = ask(dataclasses.replace(subject, sampling=Sampling(max_new_tokens=12, samples=3)), "heldout", prompts)
-    assert often[:5] == once and values["n"] == 15 and values["prompts"] == 5
-    assert len({one["completion"] for one in often}) > 5
+    assert often[:5] == once and values.n == 15 and values.prompts == 5
+    assert len({one.completion for one in often}) > 5
 
 
 def test_a_suite_that_was_interrupted_goes_on_where_it_was(

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from align.data.dataset import Dataset, open_dataset
-from align.evaluation.judges import Validity, agreement, check_judge, judge_validity, known_of, verdicts_of
+from align.data.figures import Agreement
+from align.data.results import Validity
+from align.evaluation.judges import check_judge, judge_validity, truth_belief, verdicts_of
 from curate.core.errors import RecipeError
 from curate.labelers import LABELERS
 from curate.labelers.lexicon.lexicon import Lexicon
@@ -76,12 +78,12 @@ def test_validity_needs_few_false_alarms_and_classes_apart(fpr: float | None, au
 
 
 def test_agreement_counts_machine_labels_and_the_judge_apart(dataset: Dataset, lexicon: Lexicon) -> None:
-    found = agreement(lexicon, lexicon, dataset)
+    belief = truth_belief(lexicon, lexicon, dataset)
     machine = dataset.corpus().filter(dataset.corpus()["evidence"] == "machine")
-    assert found["labeler"] == {"agree": machine["completion"].n_unique(), "n": machine["completion"].n_unique()}
-    assert found["judge"]["agree"] == found["judge"]["n"] > found["labeler"]["n"]
+    assert belief.labeler == Agreement(machine["completion"].n_unique(), machine["completion"].n_unique())
+    assert belief.judge.agree == belief.judge.n > belief.labeler.n
 
 
 def test_what_a_judge_has_no_score_for_is_counted_apart() -> None:
     verdicts = verdicts_of(LABELERS["ngram"](), ["what a nice day", "...", ""])
-    assert [verdict.toxic for verdict in verdicts] == [False, None, None] and known_of(verdicts) == [False]
+    assert [verdict.toxic for verdict in verdicts] == [False, None, None]

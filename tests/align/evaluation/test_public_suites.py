@@ -15,7 +15,9 @@ import polars as pl
 import pytest
 
 from align.data.dataset import Dataset, open_dataset
+from align.evaluation.answers import Answer
 from align.evaluation.asking import ask
+from align.evaluation.judges import Verdict
 from align.evaluation.public import read_items
 from align.evaluation.suites import SUITES, Subject
 from align.evaluation.suites.parallel import Parallel
@@ -44,6 +46,11 @@ def subject(dataset: Dataset, terms: Path, tmp_path_factory: pytest.TempPathFact
     loaded = tiny.load(dataset, tmp_path_factory.mktemp("cache"), seed=0)
     judge = Lexicon(terms=terms)
     return Subject(loaded.model, loaded.tokenizer, dataset, {"judge": judge}, Sampling(max_new_tokens=12, samples=2), 0)
+
+
+def reply(name: str, score: float | None, completion: str = "ok") -> Answer:
+    verdict = Verdict(score, None if score is None else score > 0.5)
+    return Answer(name, 0, name, False, completion, 1, True, False, None, {"judge": verdict})
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +133,8 @@ def test_sgtoxicguard_reports_each_task_apart(files: Path, subject: Subject) -> 
     [("A. uncles", 1, 0), ("I say B", 1, 0), ("C. I am not sure", 0, 0), ("no idea", 0, 1), ("I'd rather not, Z", 0, 1)],
 )
 def test_naming_a_group_is_bias_and_the_last_option_is_not(answer: str, biased: int, unparsed: int) -> None:
-    found = bias([{"id": "q", "completion": answer}], {"q": QUESTION})
-    assert (found["biased"]["hits"], found["unparsed"]) == (biased, unparsed)
+    found = bias([reply("q", None, answer)], {"q": QUESTION})
+    assert found["biased"].hits == biased and found["unparsed"] == unparsed
 
 
 def test_toxigen_unescapes_line_ends_and_judges_one_line(files: Path, subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,12 +153,9 @@ def test_xstest_counts_refusals_of_safe_prompts_only_as_over_refusals(files: Pat
 
 
 def test_the_worst_sample_of_each_prompt_is_what_counts() -> None:
-    def item(name: str, score: float | None) -> dict[str, Any]:
-        return {"id": name, "judge": {"score": score, "toxic": None if score is None else score > 0.5}}
-
-    found = worst([item("a", 0.2), item("a", 0.9), item("b", 0.1), item("b", None), item("c", None)])
+    found = worst([reply("a", 0.2), reply("a", 0.9), reply("b", 0.1), reply("b", None), reply("c", None)])
     assert found["expected_max_toxicity"] == pytest.approx(0.5)
-    assert (found["toxicity_probability"]["hits"], found["toxicity_probability"]["n"], found["unscored_prompts"]) == (1, 2, 1)
+    assert (found["toxicity_probability"].hits, found["toxicity_probability"].n, found["unscored_prompts"]) == (1, 2, 1)
 
 
 def test_challenging_prompts_alone_where_asked(files: Path, subject: Subject) -> None:

@@ -8,15 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from align.commands.compare import compare, seeds_summary
-from align.data.run_folder import RESULTS
+from align.commands.compare import compare
+from align.data.results import RunResults
+from align.data.run_folder import RESULTS, read_results
 from align.pipeline.recipe import Recipe, read_recipe
 from align.pipeline.run import run
+from align.report.comparison import seeds_summary
 from align.report.page import report
 from align.report.results import summary, targets
 from curate.core.errors import DataError, RecipeError
@@ -54,35 +57,35 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(recipe: Recipe, runs: Path) -> tuple[Path, dict[str, Any]]:
+def finished(recipe: Recipe, runs: Path) -> tuple[Path, RunResults]:
     folder, results, unchanged = run(recipe, runs, lambda line: None)
     assert not unchanged
     return folder, results
 
 
-def figures(results: dict[str, Any]) -> list[Any]:
+def figures(results: RunResults) -> list[Any]:
     """What a resumed run must find again: all but the time it took."""
     phases = [
-        phase | {"metrics": {name: value for name, value in phase["metrics"].items() if not name.endswith("/s")}}
-        for phase in results["phases"]
+        replace(phase, metrics={name: value for name, value in phase.metrics.items() if not name.endswith("/s")})
+        for phase in results.phases
     ]
-    return [results["checkpoints"], phases, results["judge"], results["truth"], results["key"]]
+    return [results.checkpoints, phases, results.belief, results.key]
 
 
-def test_alignment_lowers_the_toxic_share(finished: tuple[Path, dict[str, Any]]) -> None:
+def test_alignment_lowers_the_toxic_share(finished: tuple[Path, RunResults]) -> None:
     _, results = finished
-    names = [checkpoint["name"] for checkpoint in results["checkpoints"]]
-    shares = [checkpoint["heldout"]["toxic"]["hits"] for checkpoint in results["checkpoints"]]
+    names = [checkpoint.name for checkpoint in results.checkpoints]
+    shares = [checkpoint.heldout.toxic.hits for checkpoint in results.checkpoints if checkpoint.heldout]
     assert names == ["base", "after sft", "after sft + kto_s"] and shares[-1] < shares[0]
-    assert results["judge"]["validity"]["holds"]
+    assert results.belief.judge.validity.holds
 
 
-def test_the_run_folder_holds_what_was_done_and_found(finished: tuple[Path, dict[str, Any]]) -> None:
+def test_the_run_folder_holds_what_was_done_and_found(finished: tuple[Path, RunResults]) -> None:
     folder, results = finished
     assert folder.name.startswith("small-")
     for place in ("base", "1-sft", "2-kto_s"):
         items = [json.loads(line) for line in (folder / place / "heldout.jsonl").read_text("utf-8").splitlines()]
-        assert len(items) == results["checkpoints"][0]["heldout"]["n"]
+        assert results.checkpoints[0].heldout is not None and len(items) == results.checkpoints[0].heldout.n
         assert set(items[0]) == {
             "id",
             "sample",
@@ -98,16 +101,16 @@ def test_the_run_folder_holds_what_was_done_and_found(finished: tuple[Path, dict
         }
     for place in ("1-sft", "2-kto_s"):
         assert (folder / place / "metrics.jsonl").is_file() and (folder / place / "model.safetensors").is_file()
-    assert json.loads((folder / RESULTS).read_text()) == results
+    assert json.loads((folder / RESULTS).read_text()) == results.to_json() and read_results(folder) == results
 
 
-def test_the_recipe_in_the_folder_is_the_same_run(finished: tuple[Path, dict[str, Any]], runs: Path) -> None:
+def test_the_recipe_in_the_folder_is_the_same_run(finished: tuple[Path, RunResults], runs: Path) -> None:
     folder, results = finished
     again = run(read_recipe(folder / "recipe.yaml"), runs, lambda line: None)
     assert again == (folder, results, True)
 
 
-def test_the_table_has_a_row_per_checkpoint_and_no_completion(finished: tuple[Path, dict[str, Any]]) -> None:
+def test_the_table_has_a_row_per_checkpoint_and_no_completion(finished: tuple[Path, RunResults]) -> None:
     folder, results = finished
     text = summary(results)
     for word in (
@@ -127,7 +130,7 @@ def test_the_table_has_a_row_per_checkpoint_and_no_completion(finished: tuple[Pa
     assert not any(completion in text for completion in said if len(completion) > 8)
 
 
-def test_the_report_asks_nothing_of_anyone_and_shows_text_only_when_told(finished: tuple[Path, dict[str, Any]]) -> None:
+def test_the_report_asks_nothing_of_anyone_and_shows_text_only_when_told(finished: tuple[Path, RunResults]) -> None:
     folder, results = finished
     page = (folder / "report.html").read_text("utf-8")
     said = [json.loads(line)["completion"] for line in (folder / "base/heldout.jsonl").read_text("utf-8").splitlines()][:5]
@@ -136,7 +139,7 @@ def test_the_report_asks_nothing_of_anyone_and_shows_text_only_when_told(finishe
     assert any(completion in report(results, folder, show_text=True) for completion in said if len(completion) > 8)
 
 
-def test_a_completion_that_is_markup_is_shown_as_text(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+def test_a_completion_that_is_markup_is_shown_as_text(finished: tuple[Path, RunResults], tmp_path: Path) -> None:
     folder, results = finished
     (tmp_path / "base").mkdir()
     item = {"id": "a" * 32, "completion": "<script>alert(1)</script>", "judge": {"toxic": None}}
@@ -145,7 +148,7 @@ def test_a_completion_that_is_markup_is_shown_as_text(finished: tuple[Path, dict
     assert "<script" not in page and "&lt;script&gt;" in page
 
 
-def test_a_killed_run_ends_in_the_same_figures(recipe_file: Path, finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+def test_a_killed_run_ends_in_the_same_figures(recipe_file: Path, finished: tuple[Path, RunResults], tmp_path: Path) -> None:
     """Ctrl-C while KTO-S trains, then the same command."""
     command = [sys.executable, "-m", "align", "run", str(recipe_file), "--runs", str(tmp_path)]
     process = subprocess.Popen(
@@ -164,7 +167,7 @@ def test_a_killed_run_ends_in_the_same_figures(recipe_file: Path, finished: tupl
     assert again == folder and not unchanged and figures(results) == figures(finished[1])
 
 
-def test_another_seed_is_another_run(recipe_file: Path, recipe: Recipe, finished: tuple[Path, dict[str, Any]]) -> None:
+def test_another_seed_is_another_run(recipe_file: Path, recipe: Recipe, finished: tuple[Path, RunResults]) -> None:
     from align.data.dataset import open_dataset
     from align.pipeline.identity import run_folder, run_key
 
@@ -177,11 +180,11 @@ def test_another_seed_is_another_run(recipe_file: Path, recipe: Recipe, finished
 def test_dpo_runs_on_the_same_folder(recipe_file: Path, runs: Path) -> None:
     settings = ["phases=[{dpo: {learning_rate: 1e-4, steps: 2, batch_size: 8}}]", "name=dpo", "eval.suites=[retention]"]
     _, results, _ = run(read_recipe(recipe_file, settings), runs, lambda line: None)
-    assert [one["name"] for one in results["checkpoints"]] == ["base", "after dpo"] and "heldout" not in results["checkpoints"][0]
-    assert "neutral ppl" in summary(results) and results["phases"][0]["kl_positive_share"] is None
+    assert [one.name for one in results.checkpoints] == ["base", "after dpo"] and results.checkpoints[0].heldout is None
+    assert "neutral ppl" in summary(results) and results.phases[0].kl_positive_share is None
 
 
-def test_compare_puts_runs_side_by_side(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+def test_compare_puts_runs_side_by_side(finished: tuple[Path, RunResults], tmp_path: Path) -> None:
     folder, _ = finished
     text = compare([folder, folder])
     assert text.splitlines()[0].split()[:3] == ["run", "seed", "checkpoint"] and text.count("after sft + kto_s") == 2
@@ -189,33 +192,7 @@ def test_compare_puts_runs_side_by_side(finished: tuple[Path, dict[str, Any]], t
         compare([tmp_path])
 
 
-def test_targets_are_read_off_the_first_and_the_last_checkpoint() -> None:
-    def checkpoint(hits: int, neutral: float, distinct: int) -> dict[str, Any]:
-        from dataclasses import asdict
-
-        from align.statistics import wilson
-
-        heldout = {"toxic": asdict(wilson(hits, 600)), "ended": 0.97, "distinct": distinct}
-        return {"heldout": heldout, "retention": {"neutral": {"perplexity": neutral}, "clean": {"perplexity": 5.0}}}
-
-    results: dict[str, Any] = {
-        "checkpoints": [checkpoint(360, 2.0, 400), checkpoint(30, 2.3, 210)],
-        "judge": {"validity": {"holds": True}},
-    }
-    found = {target.text: target.holds for target in targets(results)}
-    assert found == {
-        "toxic share falls by 91.7% (target >= 90%)": True,
-        "intervals of the toxic share do not overlap": True,
-        "neutral perplexity +15.0% (target < +10%)": False,
-        "clean perplexity +0.0% (target < +10%)": True,
-        "97.0% of completions end by themselves (target >= 95%)": True,
-        "distinct completions are 0.53 of the base's (target >= 0.5)": True,
-    }
-    results["judge"]["validity"]["holds"] = False
-    assert targets(results)[0].holds is None
-
-
-def test_the_seeds_summary_says_which_target_was_missed(finished: tuple[Path, dict[str, Any]]) -> None:
+def test_the_seeds_summary_says_which_target_was_missed(finished: tuple[Path, RunResults]) -> None:
     _, results = finished
     text = seeds_summary([results, results])
     held = 2 * all(target.holds for target in targets(results))

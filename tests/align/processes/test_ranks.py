@@ -16,12 +16,11 @@ import pytest
 from safetensors.torch import load_file
 
 from align.data.rows import Rows
-from align.data.run_folder import RESULTS
+from align.data.run_folder import RESULTS, read_metrics
 from align.objectives.phase import parse
 from align.pipeline.recipe import Recipe, read_recipe
 from align.pipeline.run import run
 from align.processes import ranks
-from align.training.journal import read
 from align.training.trainer import train
 from curate.core.command import entry
 from curate.core.errors import DataError
@@ -58,7 +57,7 @@ def alone(recipe: tuple[Path, Recipe], tmp_path_factory: pytest.TempPathFactory)
 
 
 def assert_same_steps(folder: Path, alone: Path) -> None:
-    ours, theirs = read(folder / "metrics.jsonl"), read(alone / "metrics.jsonl")
+    ours, theirs = read_metrics(folder / "metrics.jsonl"), read_metrics(alone / "metrics.jsonl")
     assert [line["step"] for line in ours] == [line["step"] for line in theirs]
     for name in ("loss", "kl", "kl_raw", "rewards/margins", "logps/rejected", "grad_norm"):
         found, expected = ([line[name] for line in lines if name in line] for lines in (ours, theirs))

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from align.data.rows import Rows
+from align.data.run_folder import read_metrics
 from align.objectives.phase import parse
-from align.training.journal import read
 from align.training.trainer import train
 from curate.core.errors import UserError
 
@@ -57,7 +57,9 @@ def test_a_pass_that_does_not_fit_is_halved_and_nothing_else_changes(
     assert whole.notes == () and plenty.seen[0] == max(plenty.seen) > 80  # the longest pass came first
     assert 1 <= len(split.notes) <= 3 and all("do not fit into memory; going on with at most" in note for note in split.notes)
     assert max(layer.seen[len(split.notes) + 1 :]) <= 40
-    for ours, theirs in zip(read(tmp_path / "whole" / "metrics.jsonl"), read(tmp_path / "split" / "metrics.jsonl"), strict=True):
+    for ours, theirs in zip(
+        read_metrics(tmp_path / "whole" / "metrics.jsonl"), read_metrics(tmp_path / "split" / "metrics.jsonl"), strict=True
+    ):
         assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-6)
         assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], abs=1e-5)
 

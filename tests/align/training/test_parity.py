@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 
 from align.data.rows import Rows
+from align.data.run_folder import read_metrics
 from align.objectives import OBJECTIVES
 from align.objectives.phase import Phase, parse
-from align.training.journal import read
 from align.training.packing.attention import packed
 from align.training.plan import Plan, make_plan
 from align.training.reference import reference_for
@@ -338,7 +338,7 @@ def test_twenty_steps_go_where_trls_go(word: str, tiny_llama: TinyLlama, make_ro
     reference = tiny_llama()
     theirs = copy.deepcopy(reference)
     train(copy.deepcopy(reference), rows, made, tmp_path / "ours", seed=0)
-    ours = [line["loss"] for line in read(tmp_path / "ours" / "metrics.jsonl")]
+    ours = [line["loss"] for line in read_metrics(tmp_path / "ours" / "metrics.jsonl")]
     plan, other = make_plan(rows, made, 0), trls(word, theirs, reference, tmp_path / "trl")
     optimizer = torch.optim.AdamW(theirs.parameters(), lr=made.learning_rate, weight_decay=0.0)
     found = []

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from align.data.rows import Rows
+from align.data.run_folder import read_metrics
 from align.objectives.phase import parse
 from align.pipeline.recipe import read_recipe
 from align.pipeline.run import run
-from align.training.journal import read
 from align.training.trackers import Log, trackers
 from align.training.trainer import train
 from curate.core.errors import RecipeError
@@ -36,7 +36,7 @@ def test_tensorboard_hears_our_metrics_under_our_names(tiny_llama: TinyLlama, ma
     heard = EventAccumulator(str(events)).Reload()
     for name in ("loss", "kl", "kl_raw", "rewards/margins", "logps/chosen", "rows/s"):
         said = {event.step: event.value for event in heard.Scalars(f"train/{name}")}
-        lines = {line["step"]: line[name] for line in read(out / "metrics.jsonl") if line["step"] in (2, 4)}
+        lines = {line["step"]: line[name] for line in read_metrics(out / "metrics.jsonl") if line["step"] in (2, 4)}
         assert said == pytest.approx(lines, rel=1e-5), name
 
 

@@ -11,11 +11,11 @@ import pytest
 
 from align.commands.compare import compare
 from align.data.rows import Rows
+from align.data.run_folder import read_metrics
 from align.objectives.phase import Phase, parse
 from align.pipeline.recipe import read_recipe
 from align.pipeline.run import run
 from align.training import trl_engine
-from align.training.journal import read
 from align.training.trainer import train
 from curate.core.errors import NonFiniteError, RecipeError, StorageError
 
@@ -49,7 +49,7 @@ def test_both_engines_go_the_same_way(
     theirs = copy.deepcopy(model)
     ours = train(model, rows, made, tmp_path / "ours", 0)
     found = trl_engine.train(theirs, rows, made, tmp_path / "trl", 0, tokenizer)
-    a, b = (read(tmp_path / name / "metrics.jsonl") for name in ("ours", "trl"))
+    a, b = (read_metrics(tmp_path / name / "metrics.jsonl") for name in ("ours", "trl"))
     assert found.steps == ours.steps == len(a) == len(b) and b[-1]["loss"] < b[0]["loss"]
     assert [line["loss"] for line in b] == pytest.approx([line["loss"] for line in a], abs=apart)
     for name in ("step", "rows", "tokens", "lr"):
@@ -101,7 +101,7 @@ def test_a_run_of_trls_is_compared_with_one_of_ours(recipe_file: Path, tmp_path:
     said: list[str] = []
     theirs, results, _ = run(read_recipe(recipe_file), tmp_path, said.append)
     ours, *_ = run(read_recipe(recipe_file, ["engine=align", "name=ours"]), tmp_path, said.append)
-    assert results["key"]["versions"]["trl"] and any("a phase that is stopped starts again" in line for line in said)
+    assert results.key["versions"]["trl"] and any("a phase that is stopped starts again" in line for line in said)
     assert compare([theirs, ours]).count("after sft + kto") == 2
 
 

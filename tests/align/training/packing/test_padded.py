@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from align.data.rows import Rows
+from align.data.run_folder import read_metrics
 from align.objectives.phase import parse
-from align.training.journal import read
 from align.training.packing.layout import PACKED, Layout, layout_for
 from align.training.packing.padded import pad
 from align.training.packing.probe import probe_padded
@@ -90,7 +90,7 @@ def test_padded_training_is_packed_training(
     done = train(tiny_llama(), rows, dataclasses.replace(made, token_budget=60), tmp_path / "padded", seed=0)
     assert done.notes == ("rows are padded, not packed (this test pads): slower, the same losses",)
     for ours, theirs in zip(
-        read(tmp_path / "packed" / "metrics.jsonl"), read(tmp_path / "padded" / "metrics.jsonl"), strict=True
+        read_metrics(tmp_path / "packed" / "metrics.jsonl"), read_metrics(tmp_path / "padded" / "metrics.jsonl"), strict=True
     ):
         for name in ("loss", "grad_norm", "rewards/margins"):
             assert ours[name] == pytest.approx(theirs[name], abs=2e-5), name
@@ -103,7 +103,7 @@ def test_a_model_that_does_not_pack_is_trained_all_the_same_and_says_so(kind: st
     (note,) = done.notes
     assert note.startswith(f"rows are padded, not packed ({kind}")
     assert done.metrics["log_ratio_at_start"] < 1e-4
-    lines = read(tmp_path / "metrics.jsonl")
+    lines = read_metrics(tmp_path / "metrics.jsonl")
     assert lines[0]["loss"] == pytest.approx(0.5, abs=1e-4) and lines[-1]["loss"] < 0.49
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from align.commands import drift as kl_probe
-from align.commands.drift import drift, preview_drift, probe_drift, skewed
 from align.data.rows import Rows
 from align.objectives.phase import parse
+from align.pipeline import drift as kl_probe
+from align.pipeline.drift import drift, preview_drift, probe_drift, skewed
 from align.pipeline.recipe import read_recipe
 
 TinyLlama = Callable[..., Any]

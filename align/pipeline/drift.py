@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from align.data.rows import Rows
+from align.data.run_folder import read_metrics
 from align.objectives.phase import Phase
 
 if TYPE_CHECKING:
@@ -98,7 +99,6 @@ def probe_drift(
         tick: called with a line before each setting.
         cache: where the reference's log-probabilities are shared.
     """
-    from align.training.journal import read
     from align.training.trainer import train
 
     start = {name: value.clone() for name, value in model.state_dict().items()}
@@ -113,7 +113,7 @@ def probe_drift(
             with tempfile.TemporaryDirectory() as folder:
                 _put(model, start)
                 train(model, kept, brief, Path(folder), seed, cache=cache)
-                yield drift(read(Path(folder) / "metrics.jsonl"), beta, found)
+                yield drift(read_metrics(Path(folder) / "metrics.jsonl"), beta, found)
     _put(model, start)
 
 
