@@ -30,7 +30,7 @@ from align.ablation.cells.context import GridContext
 from align.ablation.grid import AFTER_SFT, Grid, read_grid
 from align.ablation.result import TaskResult
 from align.ablation.tasks import BASE, Task, base_key, task_key
-from align.evaluation.belief import judged
+from align.evaluation.belief import judge_belief
 
 RATE = 2e-4  # of every method: what is timed does not depend on it
 SIDE_BY_SIDE = 1  # processes beside this one, so that both sides are measured on an equally busy machine
@@ -53,7 +53,7 @@ def main() -> None:
         cap = _capped(grid, options.steps)
         with tempfile.TemporaryDirectory() as folder:
             context = GridContext(cap, Path(folder), options.cache)
-            judged(cap.recipe.eval, context.dataset)
+            judge_belief(cap.recipe.eval, context.dataset)
             _run(context, [options.alone], options.size)
         print(json.dumps(time.process_time()))  # noqa: T201 - imports and all
         return

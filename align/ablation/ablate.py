@@ -38,7 +38,7 @@ OUTCOME = "outcome.json"
 
 
 @dataclass(frozen=True)
-class Finished:
+class GridState:
     """The state of a grid after a call.
 
     Attributes:
@@ -60,7 +60,7 @@ class Finished:
     warnings: list[str]
 
 
-def ablate(grid: Grid, runs: Path, say: Callable[[str], None], *, workers: int = 1) -> Finished:
+def ablate(grid: Grid, runs: Path, say: Callable[[str], None], *, workers: int = 1) -> GridState:
     """Run what the grid still needs.
 
     Args:
@@ -99,7 +99,7 @@ def ablate(grid: Grid, runs: Path, say: Callable[[str], None], *, workers: int =
             tick()
         done = ledger.done()
         failures = {key: (task.line(), error) for key, (task, error) in ledger.failures().items()}
-        return Finished(folder, context.fixed, done, failures, ledger.seconds(), shown, warnings)
+        return GridState(folder, context.fixed, done, failures, ledger.seconds(), shown, warnings)
 
 
 def _progress(grid: Grid, fixed: str, ledger: Ledger) -> int:
@@ -137,7 +137,7 @@ def _share(grid: Grid, folder: Path, cache: Path, workers: int, tick: Callable[[
         )
 
 
-def conclude(grid: Grid, finished: Finished) -> Outcome:
+def conclude(grid: Grid, finished: GridState) -> Outcome:
     """Write a grid's outcome: `report.html`, `outcome.json`, `MODEL_CARD.md` and `figures/`; the same results, the same bytes.
 
     Raises:

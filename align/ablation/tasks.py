@@ -68,9 +68,12 @@ class Wave:
 
 def total(grid: Grid) -> int:
     """Training runs of the grid, trials included, and the base."""
-    axes = grid.axes
-    trials = len(tuned_sizes(grid)) * (len(axes.tuning.rates) + axes.tuning.extra)
-    return 1 + len(grid.methods) * (trials + len(axes.sizes) * len(axes.seeds))
+    return 1 + len(grid.methods) * (trials_each(grid) + len(grid.axes.sizes) * len(grid.axes.seeds))
+
+
+def trials_each(grid: Grid) -> int:
+    """Trials of every method."""
+    return len(tuned_sizes(grid)) * (len(grid.axes.tuning.rates) + grid.axes.tuning.extra)
 
 
 def tuned_sizes(grid: Grid) -> tuple[int, ...]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import yaml
 
@@ -13,10 +12,8 @@ from align.ablation.report.figures import NO_PICTURES, GridFigure
 from align.ablation.report.outcome import Outcome
 from align.ablation.report.words import VIEWS, headline
 from align.ablation.result import BEST
+from align.data.figures import JsonObject
 from curate.pages.html import Html, page, section, table, tag
-
-Recipe = Mapping[str, Any]
-"""As plain values, every default written out."""
 
 SHORT = 24  # characters of a table's cell that are kept on one line
 CAPTIONS = {
@@ -36,13 +33,13 @@ KL_NOTE = (
 )
 
 
-def grid_page(outcome: Outcome, figures: Sequence[GridFigure], recipe: Recipe) -> str:
+def grid_page(outcome: Outcome, figures: Sequence[GridFigure], recipe: JsonObject) -> str:
     """The page.
 
     Args:
         outcome: of the grid.
         figures: its figures.
-        recipe: as plain values.
+        recipe: as plain values, every default written out.
     """
     pictures = {figure.name: _picture(figure) for figure in figures}
     warnings = [*_warnings(outcome), *([] if all(pictures.values()) else [NO_PICTURES])]
@@ -131,7 +128,7 @@ def _reading(outcome: Outcome) -> str:
     return f"Contrasts are the recipe's primary ones; {p}; Holm's correction is over these alone."
 
 
-def _views_note(recipe: Recipe) -> str:
+def _views_note(recipe: JsonObject) -> str:
     axes = recipe["ablation"]
     return (
         f"One training run under the cap of {axes['steps']:,} steps, at a constant rate after warm-up, serves all three views:"
@@ -141,7 +138,7 @@ def _views_note(recipe: Recipe) -> str:
     )
 
 
-def _rates_note(recipe: Recipe) -> str:
+def _rates_note(recipe: JsonObject) -> str:
     tuning = recipe["ablation"]["tuning"]
     trials = len(tuning["rates"]) + tuning["extra"]
     return (

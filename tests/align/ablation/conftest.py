@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from align.ablation.ablate import Finished, ablate, conclude
+from align.ablation.ablate import GridState, ablate, conclude
 from align.ablation.grid import Grid, read_grid
 from align.ablation.report.outcome import Outcome
 
@@ -49,10 +49,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished(grid: Grid, runs: Path) -> Finished:
+def finished(grid: Grid, runs: Path) -> GridState:
     return ablate(grid, runs, lambda line: None)
 
 
 @pytest.fixture(scope="session")
-def outcome(grid: Grid, finished: Finished) -> Outcome:
+def outcome(grid: Grid, finished: GridState) -> Outcome:
     return conclude(grid, finished)

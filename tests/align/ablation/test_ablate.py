@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from align.ablation.ablate import Finished, ablate, conclude
+from align.ablation.ablate import GridState, ablate, conclude
 from align.ablation.grid import Grid, read_grid
 from align.ablation.price import price
 from align.ablation.report.outcome import Outcome, read_outcome
@@ -26,7 +26,7 @@ from curate.core.errors import DataError
 
 
 def test_more_rows_than_there_are_is_said_before_anything_is_trained(
-    finished: Finished, recipe_file: Path, tmp_path: Path
+    finished: GridState, recipe_file: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "cache").symlink_to(finished.folder.parent / "cache")
     with pytest.raises(DataError, match=r"sizes: 9,000 labelled completions asked for"):
@@ -34,7 +34,7 @@ def test_more_rows_than_there_are_is_said_before_anything_is_trained(
     assert not list(tmp_path.glob("grid/cells/*"))
 
 
-def test_the_mixture_is_declared(recipe_file: Path, grid: Grid, finished: Finished, outcome: Outcome) -> None:
+def test_the_mixture_is_declared(recipe_file: Path, grid: Grid, finished: GridState, outcome: Outcome) -> None:
     single = "every objective learns from the same completions, all of them in pairs"
     assert grid.mixture == single == outcome.mixture and single in (finished.folder / "report.html").read_text("utf-8")
     objectives = "ablation.objectives=[{kto: {batch_size: 8}}, {dpo: {batch_size: 8}}]"
@@ -42,7 +42,7 @@ def test_the_mixture_is_declared(recipe_file: Path, grid: Grid, finished: Finish
     assert mixed.mixture == "25 % of the completions of kto are benign rows, the others are in pairs; dpo: all are in pairs"
 
 
-def test_every_method_gets_as_many_trials_and_every_cell_is_there(grid: Grid, finished: Finished) -> None:
+def test_every_method_gets_as_many_trials_and_every_cell_is_there(grid: Grid, finished: GridState) -> None:
     plan = wave(grid, finished.fixed, finished.done)
     assert not finished.failures and not plan.ready
     assert len(plan.cells) == 3 * 2 and len(finished.done) == total(grid)
@@ -52,7 +52,7 @@ def test_every_method_gets_as_many_trials_and_every_cell_is_there(grid: Grid, fi
     assert {task.seed for task in plan.trials.values()} == {grid.axes.tuning.seed}
 
 
-def test_a_run_after_sft_starts_from_the_sft_of_its_own_size_and_seed(grid: Grid, finished: Finished) -> None:
+def test_a_run_after_sft_starts_from_the_sft_of_its_own_size_and_seed(grid: Grid, finished: GridState) -> None:
     plan = wave(grid, finished.fixed, finished.done)
     for task in plan.cells.values():
         if task.parent is not None:
@@ -64,7 +64,7 @@ def test_a_run_after_sft_starts_from_the_sft_of_its_own_size_and_seed(grid: Grid
             assert finished.done[key].checkpoints[0].validation == validation
 
 
-def test_every_cell_answers_the_same_prompts(grid: Grid, finished: Finished) -> None:
+def test_every_cell_answers_the_same_prompts(grid: Grid, finished: GridState) -> None:
     asked = {
         tuple(json.loads(line)["id"] for line in path.read_text("utf-8").splitlines())
         for path in finished.folder.glob("cells/*/test-*/heldout.jsonl")
@@ -72,12 +72,12 @@ def test_every_cell_answers_the_same_prompts(grid: Grid, finished: Finished) -> 
     assert len(asked) == 1 and len(next(iter(asked))) == 12
 
 
-def test_the_same_grid_twice_does_nothing_the_second_time(grid: Grid, finished: Finished, runs: Path) -> None:
+def test_the_same_grid_twice_does_nothing_the_second_time(grid: Grid, finished: GridState, runs: Path) -> None:
     again = ablate(grid, runs, lambda line: None)
     assert again.fresh == 0 and again.done == finished.done and again.warnings == finished.warnings
 
 
-def test_runs_that_compare_with_the_same_model_on_the_same_rows_share_its_log_probs(grid: Grid, finished: Finished) -> None:
+def test_runs_that_compare_with_the_same_model_on_the_same_rows_share_its_log_probs(grid: Grid, finished: GridState) -> None:
     """The trials of KTO at a size are one plan at several rates; every other pair of runs differs in rows or in start."""
     plan = wave(grid, finished.fixed, finished.done)
     runs = [task for task in (*plan.cells.values(), *plan.trials.values()) if task.method != "sft"]
@@ -87,14 +87,16 @@ def test_runs_that_compare_with_the_same_model_on_the_same_rows_share_its_log_pr
     assert len(files) == len({file.parent for file in files}) <= 8, "none is computed twice"
 
 
-def test_a_further_seed_keeps_what_is_done(recipe_file: Path, grid: Grid, finished: Finished) -> None:
+def test_a_further_seed_keeps_what_is_done(recipe_file: Path, grid: Grid, finished: GridState) -> None:
     more = read_grid(recipe_file, ["ablation.seeds=[0, 2]"])
     plan = wave(more, finished.fixed, finished.done)
     assert set(wave(grid, finished.fixed, finished.done).cells) <= set(plan.cells)
     assert {task.seed for task in plan.ready.values()} == {2}
 
 
-def test_a_grid_that_lost_cells_ends_in_the_same_report(grid: Grid, finished: Finished, outcome: Outcome, tmp_path: Path) -> None:
+def test_a_grid_that_lost_cells_ends_in_the_same_report(
+    grid: Grid, finished: GridState, outcome: Outcome, tmp_path: Path
+) -> None:
     """What a kill leaves: a claimed cell without a result, cells that were never started, a cell folder half full."""
     (tmp_path / "cache").symlink_to(finished.folder.parent / "cache")
     shutil.copytree(finished.folder, tmp_path / "grid", symlinks=True)
@@ -114,7 +116,7 @@ def test_a_grid_that_lost_cells_ends_in_the_same_report(grid: Grid, finished: Fi
 
 
 def test_a_grid_that_lost_its_ledger_trains_nothing_anew(
-    grid: Grid, finished: Finished, outcome: Outcome, tmp_path: Path
+    grid: Grid, finished: GridState, outcome: Outcome, tmp_path: Path
 ) -> None:
     """Each cell keeps its result, for the weights that it came from are gone."""
     (tmp_path / "cache").symlink_to(finished.folder.parent / "cache")
@@ -128,7 +130,7 @@ def test_a_grid_that_lost_its_ledger_trains_nothing_anew(
 @pytest.mark.skipif("MARGINS_TORTURE" not in os.environ, reason="a grid twice over: make torture")
 @pytest.mark.parametrize("at", range(5))
 def test_a_killed_grid_ends_in_the_same_report(
-    recipe_file: Path, finished: Finished, outcome: Outcome, tmp_path: Path, at: int
+    recipe_file: Path, finished: GridState, outcome: Outcome, tmp_path: Path, at: int
 ) -> None:
     """kill -9 once some cells are done, with two workers at work; then the rest in this process."""
     (tmp_path / "cache").symlink_to(finished.folder.parent / "cache")
@@ -146,7 +148,7 @@ def test_a_killed_grid_ends_in_the_same_report(
     same_files(again.folder, finished.folder)
 
 
-def test_a_cell_that_is_missing_is_named_and_in_no_average(grid: Grid, finished: Finished, tmp_path: Path) -> None:
+def test_a_cell_that_is_missing_is_named_and_in_no_average(grid: Grid, finished: GridState, tmp_path: Path) -> None:
     plan = wave(grid, finished.fixed, finished.done)
     gone = next(key for key, task in plan.cells.items() if (task.method, task.size, task.seed) == ("kto", 40, 0))
     part = {key: value for key, value in finished.done.items() if key != gone}
@@ -159,7 +161,7 @@ def test_a_cell_that_is_missing_is_named_and_in_no_average(grid: Grid, finished:
     assert "OSError: disk" in page and "kto, 40 completions, seed 0" in page
 
 
-def test_the_report_asks_nothing_of_anyone_and_says_everything_in_one_table(finished: Finished, outcome: Outcome) -> None:
+def test_the_report_asks_nothing_of_anyone_and_says_everything_in_one_table(finished: GridState, outcome: Outcome) -> None:
     page = (finished.folder / "report.html").read_text("utf-8")
     assert "<script" not in page and "http://" not in page and "https://" not in page and page.count("data:image/svg+xml") == 4
     for word in (
@@ -176,21 +178,23 @@ def test_the_report_asks_nothing_of_anyone_and_says_everything_in_one_table(fini
     assert len(headline(outcome)) == 3
 
 
-def test_the_card_reads_as_a_model_card(finished: Finished, outcome: Outcome) -> None:
+def test_the_card_reads_as_a_model_card(finished: GridState, outcome: Outcome) -> None:
     from huggingface_hub import ModelCard
 
     card = ModelCard((finished.folder / "MODEL_CARD.md").read_text("utf-8"))
     assert "toxicity" in card.data.tags and "| SFT + KTO |" in card.text and "every objective learns from the same" in card.text
 
 
-def test_the_report_says_how_far_each_method_is_from_the_base(finished: Finished, outcome: Outcome) -> None:
+def test_the_report_says_how_far_each_method_is_from_the_base(finished: GridState, outcome: Outcome) -> None:
     header, rows = divergence(outcome)
     assert header[1:] == ["its own completions", "neutral texts", "clean texts"]
     assert rows[0] == ["base", "0.000", "0.000", "0.000"] and [row[0] for row in rows[1:]] == ["SFT", "KTO", "SFT + KTO"]
     assert "not measured" not in str(rows) and "nats per token" in (finished.folder / "report.html").read_text("utf-8")
 
 
-def test_the_price_comes_from_what_is_done(grid: Grid, finished: Finished, runs: Path, tmp_path: Path, recipe_file: Path) -> None:
+def test_the_price_comes_from_what_is_done(
+    grid: Grid, finished: GridState, runs: Path, tmp_path: Path, recipe_file: Path
+) -> None:
     assert price(grid, runs, 1).endswith("nothing is left to do")
     more = price(read_grid(recipe_file, ["ablation.seeds=[0, 2]"]), runs, 2)
     assert "done already: 18 trials, 6 cells" in more and "by what is done" in more

@@ -15,6 +15,8 @@ from align.ablation.report.card import grid_card
 from align.ablation.report.figures import NO_PICTURES, draw_all, save
 from align.ablation.report.outcome import MeanDivergence, Outcome, read_outcome
 from align.ablation.report.page import grid_page
+from align.ablation.report.words import headline
+from align.commands.compare import compare
 from align.data.figures import Divergence
 from curate.core.errors import DataError
 from curate.core.store import write_json
@@ -70,6 +72,13 @@ def test_the_committed_report_comes_from_the_committed_outcome(committed: Outcom
     for figure in figures:
         assert (tmp_path / f"{figure.name}.csv").read_bytes() == (COMMITTED / "figures" / f"{figure.name}.csv").read_bytes()
         assert figure.svg is not None and figure.svg.startswith("<?xml") and (tmp_path / f"{figure.name}.png").is_file()
+
+
+def test_a_grids_folder_is_compared_by_itself_with_the_tables_of_its_card(committed: Outcome) -> None:
+    card = (COMMITTED / "MODEL_CARD.md").read_text("utf-8")
+    parts = compare([COMMITTED], markdown=True).split("\n\n")
+    assert len(parts) == 5 and all(part in card for part in parts)
+    assert compare([COMMITTED]).startswith("\n".join(headline(committed)))
 
 
 def test_without_matplotlib_the_numbers_are_written_and_the_page_says_so(
