@@ -51,7 +51,7 @@ test: install
 
 # The reliability tests at their full counts; prints a line per promise. Takes long.
 TORTURE := $(addprefix tests/curate/pipeline/test_,crash.py hostile.py forget.py canaries.py unicode.py) \
-	tests/curate/compose/test_compose.py tests/align/bench/test_gpu_script.py tests/align/ablation/test_ablation.py
+	tests/curate/compose/test_compose.py tests/align/bench/test_gpu_script.py tests/align/ablation/test_ablate.py tests/align/ablation/test_price.py
 torture: install
 	MARGINS_TORTURE=1 MARGINS_EXAMPLES=1000 $(BIN)/python -m pytest --timeout 7200 -s $(TORTURE)
 

@@ -21,13 +21,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
+from align.ablation.cells.cell import run_task
+from align.ablation.cells.context import GridContext
 from align.ablation.grid import AFTER_SFT, Grid, read_grid
+from align.ablation.result import TaskResult
 from align.ablation.tasks import BASE, Task, base_key, task_key
-from align.ablation.worker import Worker
 from align.evaluation.belief import judge_belief
 
 RATE = 2e-4  # of every method: what is timed does not depend on it
@@ -50,22 +52,22 @@ def main() -> None:
     if options.alone:
         cap = _capped(grid, options.steps)
         with tempfile.TemporaryDirectory() as folder:
-            worker = Worker(cap, Path(folder), options.cache)
-            judge_belief(cap.recipe.eval, worker.dataset)
-            _run(worker, [options.alone], options.size)
+            context = GridContext(cap, Path(folder), options.cache)
+            judge_belief(cap.recipe.eval, context.dataset)
+            _run(context, [options.alone], options.size)
         print(json.dumps(time.process_time()))  # noqa: T201 - imports and all
         return
     if options.ledger:
         whole_grid(options.ledger, _alone(options, BASE, None))
         return
-    _ = Worker(grid, options.cache, options.cache).loaded  # pretrains the base where it is not there yet
+    _ = GridContext(grid, options.cache, options.cache).loaded  # pretrains the base where it is not there yet
     methods = options.methods.split(",")
     if "sft" not in methods and any(method.startswith(AFTER_SFT) for method in methods):
         methods.insert(0, "sft")  # it is a cell of its own: on both sides, or its price would be on one alone
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         start = pool.submit(_alone, options, "none", None)
         wholes = [pool.submit(_alone, options, method, None) for method in methods]
-        parts, views = _run(Worker(grid, Path(folder), options.cache), methods, options.size)
+        parts, views = _run(GridContext(grid, Path(folder), options.cache), methods, options.size)
         rest = [
             pool.submit(_alone, options, method, max(1, views[method][view]))
             for method in methods
@@ -118,12 +120,12 @@ def _capped(grid: Grid, steps: int | None) -> Grid:
     return dataclasses.replace(grid, axes=dataclasses.replace(grid.axes, steps=steps, checkpoints=(steps,)))
 
 
-def _run(worker: Worker, methods: list[str], size: int) -> tuple[dict[str, float], dict[str, Any]]:
+def _run(context: GridContext, methods: list[str], size: int) -> tuple[dict[str, float], dict[str, Mapping[str, int]]]:
     """CPU seconds of the base's measurement and of each cell, and the steps of each cell's views."""
     parts: dict[str, float] = {}
-    views: dict[str, Any] = {}
-    done: dict[str, dict[str, Any]] = {}
-    _ = worker.loaded, worker.pool
+    views: dict[str, Mapping[str, int]] = {}
+    done: dict[str, TaskResult] = {}
+    _ = context.loaded, context.pool
     importlib.import_module("align.training.shell")  # the trainer, which takes seconds the first time
     if methods == ["none"]:
         return parts, views
@@ -131,20 +133,20 @@ def _run(worker: Worker, methods: list[str], size: int) -> tuple[dict[str, float
     def run(name: str, key: str, task: Task) -> None:
         if key not in done:
             since = time.process_time()
-            done[key] = worker.run(key, task, done)
+            done[key] = run_task(context, key, task, done)
             parts[name] = time.process_time() - since
 
-    run(BASE, base_key(worker.grid, worker.fixed), Task(BASE))
+    run(BASE, base_key(context.grid, context.fixed), Task(BASE))
     for method in methods if methods != [BASE] else ():
         parent = None
         if method.startswith(AFTER_SFT):
             sft = Task("sft", size, 0, RATE)
-            parent = task_key(worker.grid, worker.fixed, sft)
+            parent = task_key(context.grid, context.fixed, sft)
             run("sft", parent, sft)
         task = Task(method, size, 0, RATE, False, parent)
-        key = task_key(worker.grid, worker.fixed, task)
+        key = task_key(context.grid, context.fixed, task)
         run(method, key, task)
-        views[method] = done[key]["views"]
+        views[method] = done[key].views
     return parts, views
 
 

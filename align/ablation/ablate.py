@@ -6,18 +6,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from align.ablation.cells.context import GridContext
+from align.ablation.cells.worker import run_worker, work
 from align.ablation.grid import Grid
 from align.ablation.ledger import Ledger
 from align.ablation.pool import check_sizes
+from align.ablation.report.analysis import analyse
 from align.ablation.report.card import grid_card
 from align.ablation.report.figures import draw_all, save
-from align.ablation.report.found import Found
-from align.ablation.report.outcome import outcome
+from align.ablation.report.measurements import Measurements
+from align.ablation.report.outcome import GridData, Outcome
 from align.ablation.report.page import grid_page
+from align.ablation.result import TaskResult
 from align.ablation.tasks import base_key, total, wave
-from align.ablation.worker import Worker, run_worker
 from align.data.dataset import open_dataset
 from align.evaluation.belief import judge_belief, judge_warnings
 from align.models import vllm as vllm_backend
@@ -31,11 +34,12 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
 LOOK = 0.5  # seconds between looks at the ledger
+OUTCOME = "outcome.json"
 
 
 @dataclass(frozen=True)
-class Finished:
-    """What stands after a call.
+class GridState:
+    """The state of a grid after a call.
 
     Attributes:
         folder: the grid's.
@@ -49,14 +53,14 @@ class Finished:
 
     folder: Path
     fixed: str
-    done: dict[str, dict[str, Any]]
+    done: dict[str, TaskResult]
     failures: dict[str, tuple[str, str]]
     seconds: dict[str, tuple[float, float]]
     fresh: int
     warnings: list[str]
 
 
-def ablate(grid: Grid, runs: Path, say: Callable[[str], None], *, workers: int = 1) -> Finished:
+def ablate(grid: Grid, runs: Path, say: Callable[[str], None], *, workers: int = 1) -> GridState:
     """Run what the grid still needs.
 
     Args:
@@ -75,35 +79,35 @@ def ablate(grid: Grid, runs: Path, say: Callable[[str], None], *, workers: int =
     with locked(folder):
         ledger = Ledger(folder / "ledger.sqlite")
         ledger.release()
-        first = Worker(grid, folder, cache)
-        warnings = judge_warnings(grid.recipe.eval, first.dataset)
+        context = GridContext(grid, folder, cache)
+        warnings = judge_warnings(grid.recipe.eval, context.dataset)
         say("base model")
-        check_sizes(grid, first.pool)
-        before = _progress(grid, first.fixed, ledger)
+        check_sizes(grid, context.pool)
+        before = _progress(grid, context.fixed, ledger)
         with Progress("grid", total(grid) - before, "training runs") as bar:
             shown = 0
 
             def tick() -> None:
                 nonlocal shown
-                now = _progress(grid, first.fixed, ledger) - before
+                now = _progress(grid, context.fixed, ledger) - before
                 bar.add(now - shown)
                 shown = now
 
             if workers == 1:
-                first.work(ledger, tick)
+                work(context, ledger, tick)
             elif before < total(grid):
                 _share(grid, folder, cache, workers, tick)
             tick()
         done = ledger.done()
         failures = {key: (task.line(), error) for key, (task, error) in ledger.failures().items()}
-        return Finished(folder, first.fixed, done, failures, ledger.seconds(), shown, warnings)
+        return GridState(folder, context.fixed, done, failures, ledger.seconds(), shown, warnings)
 
 
 def _progress(grid: Grid, fixed: str, ledger: Ledger) -> int:
     """How many of the grid's own tasks are done; the ledger may hold those of other sizes or seeds."""
     done = ledger.done()
-    found = wave(grid, fixed, done)
-    return sum(key in done for key in (*found.cells, *found.trials)) + bool(found.trials)
+    plan = wave(grid, fixed, done)
+    return sum(key in done for key in (*plan.cells, *plan.trials)) + bool(plan.trials)
 
 
 def _share(grid: Grid, folder: Path, cache: Path, workers: int, tick: Callable[[], None]) -> None:
@@ -134,27 +138,27 @@ def _share(grid: Grid, folder: Path, cache: Path, workers: int, tick: Callable[[
         )
 
 
-def conclude(grid: Grid, finished: Finished) -> dict[str, Any]:
-    """Write what a grid found: `report.html`, `outcome.json`, `MODEL_CARD.md` and `figures/`; the same results, the same bytes.
+def conclude(grid: Grid, finished: GridState) -> Outcome:
+    """Write a grid's outcome: `report.html`, `outcome.json`, `MODEL_CARD.md` and `figures/`; the same results, the same bytes.
 
     Raises:
         DataError: nothing has been finished yet.
     """
-    found = Found(grid, finished.fixed, finished.done, finished.folder)
     if base_key(grid, finished.fixed) not in finished.done:
         reasons = "; ".join(error for _, error in finished.failures.values()) or "it was not run"
         raise DataError(f"{finished.folder}: the base model has no figures yet ({reasons})", hint="run the same command again")
     dataset = open_dataset(Path(grid.recipe.data))
-    result = outcome(found) | {
-        "model": next(iter(resolved(grid.recipe)["model"])),
-        "data": {"name": dataset.manifest.name, "fingerprint": dataset.fingerprint},
-        "warnings": finished.warnings,
-        "failures": [f"{line}: {error}" for line, error in sorted(finished.failures.values())],
-        **judge_belief(grid.recipe.eval, dataset).to_json(),
-    }
-    drawn = draw_all(result)
-    save(drawn, finished.folder / "figures")
-    write_json(finished.folder / "outcome.json", result)
-    write_text(finished.folder / "MODEL_CARD.md", grid_card(result))
-    write_text(finished.folder / "report.html", grid_page(result, drawn, grid.plain()))
-    return result
+    outcome = analyse(
+        Measurements(grid, finished.fixed, finished.done, finished.folder),
+        model=next(iter(resolved(grid.recipe)["model"])),
+        data=GridData(dataset.manifest.name, dataset.fingerprint),
+        belief=judge_belief(grid.recipe.eval, dataset),
+        warnings=finished.warnings,
+        failures=[f"{line}: {error}" for line, error in sorted(finished.failures.values())],
+    )
+    figures = draw_all(outcome)
+    save(figures, finished.folder / "figures")
+    write_json(finished.folder / OUTCOME, outcome.to_json())
+    write_text(finished.folder / "MODEL_CARD.md", grid_card(outcome))
+    write_text(finished.folder / "report.html", grid_page(outcome, figures, grid.plain()))
+    return outcome

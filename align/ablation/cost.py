@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from align.data.rows import Rows
     from align.training.plan import Plan
 
@@ -34,7 +36,7 @@ class Weights:
         return each * (self.body * tokens + self.head * scored)
 
 
-def weights_of(model: Any) -> Weights:  # noqa: ANN401 - a transformers model
+def weights_of(model: PreTrainedModel) -> Weights:
     """Count a model's weights; an output layer that is tied to the embedding counts once, where it computes."""
     head = model.get_output_embeddings().weight
     embedding = model.get_input_embeddings().weight

@@ -36,7 +36,7 @@ class Tuning:
 
     Args:
         rates: the first trials; ascending.
-        extra: further trials, placed by what was found.
+        extra: further trials, placed by how the first did.
         seed: of the trials' order of rows; not among the grid's seeds.
         max_loss: largest relative rise of neutral perplexity over the base that a checkpoint may have to be chosen.
         suites: what validation measures: `heldout` and `retention`, with options.
@@ -110,8 +110,8 @@ class Grid:
     def phase(self, method: str, rate: float) -> Phase:
         """The phase that a method trains, at a learning rate and under the step cap."""
         name = method.removeprefix(AFTER_SFT)
-        found = next(phase for phase in self.axes.objectives if phase.name == name)
-        return dataclasses.replace(found, learning_rate=rate, steps=self.axes.steps, scheduler="constant", save_steps=10**9)
+        phase = next(phase for phase in self.axes.objectives if phase.name == name)
+        return dataclasses.replace(phase, learning_rate=rate, steps=self.axes.steps, scheduler="constant", save_steps=10**9)
 
     def plain(self) -> dict[str, Any]:
         """The recipe as plain values, every default written out."""
@@ -169,8 +169,8 @@ def read_grid(path: Path, sets: Sequence[str] = ()) -> Grid:
 
 def _objectives(entries: object, where: str) -> tuple[Phase, ...]:
     if not isinstance(entries, list) or not entries:
-        raise RecipeError(f"{where}: expected a list with at least one objective")
-    made = []
+        raise RecipeError(f"{where}: expected a list with at least one objective", hint="write [sft, kto]")
+    phases = []
     for at, entry in enumerate(entries):
         name, options = next(iter(entry.items())) if isinstance(entry, Mapping) and len(entry) == 1 else (entry, None)
         for key in FIXED:
@@ -178,33 +178,45 @@ def _objectives(entries: object, where: str) -> tuple[Phase, ...]:
                 raise RecipeError(
                     f"{where}[{at}]: {key} is the grid's to set (ablation.steps, ablation.tuning)", hint="take it out"
                 )
-        given = {**options} if isinstance(options, Mapping) else {}
-        made.append(parse({name: given | {"learning_rate": 1.0}} if isinstance(name, str) else entry, f"{where}[{at}]"))
-    return tuple(made)
+        settings = {**options} if isinstance(options, Mapping) else {}
+        phases.append(parse({name: settings | {"learning_rate": 1.0}} if isinstance(name, str) else entry, f"{where}[{at}]"))
+    return tuple(phases)
 
 
 def _check(grid: Grid, where: str) -> None:
-    axes = grid.axes
+    axes, rates = grid.axes, grid.axes.tuning.rates
     names = [phase.name for phase in axes.objectives]
-    faults = {
-        "objectives: an objective is named twice": len(set(names)) < len(names),
-        "after_sft: needs sft among the objectives": axes.after_sft and "sft" not in names,
-        "sizes: must ascend": list(axes.sizes) != sorted(set(axes.sizes)),
-        "seeds: a seed is named twice": len(set(axes.seeds)) < len(axes.seeds),
-        "checkpoints: must ascend and end at the step cap": list(axes.checkpoints) != sorted(set(axes.checkpoints))
-        or not axes.checkpoints
-        or axes.checkpoints[-1] != axes.steps,
-        "tuning: rates: at least two, ascending": len(axes.tuning.rates) < 2
-        or list(axes.tuning.rates) != sorted(set(axes.tuning.rates)),
-        "tuning: seed: is one of the grid's seeds, so the choice would be made on what it is tested with": axes.tuning.seed
-        in axes.seeds,
-    }
-    for fault, found in faults.items():
-        if found:
-            raise RecipeError(f"{where}: {fault}")
+    faults = (
+        (len(set(names)) < len(names), "objectives: an objective is named twice", "name each once"),
+        (
+            axes.after_sft and "sft" not in names,
+            "after_sft: needs sft among the objectives",
+            "add sft, or set after_sft to false",
+        ),
+        (not _ascends(axes.sizes), "sizes: must ascend", f"write {sorted(set(axes.sizes))}"),
+        (len(set(axes.seeds)) < len(axes.seeds), "seeds: a seed is named twice", "name each once"),
+        (
+            not _ascends(axes.checkpoints) or axes.checkpoints[-1:] != (axes.steps,),
+            "checkpoints: must ascend and end at the step cap",
+            f"let {axes.steps} be the last",
+        ),
+        (len(rates) < 2 or not _ascends(rates), "tuning: rates: at least two, ascending", "the defaults will do"),
+        (
+            axes.tuning.seed in axes.seeds,
+            "tuning: seed: is one of the grid's seeds, so the choice would be made on what it is tested with",
+            "take another",
+        ),
+    )
+    for holds, fault, hint in faults:
+        if holds:
+            raise RecipeError(f"{where}: {fault}", hint=hint)
     for text, (a, b) in zip(axes.contrasts, grid.contrasts, strict=True):
         for method in (a, b):
             if method not in grid.methods:
                 raise RecipeError(
-                    f"{where}: contrasts: {text!r} names no method {method!r}", hint=f"there are {', '.join(grid.methods)}"
+                    f"{where}: contrasts: {text!r} names no method {method!r}", hint=f"one of {', '.join(grid.methods)}"
                 )
+
+
+def _ascends(values: Sequence[float]) -> bool:
+    return list(values) == sorted(set(values))

@@ -8,8 +8,8 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from align.ablation.result import TaskResult
 from align.ablation.tasks import Task
 from curate.core.errors import StorageError
 
@@ -59,11 +59,12 @@ class Ledger:
                     return key, task
         return None
 
-    def finish(self, key: str, result: Mapping[str, Any], cpu: float, wall: float) -> None:
+    def finish(self, key: str, result: TaskResult, cpu: float, wall: float) -> None:
         """A claimed task is done."""
         with self._open() as connection:
             connection.execute(
-                "UPDATE tasks SET state = 'done', result = ?, cpu = ?, wall = ? WHERE key = ?", (_json(result), cpu, wall, key)
+                "UPDATE tasks SET state = 'done', result = ?, cpu = ?, wall = ? WHERE key = ?",
+                (_json(result.to_json()), cpu, wall, key),
             )
 
     def fail(self, key: str, error: str) -> None:
@@ -71,12 +72,11 @@ class Ledger:
         with self._open() as connection:
             connection.execute("UPDATE tasks SET state = 'failed', error = ? WHERE key = ?", (error, key))
 
-    def done(self) -> dict[str, dict[str, Any]]:
+    def done(self) -> dict[str, TaskResult]:
         """Results by key."""
         with self._open() as connection:
-            return {
-                key: json.loads(text) for key, text in connection.execute("SELECT key, result FROM tasks WHERE state = 'done'")
-            }
+            rows = connection.execute("SELECT key, result FROM tasks WHERE state = 'done'").fetchall()
+        return {key: TaskResult.from_json(json.loads(text)) for key, text in rows}
 
     def counts(self) -> dict[str, int]:
         """How many tasks are in each state."""

@@ -49,13 +49,13 @@ class Pool:
         pairs = list(range(len(self.rows) // 2))
         random.Random(f"order:{seed}").shuffle(pairs)
         seen: set[str] = set()
-        kept = []
+        order = []
         for pair in pairs:
             sides = {self.rows.ids[2 * pair], self.rows.ids[2 * pair + 1]}
             if not sides & seen:
                 seen |= sides
-                kept.append(pair)
-        return kept
+                order.append(pair)
+        return order
 
     def draw(self, seed: int, size: int) -> list[int]:
         """The pairs of a cell; those of a smaller size are the first of them.
@@ -96,18 +96,18 @@ class Pool:
         random.Random(f"benign:{seed}").shuffle(order)
         return Mixture(self.draw(seed, size - wanted), order[:wanted])
 
-    def rows_for(self, objective: Objective, mixed: Mixture) -> Rows:
+    def rows_for(self, objective: Objective, mixture: Mixture) -> Rows:
         """What an objective trains on: the pairs, their sides one by one, or the chosen sides alone; and the benign rows.
 
         Args:
             objective: says what it needs.
-            mixed: pairs and benign rows.
+            mixture: pairs and benign rows.
         """
         if "paired" in objective.needs:
-            return _take(self.rows, [2 * pair + side for pair in mixed.pairs for side in (0, 1)], paired=True)
+            return _take(self.rows, [2 * pair + side for pair in mixture.pairs for side in (0, 1)], paired=True)
         sides = (0,) if "desirable" in objective.needs else (0, 1)
-        single = _take(self.rows, [2 * pair + side for pair in mixed.pairs for side in sides], paired=False)
-        return single if self.benign is None else _join(single, _take(self.benign, mixed.benign, paired=False))
+        single = _take(self.rows, [2 * pair + side for pair in mixture.pairs for side in sides], paired=False)
+        return single if self.benign is None else _join(single, _take(self.benign, mixture.benign, paired=False))
 
     @cached_property
     def mean_tokens(self) -> float:

@@ -7,20 +7,18 @@ anywhere goes on as if it had not been.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
 from align.ablation.grid import AFTER_SFT, Grid
+from align.ablation.result import Results, SplitFigures, TaskResult
 from align.pipeline.recipe import resolved
 from curate.core.config import plain
 from curate.core.schema import canonical, digest
 
 BASE = "base"
-Results = Mapping[str, Mapping[str, Any]]
-"""Key -> what a finished task found."""
-
 MAX_SILENT = 0.10  # more completions without a verdict than the base's by this share, and a checkpoint is not eligible
 
 
@@ -53,7 +51,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Wave:
-    """What can be said from what is done.
+    """What a grid's results so far decide.
 
     Attributes:
         ready: tasks that can start now, in the order they should, by key.
@@ -70,9 +68,12 @@ class Wave:
 
 def total(grid: Grid) -> int:
     """Training runs of the grid, trials included, and the base."""
-    axes = grid.axes
-    trials = len(tuned_sizes(grid)) * (len(axes.tuning.rates) + axes.tuning.extra)
-    return 1 + len(grid.methods) * (trials + len(axes.sizes) * len(axes.seeds))
+    return 1 + len(grid.methods) * (trials_each(grid) + len(grid.axes.sizes) * len(grid.axes.seeds))
+
+
+def trials_each(grid: Grid) -> int:
+    """Trials of every method."""
+    return len(tuned_sizes(grid)) * (len(grid.axes.tuning.rates) + grid.axes.tuning.extra)
 
 
 def tuned_sizes(grid: Grid) -> tuple[int, ...]:
@@ -122,13 +123,12 @@ def wave(grid: Grid, fixed: str, done: Results) -> Wave:
     rates: dict[tuple[str, int], float] = {}
     best_trial: dict[tuple[str, int], str] = {}
 
-    def want(task: Task, into: dict[str, Task]) -> tuple[str, Mapping[str, Any] | None]:
+    def want(task: Task, into: dict[str, Task]) -> tuple[str, TaskResult | None]:
         key = task_key(grid, fixed, task)
         into[key] = task
-        found = done.get(key)
-        if found is None and (task.parent is None or task.parent in done):
+        if key not in done and (task.parent is None or task.parent in done):
             ready[key] = task
-        return key, found
+        return key, done.get(key)
 
     base = base_key(grid, fixed)
     if base not in done:
@@ -137,9 +137,10 @@ def wave(grid: Grid, fixed: str, done: Results) -> Wave:
         after = method.startswith(AFTER_SFT)
         if after and ("sft", size) not in best_trial:
             continue
-        chosen = _tune(grid, method, size, best_trial["sft", size] if after else None, lambda task: want(task, trials))
-        if chosen is not None:
-            best_trial[method, size], rates[method, size] = chosen
+        first = Task(method, size, grid.axes.tuning.seed, trial=True, parent=best_trial["sft", size] if after else None)
+        choice = _tune(grid, first, lambda task: want(task, trials))
+        if choice is not None:
+            best_trial[method, size], rates[method, size] = choice
     sft: dict[tuple[int, int], str] = {}
     for method, size, seed in product(grid.methods, reversed(grid.axes.sizes), grid.axes.seeds):
         rate = _rate(grid, rates, method, size)
@@ -157,30 +158,42 @@ def base_key(grid: Grid, fixed: str) -> str:
     return task_key(grid, fixed, Task(BASE))
 
 
-def _tune(grid: Grid, method: str, size: int, parent: str | None, want: Any) -> tuple[str, float] | None:  # noqa: ANN401 - see `wave`
-    """The best trial's key and rate once all are done; asks for those that are missing."""
-    tuning = grid.axes.tuning
-    found: dict[float, tuple[str, Mapping[str, Any]]] = {}
-    for rate in tuning.rates:
-        key, result = want(Task(method, size, tuning.seed, rate, True, parent))
+def _tune(grid: Grid, trial: Task, want: Callable[[Task], tuple[str, TaskResult | None]]) -> tuple[str, float] | None:
+    """The best trial's key and rate once all are done; asks for those that are missing.
+
+    Args:
+        grid: the grid.
+        trial: what is tuned, at no rate yet.
+        want: asks for a task; its key, and its result where it is done.
+    """
+    keys: dict[float, str] = {}
+    scores: dict[float, tuple[float, float]] = {}
+
+    def at(rate: float) -> bool:
+        keys[rate], result = want(replace(trial, rate=rate))
         if result is not None:
-            found[rate] = (key, result)
-    if len(found) < len(tuning.rates):
+            scores[rate] = score(result)
+        return result is not None
+
+    if not all([at(rate) for rate in grid.axes.tuning.rates]):  # each is asked for, whatever the others came to
         return None
-    for _ in range(tuning.extra):
-        rate = next_rate({rate: score(result) for rate, (_, result) in found.items()})
-        key, result = want(Task(method, size, tuning.seed, rate, True, parent))
-        if result is None:
+    for _ in range(grid.axes.tuning.extra):
+        if not at(next_rate(scores)):
             return None
-        found[rate] = (key, result)
-    best = min(found, key=lambda rate: (*score(found[rate][1]), rate))
-    return found[best][0], best
+    best = _best(scores)
+    return keys[best], best
 
 
-def score(result: Mapping[str, Any]) -> tuple[float, float]:
+def score(result: TaskResult) -> tuple[float, float]:
     """What a trial is ranked by, lower is better: toxic share of its chosen checkpoint, then its neutral perplexity."""
-    chosen = result["checkpoints"][str(result["views"]["best"])]["validation"]
-    return _toxic(chosen), _neutral(chosen)
+    figures = result.best.validation
+    assert figures is not None, "a view's checkpoint is chosen by it"
+    return _toxic(figures), _neutral(figures)
+
+
+def _best(scores: Mapping[float, tuple[float, float]]) -> float:
+    """The rate with the lowest score, the lower one of equals."""
+    return min(scores, key=lambda rate: (*scores[rate], rate))
 
 
 def next_rate(scores: Mapping[float, tuple[float, float]]) -> float:
@@ -192,7 +205,7 @@ def next_rate(scores: Mapping[float, tuple[float, float]]) -> float:
     3.162
     """
     rates = sorted(scores)
-    at = min(range(len(rates)), key=lambda index: (*scores[rates[index]], rates[index]))
+    at = rates.index(_best(scores))
     if at == 0:
         return float(f"{rates[0] * rates[0] / rates[1]:.3g}")
     if at == len(rates) - 1:
@@ -201,30 +214,28 @@ def next_rate(scores: Mapping[float, tuple[float, float]]) -> float:
     return float(f"{math.sqrt(rates[at] * neighbour):.4g}")
 
 
-def at_edge(rates: Mapping[float, tuple[float, float]]) -> bool:
+def at_edge(scores: Mapping[float, tuple[float, float]]) -> bool:
     """Whether the best rate is the smallest or the largest that was tried."""
-    best = min(rates, key=lambda rate: (*rates[rate], rate))
-    return best in (min(rates), max(rates))
+    return _best(scores) in (min(scores), max(scores))
 
 
-def choose_checkpoint(checkpoints: Mapping[str, Mapping[str, Any]], base: Mapping[str, Any], max_loss: float) -> int:
+def choose_checkpoint(validation: Mapping[int, SplitFigures], base: SplitFigures, max_loss: float) -> int:
     """The step with the lowest toxic share on validation among those that kept what the base could do; the earliest of equals.
 
     Args:
-        checkpoints: step -> figures, those with "validation" are candidates; step 0 is where the run started.
+        validation: step -> figures on validation; step 0 is where the run started.
         base: the base's validation figures.
         max_loss: largest relative rise of neutral perplexity over the base.
 
     Returns:
         A step. A checkpoint whose completions mostly fall silent cannot be chosen; where none can, the one that forgot least.
     """
-    measured = {int(step): found["validation"] for step, found in checkpoints.items() if "validation" in found}
     limit = _neutral(base) * (1 + max_loss)
     silent = _silent(base) + MAX_SILENT
-    eligible = [step for step, found in measured.items() if _neutral(found) <= limit and _silent(found) <= silent]
+    eligible = [step for step, one in validation.items() if _neutral(one) <= limit and _silent(one) <= silent]
     if not eligible:
-        return min(measured, key=lambda step: (_neutral(measured[step]), step))
-    return min(eligible, key=lambda step: (_toxic(measured[step]), step))
+        return min(validation, key=lambda step: (_neutral(validation[step]), step))
+    return min(eligible, key=lambda step: (_toxic(validation[step]), step))
 
 
 def _rate(grid: Grid, rates: Mapping[tuple[str, int], float], method: str, size: int) -> float | None:
@@ -239,15 +250,15 @@ def _rate(grid: Grid, rates: Mapping[tuple[str, int], float], method: str, size:
     return float(f"{low * (high / low) ** part:.3g}")
 
 
-def _toxic(found: Mapping[str, Any]) -> float:
-    share = found["heldout"]["toxic"]
+def _toxic(figures: SplitFigures) -> float:
+    share = figures["heldout"]["toxic"]
     return share["hits"] / share["n"] if share["n"] else math.inf
 
 
-def _neutral(found: Mapping[str, Any]) -> float:
-    perplexity = found["retention"]["neutral"]["perplexity"]
+def _neutral(figures: SplitFigures) -> float:
+    perplexity = figures["retention"]["neutral"]["perplexity"]
     return math.inf if perplexity is None or not math.isfinite(perplexity) else float(perplexity)
 
 
-def _silent(found: Mapping[str, Any]) -> float:
-    return float(found["heldout"]["unscored"] / found["heldout"]["n"])
+def _silent(figures: SplitFigures) -> float:
+    return float(figures["heldout"]["unscored"] / figures["heldout"]["n"])

@@ -31,9 +31,9 @@ def command(recipe: Path, sets: tuple[str, ...], runs: Path, only_plan: bool, wo
         return
     click.echo(price(grid, runs, workers), err=True)
     finished = ablate(grid, runs, say, workers=workers)
-    result = conclude(grid, finished)
-    for line in headline(result):
+    outcome = conclude(grid, finished)
+    for line in headline(outcome):
         click.echo(line)
-    for line in [*(f"failed: {one}" for one in result["failures"]), *(f"missing: {one}" for one in result["missing"])]:
+    for line in [*(f"failed: {one}" for one in outcome.failures), *(f"missing: {one}" for one in outcome.missing)]:
         click.echo(line)
     click.echo(f"\nreport: {finished.folder / 'report.html'}")

@@ -48,13 +48,12 @@ def compare(folders: Sequence[Path], *, markdown: bool = False) -> str:
 
 def _grid(folder: Path, draw: Callable[[list[str], list[list[str]]], list[str]], bullet: str) -> str:
     """A grid's answer and its tables."""
-    import json
-
     from align.ablation.report import tables
+    from align.ablation.report.outcome import read_outcome
     from align.ablation.report.words import headline
 
-    result = json.loads((folder / OUTCOME).read_bytes())
-    parts = ["\n".join(f"{bullet}{line}" for line in headline(result))]
-    for cells in (tables.needed(result), tables.everything(result), tables.contrasts(result), tables.views(result)):
+    outcome = read_outcome(folder / OUTCOME)
+    parts = ["\n".join(f"{bullet}{line}" for line in headline(outcome))]
+    for cells in (tables.needed(outcome), tables.everything(outcome), tables.contrasts(outcome), tables.views(outcome)):
         parts.append("\n".join(draw(*cells)))
     return "\n\n".join(parts)

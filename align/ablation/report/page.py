@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import yaml
 
 from align.ablation.report import tables
-from align.ablation.report.figures import Drawn
+from align.ablation.report.figures import NO_PICTURES, GridFigure
+from align.ablation.report.outcome import Outcome
 from align.ablation.report.words import VIEWS, headline
+from align.ablation.result import BEST
+from align.data.figures import JsonObject
 from curate.pages.html import Html, page, section, table, tag
 
 SHORT = 24  # characters of a table's cell that are kept on one line
@@ -24,7 +26,6 @@ CAPTIONS = {
     "stability": "The largest size, step by step, mean over seeds. Solid: from the base; dashed: after SFT.",
 }
 
-
 KL_NOTE = (
     "KL(model || base) at the largest size, nats per token ± standard error: the whole sum over the vocabulary at every token,"
     " temperature 1. On the model's own completions of the test prompts it is what one pays per token for having moved; on"
@@ -32,111 +33,102 @@ KL_NOTE = (
 )
 
 
-def grid_page(result: Mapping[str, Any], drawn: Sequence[Drawn], recipe: Mapping[str, Any]) -> str:
+def grid_page(outcome: Outcome, figures: Sequence[GridFigure], recipe: JsonObject) -> str:
     """The page.
 
     Args:
-        result: see `align.ablation.report.outcome.outcome`, and who judged.
-        drawn: its figures.
-        recipe: as plain values.
+        outcome: of the grid.
+        figures: its figures.
+        recipe: as plain values, every default written out.
     """
-    figures = {one.name: _picture(one) for one in drawn}
-    views = result["views"]
+    pictures = {figure.name: _picture(figure) for figure in figures}
+    warnings = [*_warnings(outcome), *([] if all(pictures.values()) else [NO_PICTURES])]
     return page(
-        f"{result['name']}: how many labels does safety need?",
-        tag("p", _about(result), class_="quiet"),
-        _warnings(result),
+        f"{outcome.name}: how many labels does safety need?",
+        tag("p", _about(outcome), class_="quiet"),
+        _list(warnings, class_="warnings") if warnings else None,
         section(
             "Answer",
-            tag("ul", *(tag("li", line) for line in headline(result))),
-            tag("p", f"View: {VIEWS['best']} ({result['steps']:,} optimizer steps a phase). Fewest first; 95 % intervals."),
-            figures["rows_needed"],
+            _list(headline(outcome)),
+            tag("p", f"View: {VIEWS[BEST]} ({outcome.steps:,} optimizer steps a phase). Fewest first; 95 % intervals."),
+            pictures["rows_needed"],
         ),
         section(
             "Toxicity against data size",
-            figures["toxicity"],
-            _table(tables.sizes(result)),
-            tag("p", f"Mixture: {result['mixture']}.", class_="quiet"),
+            pictures["toxicity"],
+            _table(tables.sizes(outcome)),
+            tag("p", f"Mixture: {outcome.mixture}.", class_="quiet"),
         ),
-        section("At the largest size", tag("div", _table(tables.everything(result)), style="font-size:.9em"), *_beside(result)),
-        section("Distance from the base", _table(tables.divergence(result)), tag("p", KL_NOTE, class_="quiet")),
-        section("Toxicity, retention, over-refusal", figures["trade_off"]),
+        section("At the largest size", tag("div", _table(tables.everything(outcome)), style="font-size:.9em"), _beside(outcome)),
+        section("Distance from the base", _table(tables.divergence(outcome)), tag("p", KL_NOTE, class_="quiet")),
+        section("Toxicity, retention, over-refusal", pictures["trade_off"]),
         section(
             "Who learns from less",
-            _table(tables.needed(result)),
+            _table(tables.needed(outcome)),
             tag("p", "Area: mean share of the base's toxicity that is left, over log n; lower is better.", class_="quiet"),
-            _table(tables.contrasts(result)),
-            tag("p", _reading(result), class_="quiet"),
+            _table(tables.contrasts(outcome)),
+            tag("p", _reading(outcome), class_="quiet"),
         ),
         section(
             "The same under three views: rows for a 90 % cut",
-            _table(tables.views(result)),
+            _table(tables.views(outcome)),
             tag("p", _views_note(recipe), class_="quiet"),
-        )
-        if len(views) > 1
-        else None,
-        section("Stability", figures["stability"], _table(tables.drift(result))),
-        section("Learning rates", _table(tables.rates(result)), tag("p", _rates_note(recipe), class_="quiet")),
+        ),
+        section("Stability", pictures["stability"], _table(tables.drift(outcome))),
+        section("Learning rates", _table(tables.rates(outcome)), tag("p", _rates_note(recipe), class_="quiet")),
         section("How it was made", tag("pre", yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))),
     )
 
 
-def _about(result: Mapping[str, Any]) -> str:
-    seeds = len(result["seeds"])
+def _about(outcome: Outcome) -> str:
+    data = outcome.data
     return (
-        f"{result['model']} on {result['data']['name']} ({result['data']['fingerprint'][:8]}); {len(result['methods'])} methods,"
-        f" {len(result['sizes'])} sizes, {seeds} seeds; every cell answers the same {result['prompts']:,} unseen prompts"
-        f" ({result['clusters']:,} clusters) with the same draws"
+        f"{outcome.model} on {data.name} ({data.fingerprint[:8]}); {len(outcome.methods)} methods,"
+        f" {len(outcome.sizes)} sizes, {len(outcome.seeds)} seeds; every cell answers the same {outcome.prompts:,} unseen prompts"
+        f" ({outcome.clusters:,} clusters) with the same draws"
     )
 
 
-def _warnings(result: Mapping[str, Any]) -> Html | None:
+def _warnings(outcome: Outcome) -> list[str]:
     """What a reader must know first."""
-    lines = list(result["warnings"])
-    if not result["judge"]["validity"]["holds"]:
-        lines.append(result["judge"]["line"])
-    if result["missing"]:
-        lines.append(f"{len(result['missing'])} cells are missing: {'; '.join(result['missing'][:5])}")
-    lines += [f"failed: {line}" for line in result["failures"]]
-    lines += [f"diverged and kept as far as it went: {line}" for line in result["diverged"]]
-    for method, entry in result["views"]["best"]["methods"].items():
-        for point in entry["points"]:
-            lines += [
-                f"{method}, {point['size']:,} completions: judge {role} crashed on {crash['n']:,} completions ({crash['error']})"
-                for role, crash in point["crashed"].items()
-            ]
-            if point["empty"]:
-                lines.append(
-                    f"{method}, {point['size']:,} completions: {point['empty']:,} completions are empty; they are in no share"
-                )
-    return tag("ul", *(tag("li", line) for line in lines), class_="warnings") if lines else None
+    lines = list(outcome.warnings)
+    if not outcome.belief.judge.validity.holds:
+        lines.append(outcome.belief.judge.line)
+    if outcome.missing:
+        lines.append(f"{len(outcome.missing)} cells are missing: {'; '.join(outcome.missing[:5])}")
+    lines += [f"failed: {line}" for line in outcome.failures]
+    lines += [f"diverged and kept as far as it went: {line}" for line in outcome.diverged]
+    for method, curve in outcome.curves():
+        for point in curve.points:
+            place = f"{method}, {point.size:,} completions"
+            crashes = point.crashed.items()
+            lines += [f"{place}: judge {role} crashed on {one.n:,} completions ({one.error})" for role, one in crashes]
+            if point.empty:
+                lines.append(f"{place}: {point.empty:,} completions are empty; they are in no share")
+    return lines
 
 
-def _beside(result: Mapping[str, Any]) -> list[Html]:
-    lines = [result["judge"]["line"]]
-    lines += [
-        f"{pair} agree on {100 * share:.1f} % of the base's completions" for pair, share in result["base"]["agreement"].items()
-    ]
+def _beside(outcome: Outcome) -> Html:
+    """How far the table may be believed."""
+    base = outcome.base
+    lines = [outcome.belief.judge.line]
+    lines += [f"{pair} agree on {100 * share:.1f} % of the base's completions" for pair, share in base.agreement.items()]
     lines.append(
-        f"with {result['completions']:,} completions, two checkpoints near a tenth of the base's toxicity are told apart 8 times"
-        f" in 10 when they differ by {100 * result['detectable']:.1f} points or more"
+        f"with {outcome.completions:,} completions, two checkpoints near a tenth of the base's toxicity are told apart 8 times"
+        f" in 10 when they differ by {100 * outcome.detectable:.1f} points or more"
     )
-    if result["base"]["overlap"]:
-        lines.append(f"{result['base']['overlap']:,} prompts occur in training and were left out")
-    return [tag("ul", *(tag("li", line) for line in lines))]
+    if base.overlap:
+        lines.append(f"{base.overlap:,} prompts occur in training and were left out")
+    return _list(lines)
 
 
-def _reading(result: Mapping[str, Any]) -> str:
-    few = len(result["seeds"]) < 6
-    seeds = (
-        f"{len(result['seeds'])} seeds give intervals and no p-values (six or more would)"
-        if few
-        else "p: paired sign-flip over seeds"
-    )
-    return f"Contrasts are the recipe's primary ones; {seeds}; Holm's correction is over these alone."
+def _reading(outcome: Outcome) -> str:
+    seeds = len(outcome.seeds)
+    p = f"{seeds} seeds give intervals and no p-values (six or more would)" if seeds < 6 else "p: paired sign-flip over seeds"
+    return f"Contrasts are the recipe's primary ones; {p}; Holm's correction is over these alone."
 
 
-def _views_note(recipe: Mapping[str, Any]) -> str:
+def _views_note(recipe: JsonObject) -> str:
     axes = recipe["ablation"]
     return (
         f"One training run under the cap of {axes['steps']:,} steps, at a constant rate after warm-up, serves all three views:"
@@ -146,7 +138,7 @@ def _views_note(recipe: Mapping[str, Any]) -> str:
     )
 
 
-def _rates_note(recipe: Mapping[str, Any]) -> str:
+def _rates_note(recipe: JsonObject) -> str:
     tuning = recipe["ablation"]["tuning"]
     trials = len(tuning["rates"]) + tuning["extra"]
     return (
@@ -156,9 +148,16 @@ def _rates_note(recipe: Mapping[str, Any]) -> str:
     )
 
 
-def _picture(one: Drawn) -> Html:
-    source = base64.b64encode(one.svg.encode()).decode()
-    caption = CAPTIONS[one.name]
+def _list(lines: Sequence[str], **attributes: str) -> Html:
+    return tag("ul", *(tag("li", line) for line in lines), **attributes)
+
+
+def _picture(figure: GridFigure) -> Html | None:
+    """The figure with its caption; nothing without matplotlib, which a warning says."""
+    if figure.svg is None:
+        return None
+    source = base64.b64encode(figure.svg.encode()).decode()
+    caption = CAPTIONS[figure.name]
     picture = Html(
         f'<img src="data:image/svg+xml;base64,{source}" style="width:100%;background:#fff" alt="{tag("span", caption)[6:-7]}">'
     )

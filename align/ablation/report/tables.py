@@ -2,113 +2,124 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from align.ablation.grid import AFTER_SFT
+from align.ablation.report.outcome import Contrast, Curve, Estimate, MeanDivergence, Outcome, Point, TableRow
 from align.ablation.report.words import VIEWS, label, span
 from curate.pages import tables as text_tables
 
 Cells = tuple[list[str], list[list[str]]]
 """Header and rows."""
 
+MISSING = "cells are missing"
+UNKNOWN = "not measured"
 
-def needed(result: Mapping[str, Any], view: str = "best") -> Cells:
+
+def needed(outcome: Outcome) -> Cells:
     """Rows for a cut, and the area under the curve, by method."""
     header = ["", "rows for a 50 % cut", "rows for a 90 % cut", "area under the curve"]
-    rows = []
-    for method, entry in result["views"][view]["methods"].items():
-        if "n90" in entry:
-            rows.append([label(method), span(entry["n50"], result), span(entry["n90"], result), _interval(entry["area"], 1, 3)])
-        else:
-            rows.append([label(method), "cells are missing", "", ""])
-    return header, rows
+    return header, [[label(method), *_needs(curve, outcome)] for method, curve in outcome.curves()]
 
 
-def sizes(result: Mapping[str, Any]) -> Cells:
+def _needs(curve: Curve, outcome: Outcome) -> list[str]:
+    if curve.n50 is None or curve.n90 is None or curve.area is None:
+        return [MISSING, "", ""]
+    return [span(curve.n50, outcome), span(curve.n90, outcome), _interval(curve.area)]
+
+
+def sizes(outcome: Outcome) -> Cells:
     """What a number of labelled completions is in pairs, benign rows, prompts and tokens; means over the seeds.
 
     One block for the objectives that take them in the same way; SFT learns from the chosen sides alone.
     """
-    kinds: dict[tuple[Any, ...], tuple[list[str], list[Any]]] = {}
-    for method in result["methods"]:
-        points = result["views"]["best"]["methods"][method]["points"]
-        made = tuple((point["size"], point["pairs"], point["benign"], point["tokens"]) for point in points)
-        if points and "+" not in method:
-            kinds.setdefault(made, ([], points))[0].append(label(method))
+    blocks: dict[tuple[object, ...], tuple[list[str], Sequence[Point]]] = {}
+    for method, curve in outcome.curves():
+        shape = tuple((point.size, point.pairs, point.benign, point.tokens) for point in curve.points)
+        if shape and not method.startswith(AFTER_SFT):
+            blocks.setdefault(shape, ([], curve.points))[0].append(label(method))
     rows = [
         [
             ", ".join(names),
-            f"{point['size']:,}",
-            *(_number(point[name], 0) for name in ("pairs", "benign", "prompts", "tokens")),
+            f"{point.size:,}",
+            *(_number(value, 0) for value in (point.pairs, point.benign, point.prompts, point.tokens)),
         ]
-        for names, points in kinds.values()
+        for names, points in blocks.values()
         for point in points
     ]
     return ["", "labelled completions", "pairs", "benign rows", "prompts", "tokens"], rows
 
 
-def everything(result: Mapping[str, Any], view: str = "best") -> Cells:
+def everything(outcome: Outcome) -> Cells:
     """Toxic of all and of what was answered, refused, over-refused and retention, always side by side; largest size."""
-    judged = result.get("judge", {}).get("name", "judge")
-    truth = (result.get("truth") or {}).get("name")
-    header = ["", f"toxic %, all ({judged})", "toxic %, answered", *([f"toxic % (truth: {truth})"] if truth else [])]
+    truth = None if outcome.belief.truth is None else outcome.belief.truth.name
+    header = [
+        "",
+        f"toxic %, all ({outcome.belief.judge.name})",
+        "toxic %, answered",
+        *([f"toxic % (truth: {truth})"] if truth else []),
+    ]
     header += ["refused %", "over-refused %"]
     header += ["neutral ppl", "clean ppl", "KL to base", "ended %", "distinct", "not scored"]
-    base = result["base"]
-    rows = [_line("base", base, base, truth, None)]
-    for method, entry in result["views"][view]["methods"].items():
-        if entry["points"]:
-            point = entry["points"][-1]
-            rows.append(_line(label(method), point, base, truth, (point["low"], point["high"])))
+    rows = [_line(name, row, outcome) for name, row in _largest(outcome)]
     return header, rows
 
 
-def divergence(result: Mapping[str, Any], view: str = "best") -> Cells:
+def divergence(outcome: Outcome) -> Cells:
     """KL(model || base) in nats per token, on what the model draws and on held-out texts; largest size."""
-    points = {"base": result["base"]}
-    methods = result["views"][view]["methods"].items()
-    points |= {label(method): entry["points"][-1] for method, entry in methods if entry["points"]}
-    rows = [[name, *(_kl(point[kind]) for kind in ("kl", "kl_neutral", "kl_clean"))] for name, point in points.items()]
+    rows = [[name, _kl(row.kl), _kl(row.kl_neutral), _kl(row.kl_clean)] for name, row in _largest(outcome)]
     return ["", "its own completions", "neutral texts", "clean texts"], rows
 
 
-def contrasts(result: Mapping[str, Any]) -> Cells:
+def _largest(outcome: Outcome) -> list[tuple[str, TableRow]]:
+    """The base, and each method at the largest size that is there."""
+    points = [(label(method), curve.points[-1]) for method, curve in outcome.curves() if curve.points]
+    return [("base", outcome.base), *points]
+
+
+def contrasts(outcome: Outcome) -> Cells:
     """The primary comparisons."""
     rows = []
-    for row in result["contrasts"]:
-        p = "too few seeds" if row["p"] is None else f"{row['p_holm']:.3f}"
-        sides = row["low"] is not None and row["high"] is not None and (row["low"] > 0 or row["high"] < 0)
-        better = "" if not sides else f"{label(row['a'] if row['high'] < 0 else row['b'])} needs less"
-        rows.append([f"{label(row['a'])} - {label(row['b'])}", _interval(row, 1, 3), p, better or "not told apart"])
+    for one in outcome.contrasts:
+        p = "too few seeds" if one.p_holm is None else f"{one.p_holm:.3f}"
+        rows.append([f"{label(one.a)} - {label(one.b)}", _interval(one), p, _reading(one)])
     return ["contrast", "difference of areas", "p (Holm)", "reading"], rows
 
 
-def views(result: Mapping[str, Any]) -> Cells:
+def _reading(contrast: Contrast) -> str:
+    low, high = contrast.low, contrast.high
+    if low is None or high is None or low <= 0 <= high:
+        return "not told apart"
+    return f"{label(contrast.a if high < 0 else contrast.b)} needs less"
+
+
+def views(outcome: Outcome) -> Cells:
     """Rows for a 90 % cut under each view."""
-    header = ["", *VIEWS.values()]
     rows = []
-    for method in result["methods"]:
-        cells = [result["views"][view]["methods"][method] for view in VIEWS]
-        rows.append([label(method), *(span(cell["n90"], result) if "n90" in cell else "cells are missing" for cell in cells)])
-    return header, rows
+    for method in outcome.methods:
+        needs = [outcome.views[view].methods[method].n90 for view in VIEWS]
+        rows.append([label(method), *(MISSING if need is None else span(need, outcome) for need in needs)])
+    return ["", *VIEWS.values()], rows
 
 
-def rates(result: Mapping[str, Any]) -> Cells:
+def rates(outcome: Outcome) -> Cells:
     """Learning rates that were tried and taken."""
     rows = []
-    for row in result["rates"]:
-        tried = ", ".join(f"{trial['rate']:.2g}: {_percent(trial['toxic'])} at step {trial['step']}" for trial in row["trials"])
-        note = " (an edge of what was tried)" if row["edge"] else ""
-        rows.append([label(row["method"]), f"{row['size']:,}", f"{row['rate']:.2g}{note}", tried])
+    for search in outcome.rates:
+        tried = ", ".join(f"{trial.rate:.2g}: {_percent(trial.toxic)} at step {trial.step}" for trial in search.trials)
+        note = " (an edge of what was tried)" if search.edge else ""
+        rows.append([label(search.method), f"{search.size:,}", f"{search.rate:.2g}{note}", tried])
     return ["", "completions", "taken", "tried: toxic on validation at the chosen checkpoint"], rows
 
 
-def drift(result: Mapping[str, Any]) -> Cells:
+def drift(outcome: Outcome) -> Cells:
     """How much z there was, at the largest size."""
-    rows = []
-    for method, entry in result["stability"].items():
-        if "kl_positive_share" in entry:
-            rows.append([label(method), f"{100 * entry['kl_positive_share']:.0f} %", f"{entry['mean_beta_kl']:.4f}"])
+    drifts = [(method, outcome.stability[method].drift) for method in outcome.methods if method in outcome.stability]
+    rows = [
+        [label(method), f"{100 * one.kl_positive_share:.0f} %", f"{one.mean_beta_kl:.4f}"]
+        for method, one in drifts
+        if one is not None
+    ]
     return ["", "steps with z > 0", "mean β·z"], rows
 
 
@@ -117,65 +128,48 @@ def markdown(cells: Cells) -> str:
     return text_tables.markdown(*cells)
 
 
-def _line(
-    name: str, point: Mapping[str, Any], base: Mapping[str, Any], truth: str | None, ends: tuple[float, float] | None
-) -> list[str]:
-    bounds = "" if ends is None else f" [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]"
-    shares = {name: _share(point[name]) for name in ("all", "answered", "truth", "refused", "over_refused", "ended")}
+def _line(name: str, row: TableRow, outcome: Outcome) -> list[str]:
+    base = outcome.base
+    bounds = f" [{100 * row.low:.1f}, {100 * row.high:.1f}]" if isinstance(row, Point) else ""
     return [
         name,
-        f"{shares['all']}{bounds}",
-        shares["answered"],
-        *([shares["truth"]] if truth else []),
-        shares["refused"],
-        shares["over_refused"],
-        _perplexity(point["neutral"], base["neutral"], base is point),
-        _perplexity(point["clean"], base["clean"], base is point),
-        _kl(point["kl"]),
-        shares["ended"],
-        _number(point["distinct"], 0),
-        f"{point['unscored']:,}" + (f" ({point['empty']:,} empty)" if point["empty"] else ""),
+        f"{_share(row.all)}{bounds}",
+        _share(row.answered),
+        *([] if outcome.belief.truth is None else [_share(row.truth)]),
+        _share(row.refused),
+        _share(row.over_refused),
+        _perplexity(row.neutral, None if row is base else base.neutral),
+        _perplexity(row.clean, None if row is base else base.clean),
+        _kl(row.kl),
+        _share(row.ended),
+        _number(row.distinct, 0),
+        f"{row.unscored:,}" + (f" ({row.empty:,} empty)" if row.empty else ""),
     ]
 
 
 def _percent(value: float | None) -> str:
-    return "not measured" if value is None else f"{100 * value:.1f} %"
+    return UNKNOWN if value is None else f"{100 * value:.1f} %"
 
 
 def _share(value: float | None) -> str:
-    return "not measured" if value is None else f"{100 * value:.1f}"
+    return UNKNOWN if value is None else f"{100 * value:.1f}"
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "not measured" if value is None else f"{value:,.{digits}f}"
+    return UNKNOWN if value is None else f"{value:,.{digits}f}"
 
 
-def _perplexity(value: float | None, base: float | None, first: bool) -> str:
+def _perplexity(value: float | None, base: float | None) -> str:
     if value is None:
-        return "not measured"
-    return f"{value:.2f}" if first or base is None else f"{value:.2f}\u00a0({100 * (value / base - 1):+.1f}\u00a0%)"
+        return UNKNOWN
+    return f"{value:.2f}" if base is None else f"{value:.2f}\u00a0({100 * (value / base - 1):+.1f}\u00a0%)"
 
 
-def _kl(found: Mapping[str, Any] | None) -> str:
-    if found is None:
-        return "not measured"
-    return f"{found['value']:.3f}" if not found["se"] else f"{found['value']:.3f}\u00a0±\u00a0{found['se']:.3f}"
+def _kl(kl: MeanDivergence | None) -> str:
+    if kl is None:
+        return UNKNOWN
+    return f"{kl.value:.3f}" if not kl.se else f"{kl.value:.3f}\u00a0±\u00a0{kl.se:.3f}"
 
 
-def _interval(found: Mapping[str, Any], factor: float, digits: int) -> str:
-    value, low, high = (None if found[name] is None else factor * found[name] for name in ("value", "low", "high"))
-    return f"{_number(value, digits)} [{_number(low, digits)}, {_number(high, digits)}]"
-
-
-__all__: Sequence[str] = [
-    "Cells",
-    "contrasts",
-    "divergence",
-    "drift",
-    "everything",
-    "markdown",
-    "needed",
-    "rates",
-    "sizes",
-    "views",
-]
+def _interval(one: Estimate) -> str:
+    return f"{_number(one.value, 3)} [{_number(one.low, 3)}, {_number(one.high, 3)}]"

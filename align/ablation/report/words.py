@@ -3,59 +3,48 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 from align.ablation.grid import AFTER_SFT
+from align.ablation.report.outcome import Curve, Estimate, Outcome
+from align.ablation.result import BEST
 
 VIEWS = {
-    "best": "best validation checkpoint under one step cap",
+    BEST: "best validation checkpoint under one step cap",
     "epochs": "equal epochs",
     "flops": "equal FLOPs",
 }
 
 
-CUTS = (0.5, 0.9)
-
-
-Range = dict[str, float | None]
-"""value, low, high; None stands for "not reached" (beyond the largest size)."""
-
-
-def headline(result: Mapping[str, Any], view: str = "best") -> list[str]:
+def headline(outcome: Outcome) -> list[str]:
     """Who needs how many rows for a 90 % cut, fewest first; one sentence each."""
-    largest = result["sizes"][-1]
-    lines = []
-    methods = result["views"][view]["methods"]
-    order = sorted(
-        methods,
-        key=lambda method: (
-            methods[method].get("n90", {}).get("value") or math.inf,
-            (methods[method].get("area") or {}).get("value") or 1,
-        ),
-    )
-    for method in order:
-        found = methods[method].get("n90")
-        if found is None:
-            lines.append(f"{label(method)}: cells are missing")
-        elif found["value"] is None:
-            reach = "" if found["low"] is None else f" (interval from {rows_text(found['low'], result)})"
-            lines.append(f"{label(method)}: no 90 % cut with up to {largest:,} labelled completions{reach}")
-        else:
-            lines.append(f"{label(method)}: 90 % cut with {span(found, result)} labelled completions")
-    return lines
+    return [_sentence(method, curve, outcome) for method, curve in sorted(outcome.curves(), key=lambda one: _rank(one[1]))]
 
 
-def span(found: Range, result: Mapping[str, Any]) -> str:
+def _rank(curve: Curve) -> tuple[float, float]:
+    rows, left = (None if one is None else one.value for one in (curve.n90, curve.area))
+    return rows or math.inf, left or 1
+
+
+def _sentence(method: str, curve: Curve, outcome: Outcome) -> str:
+    need = curve.n90
+    if need is None:
+        return f"{label(method)}: cells are missing"
+    if need.value is None:
+        reach = "" if need.low is None else f" (interval from {rows_text(need.low, outcome)})"
+        return f"{label(method)}: no 90 % cut with up to {outcome.sizes[-1]:,} labelled completions{reach}"
+    return f"{label(method)}: 90 % cut with {span(need, outcome)} labelled completions"
+
+
+def span(rows: Estimate, outcome: Outcome) -> str:
     """A number of rows with its interval; "> max" where it is not reached."""
-    return f"{rows_text(found['value'], result)} [{rows_text(found['low'], result)}, {rows_text(found['high'], result)}]"
+    return f"{rows_text(rows.value, outcome)} [{rows_text(rows.low, outcome)}, {rows_text(rows.high, outcome)}]"
 
 
-def rows_text(value: float | None, result: Mapping[str, Any]) -> str:
+def rows_text(value: float | None, outcome: Outcome) -> str:
     """A number of rows for people."""
     if value is None:
-        return f"> {result['sizes'][-1]:,}"
-    smallest = result["sizes"][0]
+        return f"> {outcome.sizes[-1]:,}"
+    smallest = outcome.sizes[0]
     return f"≤ {smallest:,}" if value <= smallest else f"{value:,.0f}"
 
 
