@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from curate.core.config import load
+from curate.core.config import file_word, load
 from curate.core.errors import DataError, RecipeError
 
 RESULTS = "results.json"
@@ -48,7 +48,7 @@ def run_recipe(run: Path) -> Mapping[str, Any]:
 
 def phase_folders(recipe: Mapping[str, Any]) -> list[str]:
     """Folder names of a resolved recipe's phases, e.g. "1-sft", "2-kto_s"."""
-    return [f"{at}-{next(iter(phase))}" for at, phase in enumerate(recipe["phases"], start=1)]
+    return [f"{at}-{file_word(next(iter(phase)))}" for at, phase in enumerate(recipe["phases"], start=1)]
 
 
 def phase_weights(run: Path, phase: str | None) -> tuple[Mapping[str, Any], str, Path]:

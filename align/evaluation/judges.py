@@ -70,11 +70,12 @@ def same_as_builder(judge: TextLabeler, dataset: Dataset) -> str | None:
 
     The name of a labeler whose model the recipe chooses (`hf`, `llm`) says nothing: only its models count.
     """
-    name = None if hasattr(judge, "model") else labeler_name(judge)
+    name = None if hasattr(judge, "model") else labeler_name(judge).rpartition(":")[2]  # of a user's own, the class
     models = dataset.manifest.get("models", {})
     builders = [next(iter(stage)) if isinstance(stage, dict) else stage for stage in dataset.manifest["recipe"]["stages"]]
     for builder in builders:
-        if builder in LABELERS and (builder == name or set(models.get(builder, ())) & set(judge.models)):
+        labels = builder in LABELERS or ":" in builder
+        if labels and (builder.rpartition(":")[2] == name or set(models.get(builder, ())) & set(judge.models)):
             return str(builder)
     return None
 

@@ -11,7 +11,7 @@ from align.evaluation.judges import panel
 from align.evaluation.settings import Evaluation
 from align.evaluation.suites import SUITES, Subject
 from align.models.loaded import Loaded
-from curate.core.config import chosen_name
+from curate.core.config import chosen_name, file_word
 from curate.core.store import write_json, write_text
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ def measure(
     for suite in evaluation.suites:
         name = chosen_name(SUITES, suite)
         measured = suite(subject)
-        write_text(folder / f"{name}.jsonl", "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in measured.items))
+        write_text(
+            folder / f"{file_word(name)}.jsonl", "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in measured.items)
+        )
         figures[name] = measured.values
     write_json(folder / MEASURED, figures)
     return figures

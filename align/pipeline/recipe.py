@@ -17,7 +17,7 @@ from align.models.table import MODELS
 from align.objectives.phase import Phase, parse
 from align.training import trl_engine
 from align.training.trackers import Log
-from curate.core.config import build, bundled, choose, chosen_name, config, load, plain
+from curate.core.config import build, bundled, choose, chosen_name, config, file_word, load, plain
 from curate.labelers import LABELERS
 
 LONGEST = 64  # characters of a run's name
@@ -111,7 +111,7 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
 
 def phase_names(recipe: Recipe) -> list[str]:
     """Folder names of the phases, e.g. "1-sft", "2-kto_s"."""
-    return [f"{at}-{phase.name}" for at, phase in enumerate(recipe.phases, start=1)]
+    return [f"{at}-{file_word(phase.name)}" for at, phase in enumerate(recipe.phases, start=1)]
 
 
 def _entry(table: dict[str, type], instance: object) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from curate.compose.polarity import contradictions
 from curate.compose.review import suspects
 from curate.compose.verdicts import keep_verdicts, kept_verdicts
 from curate.core.cache import caching
-from curate.core.config import chosen_name
+from curate.core.config import chosen_name, file_word
 from curate.core.errors import DataError
 from curate.core.parts import Part
 from curate.core.policy import load_policy
@@ -207,7 +207,7 @@ def _write(
     suspect: dict[str, int] = {}
     for outcome in outcomes:
         if outcome.similarity is not None:
-            path = f"similarity/{outcome.stage}.parquet"
+            path = f"similarity/{file_word(outcome.stage)}.parquet"
             write_parquet(folder / path, outcome.similarity.read())
             rows[path] = {"rows": outcome.similarity.rows}
             stage = next(one for one in recipe.stages if chosen_name(TABLE, one) == outcome.stage)

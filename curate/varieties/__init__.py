@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
+
+import yaml
 
 from curate.core.errors import RecipeError
 from curate.varieties.markers import Variety, load_variety
 
+MARKERS = "markers.yaml"
+
 VARIETIES: dict[str, Path] = {
     "singlish": Path(__file__).parent / "singlish" / "markers.yaml",
 }
-"""Recipe word -> the file that says what marks the variety. Another variety is another folder and one more line."""
+"""Recipe word -> the file that says what marks the variety. A user's own is a folder with such a file, by its path."""
+
+
+def variety(name: str) -> Variety:
+    """A variety by its name or its folder, loaded once.
+
+    Raises:
+        RecipeError: no variety of that name, no such folder, or a file that is not as `singlish/markers.yaml` shows it.
+    """
+    if name in VARIETIES:
+        return _loaded(VARIETIES[name], 0)
+    path = Path(name) / MARKERS
+    if not path.is_file():
+        known = f"known: {', '.join(sorted(VARIETIES))}, or a folder with a {MARKERS}"
+        raise RecipeError(f"no variety {name!r}", hint=known)
+    return _loaded(path, path.stat().st_mtime_ns)
 
 
 @cache
-def variety(name: str) -> Variety:
-    """The variety of that name, loaded once.
-
-    Raises:
-        RecipeError: no variety of that name.
-    """
-    if name not in VARIETIES:
-        raise RecipeError(f"no variety {name!r}", hint=f"known: {', '.join(sorted(VARIETIES))}")
-    return load_variety(VARIETIES[name])
+def _loaded(path: Path, changed: int) -> Variety:
+    try:
+        return load_variety(path)
+    except KeyError as error:
+        raise RecipeError(f"{path}: has no {error}", hint="docs/extending.md shows a whole one") from None
+    except (ValueError, TypeError, AttributeError, re.error, yaml.YAMLError) as error:
+        problem = " ".join(str(error).split())
+        raise RecipeError(f"{path}: {problem}", hint="docs/extending.md shows a whole one") from None
