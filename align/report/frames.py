@@ -12,6 +12,7 @@ import polars as pl
 
 from align.data.run_folder import read_results
 from align.report.results import checkpoint_table, summary
+from curate.core.config import file_word
 from curate.core.errors import DataError
 from curate.pages.tables import table_lines
 
@@ -26,7 +27,6 @@ FIGURES = {
     "n": pl.Int64,
 }
 """Columns of `Run.checkpoints`."""
-LINES_OF_TRAINING = "metrics.jsonl"
 OUTCOME = "outcome.json"
 
 
@@ -99,7 +99,9 @@ class Run:
             >>> run.metrics.group_by("phase").len().sort("phase").rows()
             [('1-sft', 6), ('2-kto_s', 10)]
         """
-        return _lines((phase["folder"], self.folder / phase["folder"] / LINES_OF_TRAINING) for phase in self.results["phases"])
+        names = [phase["folder"] for phase in self.results["phases"]]
+        rows = [{"phase": name} | line for name in names for line in _read(self.folder / name / "metrics.jsonl")]
+        return pl.DataFrame(rows, schema=None if rows else {"phase": pl.String, "step": pl.Int64}, infer_schema_length=None)
 
     @cached_property
     def samples(self) -> pl.DataFrame:
@@ -110,8 +112,12 @@ class Run:
             ['checkpoint', 'suite', 'id', 'sample']
         """
         places = ["base", *(phase["folder"] for phase in self.results["phases"])]
-        names = dict(zip(places, (one["name"] for one in self.results["checkpoints"]), strict=True))
-        return _items((names[place], path) for place in places for path in sorted((self.folder / place).glob("*.jsonl")))
+        rows = []
+        for place, one in zip(places, self.results["checkpoints"], strict=True):
+            for suite in (name for name in one if name != "name"):
+                items = _read(self.folder / place / f"{file_word(suite)}.jsonl")
+                rows += [{"checkpoint": one["name"], "suite": suite} | _flat(item) for item in items]
+        return pl.DataFrame(rows, infer_schema_length=None)
 
     def summary(self) -> str:
         """The run on one screen: its tables, and what is to be known beside them; no text of any completion.
@@ -224,13 +230,9 @@ def _figures(values: Mapping[str, Any], before: str = "") -> Iterator[Figure]:
             yield path, float(value), None, None, None
 
 
-def _items(files: Iterator[tuple[str, Path]]) -> pl.DataFrame:
-    rows = []
-    for checkpoint, path in files:
-        if path.name != LINES_OF_TRAINING:
-            head = {"checkpoint": checkpoint, "suite": path.stem}
-            rows += [head | _flat(json.loads(line)) for line in path.read_text("utf-8").split("\n") if line]
-    return pl.DataFrame(rows, infer_schema_length=None)
+def _read(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file; none where a suite keeps no items."""
+    return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line] if path.is_file() else []
 
 
 def _flat(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -239,8 +241,3 @@ def _flat(item: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in item.items():
         flat |= {f"{name}_{part}": one for part, one in value.items()} if isinstance(value, Mapping) else {name: value}
     return flat
-
-
-def _lines(files: Iterator[tuple[str, Path]]) -> pl.DataFrame:
-    rows = [{"phase": phase} | json.loads(line) for phase, path in files for line in path.read_text("utf-8").split("\n") if line]
-    return pl.DataFrame(rows, infer_schema_length=None) if rows else pl.DataFrame(schema={"phase": pl.String, "step": pl.Int64})

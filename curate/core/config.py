@@ -138,8 +138,8 @@ def class_of(table: Mapping[str, type], name: object, where: str, kind: str) -> 
     if not isinstance(cls, type):
         classes = [one for one, value in vars(code).items() if isinstance(value, type) and value.__module__ == code.__name__]
         raise RecipeError(f"{where}: {name}: {code.__file__} has no class {word!r}", hint=_nearest(word, classes))
+    check_own(cls, kind, f"{where}: {name}")  # each time: one class may stand in two places
     if cls not in _OWN:
-        check_own(cls, kind, f"{where}: {name}")
         _OWN[cls] = (str(name), source_hash)
         copyreg.pickle(cls, lambda one: (choose, ({}, {name: plain(one)}, str(name), kind)))  # another process loads the file too
     return cls
@@ -147,9 +147,12 @@ def class_of(table: Mapping[str, type], name: object, where: str, kind: str) -> 
 
 def chosen_name(table: Mapping[str, type], instance: object) -> str:
     """The recipe word of a config that `choose` made, as it was written."""
-    if type(instance) in _OWN:
-        return _OWN[type(instance)][0]
-    return next(name for name, cls in table.items() if type(instance) is cls)
+    return own_name(instance) or next(name for name, cls in table.items() if type(instance) is cls)
+
+
+def own_name(instance: object) -> str | None:
+    """The same for a user's own class; None for what ships."""
+    return _OWN.get(type(instance), (None,))[0]
 
 
 def file_word(name: str) -> str:

@@ -164,8 +164,8 @@ class Dataset:
     def __repr__(self) -> str:
         counts = self.manifest["dataset"]
         head = f"{self.folder}: {self.manifest['name']}, {self.manifest['records']['rows']:,} rows read"
-        sizes = [(name, *(f"{self._height(name, split):,}" for split in SPLITS)) for name in OUTPUTS]
-        return "\n".join([f"{head}, {counts['kept']:,} in an output", *table(("", *SPLITS), sizes)])
+        sizes = [(name, *(f"{self._height(name, split):,}" for split in SPLITS), "") for name in OUTPUTS]
+        return "\n".join([f"{head}, {counts['kept']:,} in an output", *table(("", *SPLITS, ""), sizes)])
 
     def _height(self, output: str, split: str) -> int:
         return sum(fact["rows"] for path, fact in self.manifest["files"].items() if path.startswith(f"{output}/{split}-"))
