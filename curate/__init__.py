@@ -48,9 +48,16 @@ def build(
         UserError: the source, the recipe or the disk cannot give what was asked; what `out` held before is there still.
 
     Example:
-        >>> dataset = curate.build("raw/", "pairs/", recipe="small.yaml", settings={"seed": 1})
-        >>> dataset.paired.columns[:5]
-        ['id', 'prompt', 'chosen', 'rejected', 'chosen_id']
+        >>> dataset = curate.build("raw/", "pairs/", recipe="small.yaml", settings={"dataset.splits.test": 0.2})
+        >>> dataset.paired.select("strategy", "margin", "split").head(1)
+        shape: (1, 3)
+        ┌─────────────┬────────┬───────┐
+        │ strategy    ┆ margin ┆ split │
+        │ ---         ┆ ---    ┆ ---   │
+        │ str         ┆ f32    ┆ str   │
+        ╞═════════════╪════════╪═══════╡
+        │ same_prompt ┆ 1.0    ┆ train │
+        └─────────────┴────────┴───────┘
     """
     from pathlib import Path
 
@@ -112,8 +119,9 @@ def inspect(
         UserError: no such folder, or a recipe that does not say what is needed.
 
     Example:
-        >>> print(curate.inspect("raw/", recipe="small.yaml"))
-        ...
+        >>> curate.inspect("raw/", recipe="small.yaml")
+        file        container  format  encoding  records  rows  ...  labels ...
+        talk.jsonl  plain      jsonl   utf-8         432   432  ...  1 under 'is_toxic' is toxic: 108 toxic, 108 not, 216 no label ...
     """
     from pathlib import Path
 

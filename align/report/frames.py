@@ -42,8 +42,11 @@ class Run:
     Example:
         >>> run = align.open(run.folder)
         >>> run
-        small-f2a4b6: small, seed 0
-                         toxic % (lexicon)  n  neutral ppl  clean ppl  KL to base  ended %  distinct
+        runs/tiny-...: tiny, seed 0
+                           toxic % (lexicon)   n  neutral ppl  clean ppl     KL to base  ended %  distinct
+        base               ...
+        after sft          ...
+        after sft + kto_s  ...
     """
 
     def __init__(self, folder: Path) -> None:
@@ -55,8 +58,8 @@ class Run:
         """What `results.json` says: every figure, the judge's validity, versions, the run's key.
 
         Example:
-            >>> run.results["name"]
-            'small'
+            >>> run.results["name"], run.results["judge"]["name"]
+            ('tiny', 'lexicon')
         """
         tree: dict[str, Any] = json.loads((self.folder / "results.json").read_bytes())
         return tree
@@ -80,7 +83,7 @@ class Run:
 
         Example:
             >>> run.checkpoints.filter(pl.col("figure") == "refused").select("checkpoint", "suite", "n").rows()[0]
-            ('base', 'heldout', 24)
+            ('base', 'heldout', 27)
         """
         rows = (
             (one["name"], suite, figure, *numbers)
@@ -97,7 +100,7 @@ class Run:
 
         Example:
             >>> run.metrics.group_by("phase").len().sort("phase").rows()
-            [('1-sft', 6), ('2-kto_s', 10)]
+            [('1-sft', 5), ('2-kto_s', 10)]
         """
         names = [phase["folder"] for phase in self.results["phases"]]
         rows = [{"phase": name} | line for name in names for line in _read(self.folder / name / "metrics.jsonl")]
@@ -126,8 +129,11 @@ class Run:
             What `align run` prints at its end.
 
         Example:
-            >>> print(run.summary().splitlines()[0][:13])
-            small, seed 0
+            >>> print(run.summary())
+            tiny, seed 0: builtin:tiny on small (...)
+            ...
+            judge lexicon: TPR 100.0%, FPR 0.0% [0.0%, 12.5%], AUC 1.000 on 54 held-out gold rows (27 toxic): valid here
+            ...
         """
         return summary(self._facts)
 
@@ -158,12 +164,11 @@ class Grid:
     @cached_property
     def table(self) -> pl.DataFrame:
         """One line per method and size: `method`, `size`, `toxic` (mean over seeds) with `low`, `high`, and the rest."""
-        points = (
-            {"method": method} | {name: value for name, value in point.items() if not isinstance(value, (dict, list))}
-            for method, entry in self.outcome["views"]["best"]["methods"].items()
-            for point in entry["points"]
-        )
-        return pl.DataFrame(list(points), infer_schema_length=None)
+        methods = self.outcome["views"]["best"]["methods"]
+        points = [{"method": method} | point for method in self.outcome["methods"] for point in methods[method]["points"]]
+        rows = [{name: value for name, value in point.items() if not isinstance(value, (dict, list))} for point in points]
+        first = dict.fromkeys(POINT)
+        return pl.DataFrame([first | row for row in rows], schema=None if rows else POINT, infer_schema_length=None)
 
     @cached_property
     def contrasts(self) -> pl.DataFrame:
@@ -174,9 +179,10 @@ class Grid:
 
     def __repr__(self) -> str:
         done = f"{len(self.outcome['methods'])} methods, {len(self.outcome['sizes'])} sizes, {len(self.outcome['seeds'])} seeds"
-        return f"{self.folder}: {done}, {len(self.outcome['missing'])} cells missing"
+        return f"{self.folder}: {done}; {len(self.outcome['missing'])} cells missing, {len(self.outcome['failures'])} failed"
 
 
+POINT = {"method": pl.String, "size": pl.Int64} | dict.fromkeys(("toxic", "low", "high"), pl.Float64)
 TABLE = {
     "checkpoint": pl.String,
     "toxic": pl.Float64,

@@ -41,11 +41,11 @@ class Dataset:
     Example:
         >>> dataset = curate.open("pairs/")
         >>> dataset
-        pairs: small, 240 rows read, 214 in an output
+        pairs: small, 432 rows read, 216 in an output
                   train  validation  test
-        paired       52           4    12
-        unpaired    142          20    52
-        sft          71          10    26
+        paired       76           5    27
+        unpaired    152          10    54
+        sft          76           5    27
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,7 +58,7 @@ class Dataset:
 
         Example:
             >>> dataset.manifest["records"]["read"]
-            240
+            432
         """
         tree: dict[str, Any] = json.loads((self.folder / "manifest.json").read_bytes())
         return tree
@@ -69,7 +69,7 @@ class Dataset:
 
         Example:
             >>> dataset.paired.group_by("split").len().sort("len").rows()
-            [('validation', 4), ('test', 12), ('train', 52)]
+            [('validation', 5), ('test', 27), ('train', 76)]
         """
         return self._output("paired")
 
@@ -79,7 +79,7 @@ class Dataset:
 
         Example:
             >>> dataset.unpaired.filter(pl.col("split") == "train")["label"].sum()
-            71
+            76
         """
         return self._output("unpaired")
 
@@ -89,7 +89,7 @@ class Dataset:
 
         Example:
             >>> dataset.sft.height
-            107
+            108
         """
         return self._output("sft")
 
@@ -101,7 +101,7 @@ class Dataset:
 
         Example:
             >>> dataset.corpus["reason"].drop_nulls().value_counts().sort("reason").rows()
-            [('purged', 26)]
+            [('abstained', 216)]
         """
         paths = sorted(self.folder.glob("corpus/part-*.parquet"))
         return pl.concat([read_parquet(path) for path in paths])
@@ -114,7 +114,7 @@ class Dataset:
 
         Example:
             >>> print(dataset.summary().splitlines()[2])
-            records  240 read = 240 mined + 0 skipped + 0 quarantined
+            records  432 read = 432 mined + 0 skipped + 0 quarantined
         """
         return Text(summary.summary(self._facts, self.folder))
 
@@ -129,8 +129,16 @@ class Dataset:
             UserError: no row, or more than one, has such an id.
 
         Example:
-            >>> print(dataset.explain(dataset.sft["id"][0]).splitlines()[1])
-              source          forum.jsonl, line 177 (licence not stated)
+            >>> dataset.explain("019129f1")
+            row 019129f1851433f94449fb9b271325db
+              source          talk.jsonl, line 347
+              ...
+              label           non_toxic, toxicity 0, evidence human (1 votes, 0 say toxic)
+              ...
+              split           train
+              unpaired        train, desirable
+              sft             train
+              pair            ...: train, chosen over ... (same_prompt, margin 1)
         """
         return Text(explain.explain(self.folder, row, show_text=show_text))
 
@@ -150,8 +158,8 @@ class Dataset:
             UserError: the stage has no threshold, or the build had no such stage.
 
         Example:
-            >>> [dataset.rethreshold("near_duplicates", at).height for at in (0.8, 0.9)]
-            [0, 0]
+            >>> {at: dataset.rethreshold("near_duplicates", at).height for at in (0.5, 0.6, 0.7)}
+            {0.5: 4, 0.6: 4, 0.7: 0}
         """
         stored = self.folder / "similarity" / f"{file_word(stage)}.parquet"
         if not stored.is_file() or stage in NO_THRESHOLD:
