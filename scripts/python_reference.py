@@ -27,10 +27,10 @@ HEAD = """\
     run = align.run("kto_s", data=dataset)
     print(run.table)
 
-The same work as the command lines do, with results as polars frames. A path may be a text or a `Path`. Recipes are the same files,
-or the names of those that ship; `settings` are what `--set` takes, as values. Errors are `curate.UserError`: what is wrong, and
-`.hint`, what would do. Importing either package costs next to nothing; the work is imported where it is done. `progress=print` prints
-a line per step.
+The same work as the command lines do, with results as polars frames. A path may be a text or a `Path`. Recipes are the same
+files, or the names of those that ship; `settings` are what `--set` takes, as values. Errors are `curate.UserError`: what is
+wrong, and `.hint`, what would do. Importing either package costs next to nothing; the work is imported where it is done.
+`progress=print` prints a line per step.
 
 A frame has all splits; `dataset.paired.filter(pl.col("split") == "train")` is one of them. Frames hold texts that may be toxic or
 personal; what objects print by themselves does not.

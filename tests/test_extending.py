@@ -25,7 +25,8 @@ from curate.stages.table import STAGES
 
 Command = Callable[..., Any]
 
-PAGE = (Path(__file__).resolve().parent.parent / "docs" / "extending.md").read_text("utf-8")
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = (ROOT / "docs" / "extending.md").read_text("utf-8")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LIKE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 MOST_LINES = 25  # of code in a part
@@ -257,3 +258,23 @@ def test_a_run_records_the_files_of_its_parts(place: Path) -> None:
     before = recipe["eval"]["judge"]["insults:Insults"]["source_hash"]
     (place / "insults.py").write_text((place / "insults.py").read_text().replace('"fool"', '"donkey"'))
     assert resolved(read_run(place / "run.yaml"))["eval"]["judge"]["insults:Insults"]["source_hash"] != before
+
+
+def test_forgetting_builds_again_with_the_part_where_it_lies_and_says_so_where_it_does_not(
+    place: Path, curate: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert curate("build", "--source", "raw", "--out", "pairs", "--recipe", "stage.yaml").code == 0
+    ids = pl.read_parquet("pairs/corpus/*.parquet")["id"]
+    for at, folder, code in ((0, place, 0), (2, place / "raw", 2)):
+        (place / "ids.txt").write_text(ids[at] + "\n")
+        monkeypatch.chdir(folder)
+        ran = curate("forget", place / "pairs", "--ids", place / "ids.txt")
+        assert ran.code == code, ran.err
+    assert "no_shouting:NoShouting: found no no_shouting.py" in ran.err and "run this in the folder where it lies" in ran.err
+
+
+@pytest.mark.parametrize("name", ["extending.md", "python.md"])
+def test_every_file_that_a_page_links_to_is_there(name: str) -> None:
+    page = ROOT / "docs" / name
+    for target in re.findall(r"\]\(([^)#:]+)[)#]", page.read_text("utf-8")):
+        assert (page.parent / target).exists(), target

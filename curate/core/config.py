@@ -243,7 +243,7 @@ def _module(name: str, where: str) -> tuple[ModuleType, str]:
     if path is None and (module.endswith(".py") or not _installed(module)):
         raise RecipeError(
             f"{where}: found no {file} beside the recipe or in the working folder, and no installed module",
-            hint="write module:Class or ./file.py:Class",
+            hint=f"lay {file} there, or run this in the folder where it lies",
         )
     try:
         code = importlib.import_module(module) if path is None else _loaded(str(name), path)

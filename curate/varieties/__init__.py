@@ -29,8 +29,8 @@ def variety(name: str) -> Variety:
         return _loaded(VARIETIES[name], 0)
     path = Path(name) / MARKERS
     if not path.is_file():
-        known = f"known: {', '.join(sorted(VARIETIES))}, or a folder with a {MARKERS}"
-        raise RecipeError(f"no variety {name!r}", hint=known)
+        known = f"known: {', '.join(sorted(VARIETIES))}, or a folder with a {MARKERS}, from the working folder"
+        raise RecipeError(f"language: no variety {name!r}", hint=known)
     return _loaded(path, path.stat().st_mtime_ns)
 
 
