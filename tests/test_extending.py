@@ -18,7 +18,8 @@ import pytest
 
 from align.objectives import OBJECTIVES
 from curate.core import config
-from curate.core.config import RecipeError, choose, chosen_name, load, plain
+from curate.core.config import choose, chosen_name, load, plain
+from curate.core.errors import DataError, RecipeError
 from curate.pipeline.build import build
 from curate.pipeline.recipe import read_recipe
 from curate.stages.table import STAGES
@@ -271,6 +272,15 @@ def test_forgetting_builds_again_with_the_part_where_it_lies_and_says_so_where_i
         ran = curate("forget", place / "pairs", "--ids", place / "ids.txt")
         assert ran.code == code, ran.err
     assert "no_shouting:NoShouting: found no no_shouting.py" in ran.err and "run this in the folder where it lies" in ran.err
+
+
+def test_a_pair_that_must_not_be_names_the_pairer_that_proposed_it(place: Path) -> None:
+    path = place / "shortest.py"
+    path.write_text(path.read_text().replace('["prompt_key", "split"]', '["split"]'))
+    with pytest.raises(DataError, match="both sides have one prompt.*shortest:Shortest") as caught:
+        build(place / "raw", place / "out", read_recipe(place / "pairer.yaml"))
+    assert caught.value.hint and "mend the pairer" in caught.value.hint
+    assert not (place / "out").exists()
 
 
 @pytest.mark.parametrize("name", ["extending.md", "python.md"])
