@@ -18,8 +18,9 @@ from pathlib import Path
 
 import polars as pl
 
-from curate.core.config import bundled, plain
+from curate.core.config import plain
 from curate.core.manifest import Manifest
+from curate.core.shipped import bundled
 from curate.core.store import read_parquet
 from curate.dataset.formats import read_output
 from curate.dataset.verify import verify

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from align.data.figures import JsonObject
 from align.data.results import FORMAT, Checkpoint, RunResults
-from curate.core.config import load
+from curate.core.config import file_word, load
 from curate.core.errors import DataError, RecipeError
 from curate.core.store import write_json
 
@@ -81,7 +81,7 @@ def run_recipe(run: Path) -> JsonObject:
 
 def phase_folders(recipe: JsonObject) -> list[str]:
     """Folder names of a resolved recipe's phases, e.g. "1-sft", "2-kto_s"."""
-    return [f"{at}-{next(iter(phase))}" for at, phase in enumerate(recipe["phases"], start=1)]
+    return [f"{at}-{file_word(next(iter(phase)))}" for at, phase in enumerate(recipe["phases"], start=1)]
 
 
 def phase_weights(run: Path, phase: str | None) -> tuple[JsonObject, str, Path]:

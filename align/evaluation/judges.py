@@ -32,10 +32,11 @@ def same_as_builder(judge: TextLabeler, dataset: Dataset) -> str | None:
 
     The name of a labeler whose model the recipe chooses (`hf`, `llm`) says nothing: only its models count.
     """
-    name = None if hasattr(judge, "model") else labeler_name(judge)
+    name = None if hasattr(judge, "model") else labeler_name(judge).rpartition(":")[2]  # of a user's own, the class
     models = dataset.manifest.models
     for builder in dataset.manifest.stage_options:
-        if builder in LABELERS and (builder == name or set(models.get(builder, ())) & set(judge.models)):
+        labels = builder in LABELERS or ":" in builder
+        if labels and (builder.rpartition(":")[2] == name or set(models.get(builder, ())) & set(judge.models)):
             return builder
     return None
 

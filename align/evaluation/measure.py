@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from align.evaluation.suites import SUITES, Subject, Suite
-from curate.core.config import chosen_name
+from curate.core.config import chosen_name, file_word
 from curate.core.store import write_text
 
 
@@ -29,6 +29,6 @@ def measure(suites: Sequence[Suite], subject: Subject, folder: Path | None, *, p
         measured = suite(subject)
         if folder is not None:
             lines = (json.dumps(item, ensure_ascii=False) + "\n" for item in measured.items)
-            write_text(folder / f"{prefix}{name}.jsonl", "".join(lines))
+            write_text(folder / f"{prefix}{file_word(name)}.jsonl", "".join(lines))
         figures[name] = measured.values
     return figures

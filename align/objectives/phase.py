@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SkipValidation
 
 from align.objectives import OBJECTIVES, Objective
-from curate.core.config import build, choose, config, nearest
-from curate.core.errors import RecipeError
+from curate.core.config import SOURCE_HASH, build, choose, class_of, config
+from curate.core.errors import RecipeError, nearest
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -87,11 +87,11 @@ def parse(entry: object, where: str) -> Phase:
     options: Any = None
     if isinstance(entry, Mapping) and len(entry) == 1:
         name, options = next(iter(entry.items()))
-    if not isinstance(name, str) or name not in OBJECTIVES or not isinstance(options, Mapping | None):
+    if not isinstance(name, str) or not isinstance(options, Mapping | None):
         choose(OBJECTIVES, entry, where, "objective")  # says what is wrong with the entry itself
-    own = {field.name for field in dataclasses.fields(OBJECTIVES[name])}
+    own = {field.name for field in dataclasses.fields(class_of(OBJECTIVES, name, where, "objective"))}
     shared = {field.name for field in dataclasses.fields(Phase)} - {"name", "objective"}
-    given = dict(options or {})
+    given = {key: value for key, value in (options or {}).items() if key != SOURCE_HASH}
     for key in given:
         if key not in own | shared:
             raise RecipeError(f"{where}: {name} has no option {str(key)!r}", hint=nearest(str(key), own | shared))

@@ -16,7 +16,7 @@ from align.models.table import MODELS
 from align.objectives.phase import Phase, parse
 from align.training import trl_engine
 from align.training.trackers import Tracking
-from curate.core.config import build, choose, config, load, plain
+from curate.core.config import build, choose, config, file_word, load, plain
 
 LONGEST = 64  # characters of a run's name
 
@@ -98,7 +98,7 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
 
 def phase_names(recipe: Recipe) -> list[str]:
     """Folder names of the phases, e.g. "1-sft", "2-kto_s"."""
-    return [f"{at}-{phase.name}" for at, phase in enumerate(recipe.phases, start=1)]
+    return [f"{at}-{file_word(phase.name)}" for at, phase in enumerate(recipe.phases, start=1)]
 
 
 def _phase_entry(phase: Phase) -> dict[str, object]:

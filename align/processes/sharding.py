@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from curate.core.config import shipped
 from curate.core.errors import RecipeError
+from curate.core.shipped import shipped
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -110,8 +110,8 @@ def evaluate(
 
     import numpy as np
 
-    from curate.core.config import choose, nearest
-    from curate.core.errors import DataError
+    from curate.core.config import choose
+    from curate.core.errors import DataError, nearest
     from curate.labelers import LABELERS
     from curate.labelers.study.evaluate import evaluate as measure
     from curate.labelers.study.evaluate import lines

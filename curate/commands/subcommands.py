@@ -36,7 +36,7 @@ def build(
     Reads every file under --source, cleans, deduplicates, labels and pairs its rows, and leaves a folder that
     `datasets.load_dataset(OUT, "paired")` opens. A build that is stopped goes on where it was when it is run again.
     """
-    from curate.core.config import located
+    from curate.core.shipped import located
     from curate.dataset.look.summary import summary
     from curate.pipeline.build import build as build_dataset
     from curate.pipeline.recipe import read_recipe
@@ -60,7 +60,7 @@ def inspect(source: Path, recipe: Path | None, sets: tuple[str, ...], limit: int
     Says which files and records would be left aside and why, which labels abstain because nothing proves their side, and
     which columns play no role. Writes nothing.
     """
-    from curate.core.config import located
+    from curate.core.shipped import located
     from curate.pipeline.recipe import read_recipe
     from curate.raw.inspect import inspect as describe
 

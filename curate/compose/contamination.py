@@ -18,7 +18,7 @@ from pydantic import Field
 
 from curate.core.config import config
 from curate.core.manifest import OverlapCounts
-from curate.core.prompts import flatten, last_user
+from curate.text.prompts import flatten, last_user
 from curate.text.similarity import overlap
 from curate.text.similarity.overlap import Overlap
 

@@ -9,8 +9,8 @@ import xxhash
 
 from curate.compose.contamination import REASON as CONTAMINATED
 from curate.compose.splits import BACKGROUND, CLUSTERS
+from curate.core.policy import load_policy
 from curate.core.schema import ROW
-from curate.labelers import LABELERS
 from curate.pairing import INDEX
 from curate.text.normalise import normalise
 from curate.text.personal.patterns import find
@@ -154,7 +154,7 @@ def index_of(rows: pl.DataFrame, fates: pl.DataFrame) -> pl.DataFrame:
         pl.col("fate").is_null() | pl.col("fate").is_in(["abstained", "conflict"]), pl.col("split") != BACKGROUND
     )
     sure = pl.col("fate").is_null()
-    scores = [pl.col(name) for name in rows.columns if name.removeprefix("score_") in LABELERS]
+    scores = [pl.col(name) for name in load_policy().labeler_scores(rows.columns)]
     agreed = (
         pl.when("toxic").then(pl.min_horizontal(scores) >= 0.5).otherwise(pl.max_horizontal(scores) <= 0.5).fill_null(value=True)
         if scores

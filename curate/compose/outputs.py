@@ -9,8 +9,8 @@ import polars as pl
 import xxhash
 
 from curate.core.contracts import Schema
-from curate.core.prompts import transcript
 from curate.core.schema import EVIDENCE, MESSAGE
+from curate.text.prompts import transcript
 
 SUBSET_RANK = "subset_rank"
 """Column of every output: the rows of a split with `subset_rank` < n are its subset of size n."""

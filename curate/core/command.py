@@ -70,6 +70,12 @@ def print_error(line: str, hint: str | None = None) -> None:
         click.echo(f"  hint: {hint}", err=True)
 
 
+def settle() -> None:
+    """Set what `ENVIRONMENT` says, where the user has not; does its work before anything heavy is imported."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
 def entry(group: click.Command, tell: Callable[[str, str | None], None] = print_error) -> NoReturn:
     """Run a command line; end the process with the exit code that fits what happened.
 
@@ -81,8 +87,7 @@ def entry(group: click.Command, tell: Callable[[str, str | None], None] = print_
         group: the command line.
         tell: prints an error's line, and its hint where there is one.
     """
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    settle()
     signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import copyreg
 import dataclasses
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+import importlib.util
+import re
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar, cast, dataclass_transform, get_origin, get_type_hints
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as _pydantic_dataclass
 
-from curate.core.errors import RecipeError
+from curate.core.errors import RecipeError, nearest
+from curate.core.shipped import recipe_file, shipped_recipes
 
 T = TypeVar("T")
 
 MAX_BYTES = 1_000_000  # a recipe is a page of text; anything larger is a mistake or an attack
-MOST_NAMED = 30  # words that a hint lists
 MAX_NODES = 100_000  # values after YAML aliases are expanded: an alias bomb stops here
+
+OWN = re.compile(r"[\w./\\-]+:[A-Za-z_]\w*")  # how a recipe names a user's own class: `module:Class` or `./file.py:Class`
+SOURCE_HASH = "source_hash"  # beside such a class's options in what `plain` gives: an edited file is another part
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -26,55 +35,6 @@ def config(cls: type[T]) -> type[T]:
     """Make a class a recipe config: a frozen, keyword-only dataclass whose fields are checked and are its recipe keys."""
     made = _pydantic_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))(cls)
     return cast("type[T]", made)
-
-
-def shipped(name: str) -> Path:
-    """Where a file that ships lies, e.g. "data_cards/template.md": inside the package in a wheel, beside it in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    return (package if (package / "recipes").is_dir() else package.parent) / name
-
-
-def located(path: Path) -> Path:
-    """A path from the working folder; where nothing lies there, `examples/…` is what ships, whatever folder one is in."""
-    return shipped(path.as_posix()) if path.parts[:1] == ("examples",) and not path.exists() else path
-
-
-def bundled(name: str) -> Path:
-    """The recipe that ships under a bare name.
-
-    Raises:
-        RecipeError: there is none of this name; the nearest is told.
-
-    Example:
-        >>> bundled("kto_s").name
-        'kto_s.yaml'
-    """
-    recipes = shipped_recipes()
-    if name not in recipes:
-        raise RecipeError(f"recipe {name}: neither a file here nor a recipe that ships", hint=nearest(name, recipes))
-    return recipes[name]
-
-
-def shipped_recipes() -> dict[str, Path]:
-    """Bare name -> file, of every recipe that ships, for `align` and for `curate`."""
-    folder = shipped("recipes")
-    return {path.stem: path for path in sorted([*folder.glob("*.yaml"), *folder.glob("curate/*.yaml")])}
-
-
-def recipe_file(name: str | Path, folder: Path = Path()) -> Path:
-    """The file that a recipe's name stands for: a path from a folder, else by its bare name a recipe that ships.
-
-    Args:
-        name: a path, or a name without folder and ending.
-        folder: where a path starts.
-
-    Raises:
-        RecipeError: neither a file nor a name that ships.
-    """
-    path = folder / name
-    if path.is_file() or len(Path(name).parts) > 1 or Path(name).suffix:
-        return path
-    return bundled(str(name))
 
 
 def load(path: Path, sets: Sequence[str] = ()) -> dict[str, Any]:
@@ -137,20 +97,70 @@ def choose(table: Mapping[str, type], entry: object, where: str, kind: str) -> A
         name, options = next(iter(entry.items()))
     else:
         raise RecipeError(f"{where}: expected the name of one {kind}, or 'name: {{options}}', found {_show(entry)}")
-    if name not in table:
-        raise RecipeError(f"{where}: no {kind} {name!r}", hint=nearest(str(name), table))
-    return build(table[name], options, f"{where}: {name}")
+    cls = class_of(table, name, where, kind)
+    if cls in _OWN and isinstance(options, Mapping):
+        options = {key: value for key, value in options.items() if key != SOURCE_HASH}
+    return build(cls, options, f"{where}: {name}")
+
+
+def class_of(table: Mapping[str, type], name: object, where: str, kind: str) -> type:
+    """The class that a recipe's word stands for: one that ships, or a user's own, which naming it imports.
+
+    A user's own is looked for beside the recipe that names it, in the working folder, and among installed modules.
+
+    Args:
+        table: recipe word -> config class.
+        name: a word of the table, `module:Class` or `./file.py:Class`.
+        where: what to call this place in an error.
+        kind: what the table holds; what a user's class must have then, `curate.core.contracts.SEAMS` says.
+
+    Raises:
+        RecipeError: no such word; a file that is not there or does not import; a class that lacks what its place asks for.
+    """
+    from curate.core.contracts import SEAMS, check_own
+
+    if isinstance(name, str) and name in table:
+        return table[name]
+    if not isinstance(name, str) or kind not in SEAMS or not OWN.fullmatch(name):
+        raise RecipeError(f"{where}: no {kind} {name!r}", hint=f"{nearest(str(name), table)}")
+    code, source_hash = _module(name, f"{where}: {name}")
+    word = name.rpartition(":")[2]
+    cls = getattr(code, word, None)
+    if not isinstance(cls, type):
+        classes = [one for one, value in vars(code).items() if isinstance(value, type) and value.__module__ == code.__name__]
+        raise RecipeError(f"{where}: {name}: {code.__file__} has no class {word!r}", hint=nearest(word, classes))
+    check_own(cls, kind, f"{where}: {name}")  # each time: one class may stand in two places
+    if cls not in _OWN:
+        _OWN[cls] = (str(name), source_hash)
+        copyreg.pickle(cls, lambda one: (choose, ({}, {name: plain(one)}, str(name), kind)))  # another process loads the file too
+    return cls
 
 
 def chosen_name(table: Mapping[str, type], instance: object) -> str:
-    """The recipe word of a config that `choose` made."""
-    return next(name for name, cls in table.items() if type(instance) is cls)
+    """The recipe word of a config that `choose` made, as it was written."""
+    return own_name(instance) or next(name for name, cls in table.items() if type(instance) is cls)
+
+
+def own_name(instance: object) -> str | None:
+    """The same for a user's own class; None for what ships."""
+    return _OWN.get(type(instance), (None,))[0]
+
+
+def file_word(name: str) -> str:
+    """A recipe word as part of a file's name.
+
+    Example:
+        >>> file_word("near_duplicates"), file_word("./parts/mine.py:NoShouting")
+        ('near_duplicates', 'parts-mine-py-NoShouting')
+    """
+    return re.sub(r"\W+", "-", name).strip("-")
 
 
 def plain(instance: object) -> Any:  # noqa: ANN401 - a JSON value
     """A config as plain values, every default written out: what the manifest records and what keys are hashed from."""
     if dataclasses.is_dataclass(instance) and not isinstance(instance, type):
-        return {field.name: plain(getattr(instance, field.name)) for field in dataclasses.fields(instance)}
+        options = {field.name: plain(getattr(instance, field.name)) for field in dataclasses.fields(instance)}
+        return options | ({SOURCE_HASH: _OWN[type(instance)][1]} if type(instance) in _OWN else {})
     if isinstance(instance, Mapping):
         return {str(key): plain(value) for key, value in instance.items()}
     if isinstance(instance, (list, tuple)):
@@ -177,6 +187,7 @@ def _load(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise RecipeError(f"{path}: expected 'key: value' lines, found {_show(tree)}")
     _count(tree, path)
+    tree = cast("dict[str, Any]", _placed(tree, path.parent))
     parent = tree.pop("extends", None)
     if parent is None:
         return tree
@@ -186,6 +197,76 @@ def _load(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if base.resolve() in (*seen, path.resolve()):
         raise RecipeError(f"{path}: extends: {parent} comes back to itself", hint="remove one of the two")
     return _merge(_load(base, (*seen, path.resolve())), tree)
+
+
+class _Name(str):
+    """The name of a user's own class, and beside which recipe it was written."""
+
+    folder = Path()
+
+
+_OWN: dict[type, tuple[str, str]] = {}  # a user's own class -> its name as the recipe has it, and the hash of its file
+_MODULES: dict[tuple[str, Path, str], ModuleType] = {}  # by name, file and hash: an edited file is loaded again
+
+
+def _placed(tree: object, folder: Path) -> object:
+    """The tree, in which names of files that lie beside the recipe know so."""
+    if isinstance(tree, dict):
+        return {_placed(key, folder): _placed(value, folder) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_placed(value, folder) for value in tree]
+    if not isinstance(tree, str) or not OWN.fullmatch(tree) or not (folder / _file_of(tree)).is_file():
+        return tree
+    name = _Name(tree)
+    name.folder = folder
+    return name
+
+
+def _file_of(name: str) -> Path:
+    module = name.rpartition(":")[0]
+    return Path(module) if module.endswith(".py") else Path(*module.split(".")).with_suffix(".py")
+
+
+def _module(name: str, where: str) -> tuple[ModuleType, str]:
+    """The module of a user's own class, and the hash of its file."""
+    file = _file_of(name)
+    path = next((path for folder in (getattr(name, "folder", Path()), Path()) if (path := folder / file).is_file()), None)
+    module = name.rpartition(":")[0]
+    if path is None and (module.endswith(".py") or not _installed(module)):
+        raise RecipeError(
+            f"{where}: found no {file} beside the recipe or in the working folder, and no installed module",
+            hint=f"lay {file} there, or run this in the folder where it lies",
+        )
+    try:
+        code = importlib.import_module(module) if path is None else _loaded(str(name), path)
+        return code, _hash(Path(code.__file__ or path or "").read_bytes())
+    except Exception as error:  # whatever a user's file raises: its own line is what helps
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        line = f" (line {lines[-1]})" if lines else ""
+        raise RecipeError(f"{where}: {type(error).__name__}: {error}{line}", hint=f"mend {file}") from error
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _loaded(name: str, path: Path) -> ModuleType:
+    data = path.read_bytes()
+    key = (name, path.resolve(), _hash(data))
+    if key not in _MODULES:
+        code = ModuleType(f"_own_{path.stem}_{key[2]}_{len(_MODULES)}")
+        code.__file__ = str(path)
+        sys.modules[code.__name__] = code  # dataclasses look the module up there
+        exec(compile(data, str(path), "exec"), vars(code))
+        _MODULES[key] = code
+    return _MODULES[key]
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.blake2b(data.replace(b"\r\n", b"\n"), digest_size=8).hexdigest()
 
 
 def _count(tree: object, path: Path) -> None:
@@ -254,25 +335,6 @@ def _check_keys(cls: type, tree: Mapping[Any, Any], where: str) -> None:
         inner = hints[key]
         if isinstance(inner, type) and get_origin(inner) is None and isinstance(value, Mapping):
             _check_keys(inner, value, f"{where}: {key}")
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The hint for a word that is not known: the known one nearest to it, else all that are known.
-
-    Args:
-        word: what was written.
-        known: what would have done.
-
-    Example:
-        >>> nearest("treshold", ["threshold", "window"])
-        "did you mean 'threshold'?"
-        >>> nearest("x", ["threshold", "window"])
-        'known: threshold, window'
-    """
-    words = sorted(known)
-    close = difflib.get_close_matches(word, words, n=1)
-    more = " ..." if len(words) > MOST_NAMED else ""
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(words[:MOST_NAMED])}{more}"
 
 
 def _show(value: object) -> str:

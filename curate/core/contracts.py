@@ -10,10 +10,12 @@ it tells `categories` apart, and `score_replies(texts, prompts)`, shape (n,), wh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import polars as pl
+
+from curate.core.errors import RecipeError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,3 +109,46 @@ class TextLabeler(Protocol):
     def trained_on(self) -> tuple[str, ...]: ...
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
+
+
+ROWS, CORPUS = ("__call__",), ("keys", "edges", "decide")
+"""What a stage does: one call, or three."""
+
+SEAMS: dict[str, tuple[str, ...]] = {
+    "stage": ("reads", "writes"),
+    "labeler": ("score", "threshold"),
+    "pairer": ("reads", "pair"),
+    "objective": ("needs", "reads", "per", "__call__"),
+    "suite": ("__call__",),
+}
+"""Kinds of parts that may be a user's own -> what such a class must have."""
+
+USUAL: dict[str, object] = {"VERSION": 1, "models": (), "trained_on": ()}
+"""What a user's class gets where it does not say: the hash of its file stands for its version."""
+
+
+def check_own(cls: type, kind: str, where: str) -> None:
+    """Check that a user's class has what its place asks for, and add what is usual.
+
+    Args:
+        cls: the class.
+        kind: a key of `SEAMS`.
+        where: what to call it in an error.
+
+    Raises:
+        RecipeError: it is no frozen dataclass, or lacks something.
+    """
+    parameters = getattr(cls, "__dataclass_params__", None)
+    if parameters is None or not parameters.frozen:
+        raise RecipeError(f"{where}: is not a frozen dataclass", hint="put @dataclass(frozen=True) above the class")
+    has = {*dir(cls), *(field.name for field in fields(cls))}
+    calls = () if kind != "stage" else CORPUS if has & set(CORPUS) else ROWS
+    wanted = (*SEAMS[kind], *calls)
+    for word in wanted:
+        if word not in has:
+            raise RecipeError(f"{where}: has no {word}", hint=f"a {kind} has {', '.join(wanted)}; docs/extending.md shows one")
+    if isinstance(reads := getattr(cls, "reads", ()), str):
+        raise RecipeError(f"{where}: reads is one text, {reads!r}", hint=f"write a tuple: ({reads!r},)")
+    for word, value in USUAL.items():
+        if word not in has:
+            setattr(cls, word, value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -67,3 +69,25 @@ def require(package: str, extra: str, where: str) -> None:
     """
     if importlib.util.find_spec(package) is None:
         raise RecipeError(f"{where}: {package} is not installed", hint=f"pip install 'margins[{extra}]'")
+
+
+MOST_NAMED = 30  # words that a hint lists
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The hint for a word that is not known: the known one nearest to it, else all that are known.
+
+    Args:
+        word: what was written.
+        known: what would have done.
+
+    Example:
+        >>> nearest("treshold", ["threshold", "window"])
+        "did you mean 'threshold'?"
+        >>> nearest("x", ["threshold", "window"])
+        'known: threshold, window'
+    """
+    words = sorted(known)
+    close = difflib.get_close_matches(word, words, n=1)
+    more = " ..." if len(words) > MOST_NAMED else ""
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(words[:MOST_NAMED])}{more}"

@@ -1,6 +1,6 @@
 """Progress on standard error: a bar with rows/s and time left on a terminal, a line every few seconds elsewhere.
 
-Nothing where tqdm's own TQDM_DISABLE is set.
+Nothing where tqdm's own TQDM_DISABLE is set. Within `listening` a callback gets every step instead.
 """
 
 from __future__ import annotations
@@ -9,13 +9,56 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from tqdm import tqdm
 
 LINE_SECONDS = 10.0  # where there is no terminal, how often a line is worth printing
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a piece of work is; as a text, one line for people.
+
+    Attributes:
+        label: what is being done: a stage, a phase; for a step that counts nothing, the whole line.
+        done: units finished.
+        total: how many there are; None when unknown.
+        unit: what is counted; empty for a step that counts nothing.
+
+    Example:
+        >>> print(Step("near_duplicates", 1200, 4012, "rows"))
+        near_duplicates: 1,200 of 4,012 rows
+    """
+
+    label: str
+    done: int = 0
+    total: int | None = None
+    unit: str = ""
+
+    def __str__(self) -> str:
+        if not self.unit:
+            return self.label
+        return f"{self.label}: {self.done:,}{'' if self.total is None else f' of {self.total:,}'} {self.unit}"
+
+
+Listener = Callable[[Step], object]
+
+_listener: ContextVar[Listener | None] = ContextVar("progress", default=None)
+
+
+@contextlib.contextmanager
+def listening(listener: Listener | None) -> Iterator[None]:
+    """Within this block, every step goes to a callback in place of the terminal; None changes nothing."""
+    before = _listener.set(listener or _listener.get())
+    try:
+        yield
+    finally:
+        _listener.reset(before)
 
 
 class Progress:
@@ -32,13 +75,17 @@ class Progress:
         self._label, self._unit, self._total = label, unit, total
         self._done, self._start = 0, time.monotonic()
         self._said = self._start
+        self._listener = _listener.get()
         self._shown = not os.environ.get("TQDM_DISABLE")
-        self._bar = tqdm(total=total, desc=label, unit=f" {unit}", delay=1.0, leave=False) if sys.stderr.isatty() else None
+        bar = sys.stderr.isatty() and self._listener is None
+        self._bar = tqdm(total=total, desc=label, unit=f" {unit}", delay=1.0, leave=False) if bar else None
 
     def add(self, units: int) -> None:
         """Count more finished units."""
         self._done += units
-        if self._bar is not None:
+        if self._listener is not None:
+            self._listener(Step(self._label, self._done, self._total, self._unit))
+        elif self._bar is not None:
             self._bar.update(units)
         elif self._shown and (now := time.monotonic()) - self._said >= LINE_SECONDS:
             self._said = now

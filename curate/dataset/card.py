@@ -10,11 +10,11 @@ import yaml
 
 from curate.compose.outputs import schema_of
 from curate.compose.splits import SPLITS
-from curate.core.config import shipped
 from curate.core.errors import StorageError
 from curate.core.manifest import Cell, DatasetCounts, Json, Manifest, Records, SourceEntry, Tally
 from curate.core.policy import load_policy
 from curate.core.schema import MESSAGE
+from curate.core.shipped import shipped
 from curate.dataset.formats import OUTPUTS, data_files
 from curate.pages.tables import markdown
 

@@ -17,13 +17,13 @@ from curate.compose.splits import CLUSTERS, SPLITS
 from curate.core.contracts import Schema
 from curate.core.errors import StorageError
 from curate.core.manifest import COMPOSE, MANIFEST, Manifest, Records, SourceEntry, Tally, is_sealed, read_manifest
-from curate.core.prompts import transcript
 from curate.core.schema import canonical
 from curate.core.store import read_parquet, sha256
 from curate.dataset.formats import OUTPUTS, read_output
 from curate.pairing.pairer import PAIR
 from curate.text.normalise import normalise
 from curate.text.personal.patterns import find
+from curate.text.prompts import transcript
 
 AFTER_CONTAMINATION = (CONTAMINATED, "preferred", "benign_share")
 """Why rows that were compared with evaluation sets are in no output."""

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from curate.core.errors import DataError, StorageError
-from curate.core.prompts import transcript
 from curate.core.store import folder_hash
 from curate.generation.generator import Ask
 from curate.text.encoders import fetch
+from curate.text.prompts import transcript
 
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from curate.core.errors import DataError
 from curate.pairing.pairer import PREFERRED, RELATIONS, TOXICITY, Limits
 
 
@@ -28,6 +29,7 @@ def check_pairs(pairs: pl.DataFrame, index: pl.DataFrame, limits: Limits, refusa
 
     Raises:
         InvariantError: names the invariant and the first pair that breaks it.
+        DataError: the same, where a user's own pairer proposed that pair.
     """
     sides = index.select("id", "prompt_key", "completion_key", "toxicity", "toxic", "split", "chars", "refusal")
     both = pairs.join(sides.rename(lambda name: f"chosen_{name}"), on="chosen_id", how="left").join(
@@ -61,7 +63,10 @@ def check_pairs(pairs: pl.DataFrame, index: pl.DataFrame, limits: Limits, refusa
         broken = both.filter(~holds.fill_null(value=False))
         if broken.height:
             first = broken.row(0, named=True)
-            raise InvariantError(
+            problem = (
                 f"pairs: {law}: broken by {broken.height:,} of {pairs.height:,}, first chosen {first['chosen_id']}, "
                 f"rejected {first['rejected_id']} ({first['strategy']}); nothing was written"
             )
+            if ":" in first["strategy"]:  # a user's own pairer, which the user can mend
+                raise DataError(problem, hint="mend the pairer; docs/extending.md says what every pair keeps to")
+            raise InvariantError(problem)

@@ -20,7 +20,7 @@ from curate.compose.polarity import contradictions
 from curate.compose.review import suspects
 from curate.compose.verdicts import keep_verdicts, kept_verdicts
 from curate.core.cache import caching
-from curate.core.config import chosen_name
+from curate.core.config import chosen_name, file_word
 from curate.core.errors import DataError
 from curate.core.manifest import Manifest, StageEntry, Tally, find_manifest
 from curate.core.parts import Part
@@ -274,7 +274,7 @@ def _write(folder: Path, job: _Job, outcomes: Sequence[Outcome], composed: Compo
     tables = write_dataset(composed, folder, job.recipe.dataset.also)
     for outcome in outcomes:
         if outcome.similarity is not None:
-            path = f"similarity/{outcome.stage}.parquet"
+            path = f"similarity/{file_word(outcome.stage)}.parquet"
             write_parquet(folder / path, outcome.similarity.read())
             tables[path] = outcome.similarity.rows
     return publish(folder, _manifest(job, outcomes, composed), tables, _points(job.recipe, outcomes))

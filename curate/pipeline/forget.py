@@ -32,7 +32,6 @@ from curate.compose.evaluation_sets import forget_items
 from curate.core.cache import keep_only
 from curate.core.errors import DataError, RecipeError, StorageError
 from curate.core.manifest import MANIFEST, Manifest, Tally, read_manifest
-from curate.core.prompts import flatten, last_user
 from curate.core.store import Stored, commit, committed, locked, read_parquet, recover_folder, staging_for
 from curate.dataset.formats import OUTPUTS, read_output
 from curate.generation.answers import forget_answers
@@ -46,6 +45,7 @@ from curate.raw.receipts import ROOMS, FileReport, believed, paths_of, read_rece
 from curate.raw.sources import LeftAside
 from curate.raw.tombstones import REASON, Tombstones, load_tombstones, texts_of
 from curate.stages.engine import Conservation
+from curate.text.prompts import flatten, last_user
 
 COUNTED = ("corpus", *OUTPUTS, "similarity")
 

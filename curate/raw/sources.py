@@ -13,8 +13,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from curate.core.config import config, nearest
-from curate.core.errors import DataError, RecipeError
+from curate.core.config import config
+from curate.core.errors import DataError, RecipeError, nearest
 from curate.raw.files.archive import is_zip, members
 
 ABOUT = ("readme", "source", "license", "licence", "copying", "notice", "changelog", "manifest")

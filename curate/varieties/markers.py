@@ -175,7 +175,7 @@ def load_variety(path: Path) -> Variety:
     """Read a variety's file.
 
     Args:
-        path: YAML as `singlish/markers.yaml` shows it. It ships with the project, so a fault in it is ours and raises plainly.
+        path: YAML as `singlish/markers.yaml` shows it; a fault in it raises plainly, `variety` says whose it is.
     """
     data = path.read_bytes()
     tree: dict[str, Any] = yaml.safe_load(data)

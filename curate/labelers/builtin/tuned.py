@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from curate.core.config import config
 from curate.core.contracts import Schema
 from curate.core.progress import Progress
-from curate.core.prompts import flatten, last_user
 from curate.core.schema import digest
 from curate.labelers.builtin.features import without_final
 from curate.labelers.builtin.shipped import ShippedWeights, load_shipped
 from curate.labelers.scoring import MARK, Only, columns_read, joined, score_columns, score_rows, score_texts
 from curate.text.batches import by_length
 from curate.text.encoders.minilm import BUILTIN_SHA256, builtin_tokenizer, builtin_weights, token_states
+from curate.text.prompts import flatten, last_user
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

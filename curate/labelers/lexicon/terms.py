@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from curate.core.config import located
 from curate.core.errors import RecipeError, StorageError
+from curate.core.shipped import located
 from curate.core.store import write_bytes
 from curate.labelers.lexicon.obfuscation import plain
 

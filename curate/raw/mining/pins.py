@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from curate.core.config import nearest
-from curate.core.errors import RecipeError
+from curate.core.errors import RecipeError, nearest
 from curate.raw.mining.columns import Bindings, TableSample
 from curate.raw.mining.names import NEEDED, PINNABLE, SEVERAL
 from curate.raw.sources import Kind

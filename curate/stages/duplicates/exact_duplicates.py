@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from curate.core.config import config
 from curate.core.contracts import Keys, Schema
-from curate.core.prompts import flatten
 from curate.core.schema import EVIDENCE
 from curate.text.normalise import normalise, normalised
+from curate.text.prompts import flatten
 from curate.text.similarity.leaders import edge_frame, keep_first, stars
 
 CLUSTER = "exact_cluster"

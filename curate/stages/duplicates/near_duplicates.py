@@ -10,9 +10,9 @@ from pydantic import Field
 
 from curate.core.config import config
 from curate.core.contracts import Keys, Schema
-from curate.core.prompts import flatten
 from curate.stages.duplicates.exact_duplicates import halves
 from curate.text.normalise import normalise, normalised
+from curate.text.prompts import flatten
 from curate.text.similarity import leaders
 from curate.text.similarity.crowds import Compared, like_pairs
 from curate.text.similarity.measures import Rows, mix

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from curate.core.config import load, located, shipped, shipped_recipes
+from curate.core.config import load
 from curate.core.errors import RecipeError
+from curate.core.shipped import located, shipped, shipped_recipes
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,8 @@ import polars as pl
 import pytest
 import yaml
 
-from curate.core.config import bundled
 from curate.core.errors import RecipeError
+from curate.core.shipped import bundled
 from curate.dataset.look.explain import explain
 from curate.dataset.verify import verify
 from curate.generation.generator import Ask

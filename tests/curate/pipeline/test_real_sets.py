@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.core.config import bundled
+from curate.core.shipped import bundled
 from curate.dataset.verify import verify
 from curate.pipeline.build import build
 from curate.pipeline.recipe import read_recipe

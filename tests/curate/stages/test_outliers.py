@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.core.config import bundled, plain
+from curate.core.config import plain
 from curate.core.manifest import Manifest
+from curate.core.shipped import bundled
 from curate.dataset.look import show
 from curate.pipeline.recipe import read_recipe
 from curate.stages.outliers import Outliers

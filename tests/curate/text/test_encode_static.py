@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curate.core.config import bundled
 from curate.core.errors import RecipeError, StorageError
+from curate.core.shipped import bundled
 from curate.dataset.verify import verify
 from curate.pipeline.build import build
 from curate.pipeline.forget import forget

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from curate.core.prompts import flatten, last_user, regroup
 from curate.core.schema import MESSAGE
+from curate.text.prompts import flatten, last_user, regroup
 
 PROMPTS = [
     [{"role": "user", "content": "eat where"}, {"role": "assistant", "content": "Maxwell"}],
