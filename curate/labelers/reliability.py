@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from curate.core.errors import StorageError
 from curate.core.schema import digest
 from curate.labelers.builtin.shipped import WEIGHTS
-from curate.labelers.platt import Platt
-from curate.labelers.scoring import Floats, log_odds
+from curate.labelers.platt import Floats, Platt
+from curate.labelers.scoring import log_odds
 
 BUILTIN = WEIGHTS / "reliability.json"
 DIGITS = 5

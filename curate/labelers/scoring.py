@@ -14,6 +14,7 @@ from curate.core.cache import cached
 from curate.core.contracts import Schema
 from curate.core.policy import load_policy
 from curate.core.progress import Progress
+from curate.labelers.platt import Floats
 
 UNDECIDED = "undecided"
 Only = Literal["undecided"]
@@ -116,9 +117,6 @@ def say(line: str) -> None:
 
 
 EDGE = 1e-4  # a score is never taken for more certain than this: one labeler cannot outvote all others by a rounding
-
-
-Floats = NDArray[np.float64]
 
 
 def log_odds(scores: Floats) -> Floats:

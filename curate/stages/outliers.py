@@ -13,11 +13,11 @@ from curate.core.config import config
 from curate.core.contracts import Keys, Schema
 from curate.core.progress import Progress
 from curate.text.similarity.leaders import edge_frame
+from curate.text.similarity.measures import Rows
 
 REASON = "outlier"
 SIDE = 1024  # rows of one block of products
 
-Rows = NDArray[np.int64]
 Doubles = NDArray[np.float64]
 
 

@@ -15,12 +15,10 @@ from curate.core.errors import StorageError
 from curate.core.store import sha256
 from curate.labelers.builtin.ngram import GramTable
 from curate.labelers.builtin.tuned import Tuned
-from curate.labelers.platt import Platt
+from curate.labelers.platt import Floats, Platt
 from curate.labelers.scoring import log_odds
 
 KIND = "adapted head 1"
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,10 +18,9 @@ from curate.labelers.builtin.adapted import Adapted, load_adapted, tuned_general
 from curate.labelers.builtin.ngram import GramTable
 from curate.labelers.builtin.shipped import ShippedWeights, load_shipped
 from curate.labelers.builtin.tuned import Tuned
+from curate.labelers.platt import Floats
 
 ENCODER = "builtin:minilm"
-
-Floats = NDArray[np.float64]
 
 
 @config

@@ -13,13 +13,12 @@ from curate.core.config import config
 from curate.core.contracts import Schema
 from curate.labelers.builtin.head import ENCODER, check_width
 from curate.labelers.builtin.shipped import ShippedWeights, load_shipped
+from curate.labelers.platt import Floats
 from curate.text.encoders import encoder
 
 GRID = 400  # steps of a vector's numbers, which stay within .32; 384 products of at most 127 ** 2 are far below 2 ** 24
 WIDTH = 1.0  # of the neighbourhood in which an answer counts; .7 and 1.5 changed ROC-AUC by .001 and .01
 BLOCK = 1024  # rows compared at once
-
-Floats = NDArray[np.float64]
 
 
 @config

@@ -19,9 +19,9 @@ from curate.labelers.builtin.adapted import KIND, tuned_general
 from curate.labelers.builtin.head import ENCODER, Head, features, general_logits
 from curate.labelers.builtin.shipped import load_shipped
 from curate.labelers.builtin.tuned import Tuned
-from curate.labelers.platt import fit_platt
+from curate.labelers.platt import Floats, fit_platt
 from curate.labelers.study.evaluate import evaluate, lines
-from curate.labelers.study.fit import Examples, Floats, curve, fit, folds, unseen_logits
+from curate.labelers.study.fit import Examples, curve, fit, folds, unseen_logits
 
 THRESHOLD = 0.5  # of a score calibrated on texts of both kinds, each weighing half
 

@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from curate.labelers.platt import Floats
 from curate.labelers.study.measures import calibration_error, errors_cut, f1, interval, pr_auc, roc_auc
 
-Floats = NDArray[np.float64]
 LEAST = 10  # texts from which on a line is worth printing
 
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from curate.core.schema import digest
 from curate.labelers.builtin.adapted import AdaptedModel
 from curate.labelers.builtin.features import BUCKETS, char_features, pair_features, word_features, words
+from curate.labelers.platt import Floats
 from curate.labelers.study.measures import roc_auc
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-Floats = NDArray[np.float64]
 
 FEATURE_SCALE = 4.0  # of unit vectors beside an n-gram vector of length 1 and a logit
 GRAM_SCALE = 1.0

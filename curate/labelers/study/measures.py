@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.labelers.platt import Floats
+
 BINS = 10
 RESAMPLES = 500
 LEVEL = 0.95
 
-Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 

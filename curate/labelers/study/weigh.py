@@ -11,11 +11,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate.core.errors import DataError
-from curate.labelers.platt import fit_platt
+from curate.labelers.platt import Floats, fit_platt
 from curate.labelers.reliability import LabelerReliability, Reliability, SourceShift
 from curate.labelers.scoring import log_odds
-
-Floats = NDArray[np.float64]
 
 LEAST = 50  # labelled rows of either kind from which on a calibration is worth more than none
 LEAST_WEIGHT = 0.02  # a labeler that adds nothing to the others is still heard where it is the only one to speak

@@ -13,16 +13,13 @@ from curate.core.config import config
 from curate.core.contracts import Keys, Schema
 from curate.text.normalise import normalise
 from curate.text.similarity.leaders import edge_frame, stars
-from curate.text.similarity.measures import Sets, mix
+from curate.text.similarity.measures import U64, Rows, Sets, mix
 
 CLUSTER = "template_cluster"
 RUN = 3  # words; a word is fixed when it stands in a run that recurs
 FIXED = 0.6  # share of a row's words that its template fixes, at least
 _POWERS = mix(np.arange(1, 4097, dtype=np.uint64)) | np.uint64(1)
 _SLOT = np.uint64(0x5107)
-
-U64 = NDArray[np.uint64]
-Rows = NDArray[np.int64]
 
 
 @config

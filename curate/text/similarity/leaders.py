@@ -10,9 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from curate.text.similarity.measures import Rows
 from curate.text.similarity.set_join import components
-
-Rows = NDArray[np.int64]
 
 
 def stars(classes: NDArray[np.uint64], rows: Rows, finer: NDArray[np.uint64] | None = None) -> tuple[Rows, Rows, Rows]:
