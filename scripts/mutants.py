@@ -33,7 +33,7 @@ SECONDS = 240  # a mutant whose tests run for longer hangs, and counts as killed
 TARGETS = {
     "align/training/journal.py": "tests/align/training/test_trainer.py tests/align/training/test_trackers.py",
     "align/pipeline/run.py": "tests/align/pipeline/test_run.py",
-    "align/commands/plan.py": "tests/align/commands tests/align/training/test_plan.py",
+    "align/pipeline/preview.py": "tests/align/pipeline tests/align/training/test_plan.py",
     "align/ablation/report/tables.py": "tests/align/ablation",
     "align/statistics/shares.py": "tests/align/statistics",
     "align/statistics/bootstrap.py": "tests/align/statistics",
