@@ -103,8 +103,8 @@ def entry(group: click.Command, tell: Callable[[str, str | None], None] = print_
     except UserError as error:
         code = _say(error.problem, error.exit_code, tell, error.hint)
     except (KeyboardInterrupt, click.Abort) as stop:
-        told = isinstance(stop, Terminated) or isinstance(stop.__cause__, Terminated)  # click makes an Abort of either
-        code = _say("interrupted", TERMINATED if told else INTERRUPTED, tell, "the same command resumes")
+        terminated = isinstance(stop, Terminated) or isinstance(stop.__cause__, Terminated)  # click makes an Abort of either
+        code = _say("interrupted", TERMINATED if terminated else INTERRUPTED, tell, "the same command resumes")
     except BrokenPipeError:  # `| head` closed the pipe: what it wanted it has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
