@@ -44,6 +44,7 @@ check: install
 	$(BIN)/python -m pytest tests/test_layers.py
 	$(BIN)/python scripts/cli_reference.py --check
 	$(BIN)/python scripts/errors_reference.py --check
+	$(BIN)/python scripts/python_reference.py --check
 
 # All tests and the examples in docstrings, in two processes: a file's tests share what they build, so files are shared out.
 test: install
@@ -129,10 +130,11 @@ bench-statistics: install
 	mkdir -p $(RESULTS)
 	$(BIN)/python benchmarks/intervals.py | tee $(RESULTS)/intervals.txt
 
-# Rewrite docs/cli.md from --help, and docs/errors.md from the code.
+# Rewrite what docs/ has of the code: cli.md from --help, errors.md, and python.md from the docstrings.
 docs: install
 	$(BIN)/python scripts/cli_reference.py
 	$(BIN)/python scripts/errors_reference.py
+	$(BIN)/python scripts/python_reference.py
 
 # Train the built-in labelers again (needs the public sets; see curate/labelers/builtin/weights/README.md).
 weights: install
