@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 
 from align.objectives import OBJECTIVES
-from curate.core import config
+from curate.core import config, contracts
 from curate.core.config import choose, chosen_name, load, plain
 from curate.core.errors import DataError, RecipeError
 from curate.pipeline.build import build
@@ -162,7 +162,7 @@ def test_a_part_goes_to_another_process_by_its_file(place: Path, monkeypatch: py
     objective = choose(OBJECTIVES, {"hinge:Hinge": {"margin": 3}}, "here", "objective")
     carried = pickle.dumps(objective)
     monkeypatch.setattr(config, "_OWN", {})
-    monkeypatch.setattr(config, "_MODULES", {})
+    monkeypatch.setattr(contracts, "_MODULES", {})
     arrived = pickle.loads(carried)
     assert arrived.margin == 3 and chosen_name(OBJECTIVES, arrived) == "hinge:Hinge"
 
