@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 
 from align.objectives import OBJECTIVES
-from curate.core import config
+from curate.core import config, contracts
 from curate.core.config import choose, chosen_name, load, plain
 from curate.core.errors import DataError, RecipeError
 from curate.pipeline.build import build
@@ -114,11 +114,11 @@ def test_every_part_on_the_page_fits_in_a_few_lines() -> None:
 
 def test_an_edited_stage_is_run_again_and_the_manifest_says_which_it_was(place: Path) -> None:
     def dropped() -> tuple[int, str]:
-        manifest = build(place / "raw", place / "out", read_recipe(place / "stage.yaml"))
+        manifest = build(place / "raw", place / "out", read_recipe(place / "stage.yaml")).manifest
         options = next(
-            stage["no_shouting:NoShouting"] for stage in manifest["recipe"]["stages"] if "no_shouting:NoShouting" in stage
+            stage["no_shouting:NoShouting"] for stage in manifest.recipe["stages"] if "no_shouting:NoShouting" in stage
         )
-        return sum(stage["dropped"].get("shouting", 0) for stage in manifest["stages"]), options["source_hash"]
+        return sum(stage.dropped.get("shouting", 0) for stage in manifest.stages), options["source_hash"]
 
     before = dropped()
     assert before[0] == 24 and dropped() == before
@@ -138,8 +138,8 @@ def test_a_part_is_known_by_the_name_that_was_written(place: Path) -> None:
     recipe = read_recipe(Path("recipes/mine.yaml"))
     stage = recipe.stages[4]
     assert chosen_name(STAGES, stage) == "./parts/calm.py:NoShouting" and stage.most == 0.5
-    manifest = build(place / "raw", place / "out", recipe)
-    assert manifest["stages"][4]["dropped"] == {"shouting": 24}
+    manifest = build(place / "raw", place / "out", recipe).manifest
+    assert manifest.stages[4].dropped == {"shouting": 24}
     assert [path.name for path in (place / "out.work" / "columns").glob("parts-calm-py-NoShouting-*")]
     assert not list(place.glob("out.work/parts-calm*")), "nothing is written beside the columns"
 
@@ -162,7 +162,7 @@ def test_a_part_goes_to_another_process_by_its_file(place: Path, monkeypatch: py
     objective = choose(OBJECTIVES, {"hinge:Hinge": {"margin": 3}}, "here", "objective")
     carried = pickle.dumps(objective)
     monkeypatch.setattr(config, "_OWN", {})
-    monkeypatch.setattr(config, "_MODULES", {})
+    monkeypatch.setattr(contracts, "_MODULES", {})
     arrived = pickle.loads(carried)
     assert arrived.margin == 3 and chosen_name(OBJECTIVES, arrived) == "hinge:Hinge"
 

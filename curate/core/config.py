@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import copyreg
 import dataclasses
-import hashlib
-import importlib.util
 import re
-import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TypeVar, cast, dataclass_transform, get_origin, get_type_hints
 
 import yaml
@@ -26,7 +21,7 @@ T = TypeVar("T")
 MAX_BYTES = 1_000_000  # a recipe is a page of text; anything larger is a mistake or an attack
 MAX_NODES = 100_000  # values after YAML aliases are expanded: an alias bomb stops here
 
-OWN = re.compile(r"[\w./\\-]+:[A-Za-z_]\w*")  # how a recipe names a user's own class: `module:Class` or `./file.py:Class`
+_OWN: dict[type, tuple[str, str]] = {}  # a user's own class -> its name as the recipe has it, and the hash of its file
 SOURCE_HASH = "source_hash"  # beside such a class's options in what `plain` gives: an edited file is another part
 
 
@@ -117,13 +112,13 @@ def class_of(table: Mapping[str, type], name: object, where: str, kind: str) -> 
     Raises:
         RecipeError: no such word; a file that is not there or does not import; a class that lacks what its place asks for.
     """
-    from curate.core.contracts import SEAMS, check_own
+    from curate.core.contracts import OWN, SEAMS, check_own, own_module
 
     if isinstance(name, str) and name in table:
         return table[name]
     if not isinstance(name, str) or kind not in SEAMS or not OWN.fullmatch(name):
         raise RecipeError(f"{where}: no {kind} {name!r}", hint=f"{nearest(str(name), table)}")
-    code, source_hash = _module(name, f"{where}: {name}")
+    code, source_hash = own_module(name, f"{where}: {name}")
     word = name.rpartition(":")[2]
     cls = getattr(code, word, None)
     if not isinstance(cls, type):
@@ -169,6 +164,8 @@ def plain(instance: object) -> Any:  # noqa: ANN401 - a JSON value
 
 
 def _load(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    from curate.core.contracts import placed
+
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -187,7 +184,7 @@ def _load(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise RecipeError(f"{path}: expected 'key: value' lines, found {_show(tree)}")
     _count(tree, path)
-    tree = cast("dict[str, Any]", _placed(tree, path.parent))
+    tree = cast("dict[str, Any]", placed(tree, path.parent))
     parent = tree.pop("extends", None)
     if parent is None:
         return tree
@@ -197,76 +194,6 @@ def _load(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if base.resolve() in (*seen, path.resolve()):
         raise RecipeError(f"{path}: extends: {parent} comes back to itself", hint="remove one of the two")
     return _merge(_load(base, (*seen, path.resolve())), tree)
-
-
-class _Name(str):
-    """The name of a user's own class, and beside which recipe it was written."""
-
-    folder = Path()
-
-
-_OWN: dict[type, tuple[str, str]] = {}  # a user's own class -> its name as the recipe has it, and the hash of its file
-_MODULES: dict[tuple[str, Path, str], ModuleType] = {}  # by name, file and hash: an edited file is loaded again
-
-
-def _placed(tree: object, folder: Path) -> object:
-    """The tree, in which names of files that lie beside the recipe know so."""
-    if isinstance(tree, dict):
-        return {_placed(key, folder): _placed(value, folder) for key, value in tree.items()}
-    if isinstance(tree, list):
-        return [_placed(value, folder) for value in tree]
-    if not isinstance(tree, str) or not OWN.fullmatch(tree) or not (folder / _file_of(tree)).is_file():
-        return tree
-    name = _Name(tree)
-    name.folder = folder
-    return name
-
-
-def _file_of(name: str) -> Path:
-    module = name.rpartition(":")[0]
-    return Path(module) if module.endswith(".py") else Path(*module.split(".")).with_suffix(".py")
-
-
-def _module(name: str, where: str) -> tuple[ModuleType, str]:
-    """The module of a user's own class, and the hash of its file."""
-    file = _file_of(name)
-    path = next((path for folder in (getattr(name, "folder", Path()), Path()) if (path := folder / file).is_file()), None)
-    module = name.rpartition(":")[0]
-    if path is None and (module.endswith(".py") or not _installed(module)):
-        raise RecipeError(
-            f"{where}: found no {file} beside the recipe or in the working folder, and no installed module",
-            hint=f"lay {file} there, or run this in the folder where it lies",
-        )
-    try:
-        code = importlib.import_module(module) if path is None else _loaded(str(name), path)
-        return code, _hash(Path(code.__file__ or path or "").read_bytes())
-    except Exception as error:  # whatever a user's file raises: its own line is what helps
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-        line = f" (line {lines[-1]})" if lines else ""
-        raise RecipeError(f"{where}: {type(error).__name__}: {error}{line}", hint=f"mend {file}") from error
-
-
-def _installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False
-
-
-def _loaded(name: str, path: Path) -> ModuleType:
-    data = path.read_bytes()
-    key = (name, path.resolve(), _hash(data))
-    if key not in _MODULES:
-        code = ModuleType(f"_own_{path.stem}_{key[2]}_{len(_MODULES)}")
-        code.__file__ = str(path)
-        sys.modules[code.__name__] = code  # dataclasses look the module up there
-        exec(compile(data, str(path), "exec"), vars(code))
-        _MODULES[key] = code
-    return _MODULES[key]
-
-
-def _hash(data: bytes) -> str:
-    return hashlib.blake2b(data.replace(b"\r\n", b"\n"), digest_size=8).hexdigest()
 
 
 def _count(tree: object, path: Path) -> None:

@@ -5,12 +5,21 @@ and scores cross parts, and no text but what a payload cannot do without. A labe
 (Float32 in [0, 1], null where it abstains) and `score_<name>_<category>` for each category of the policy that it tells apart;
 one that judges text alone is also a `TextLabeler`. Two methods more are looked for: `scores`, shape (n, 1 + categories), where
 it tells `categories` apart, and `score_replies(texts, prompts)`, shape (n,), where it can judge a text by what it answers.
+
+All of them may be a user's own: `own_module` loads the file that a recipe names, `check_own` says what its class lacks.
 """
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
+import re
+import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import polars as pl
@@ -109,6 +118,78 @@ class TextLabeler(Protocol):
     def trained_on(self) -> tuple[str, ...]: ...
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
+
+
+OWN = re.compile(r"[\w./\\-]+:[A-Za-z_]\w*")  # how a recipe names a user's own class: `module:Class` or `./file.py:Class`
+
+
+class OwnName(str):
+    """The name of a user's own class, and beside which recipe it was written."""
+
+    folder = Path()
+
+
+_MODULES: dict[tuple[str, Path, str], ModuleType] = {}  # by name, file and hash: an edited file is loaded again
+
+
+def placed(tree: object, folder: Path) -> object:
+    """The tree, in which names of files that lie beside the recipe know so."""
+    if isinstance(tree, dict):
+        return {placed(key, folder): placed(value, folder) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [placed(value, folder) for value in tree]
+    if not isinstance(tree, str) or not OWN.fullmatch(tree) or not (folder / _file_of(tree)).is_file():
+        return tree
+    name = OwnName(tree)
+    name.folder = folder
+    return name
+
+
+def _file_of(name: str) -> Path:
+    module = name.rpartition(":")[0]
+    return Path(module) if module.endswith(".py") else Path(*module.split(".")).with_suffix(".py")
+
+
+def own_module(name: str, where: str) -> tuple[ModuleType, str]:
+    """The module of a user's own class, and the hash of its file."""
+    file = _file_of(name)
+    path = next((path for folder in (getattr(name, "folder", Path()), Path()) if (path := folder / file).is_file()), None)
+    module = name.rpartition(":")[0]
+    if path is None and (module.endswith(".py") or not _installed(module)):
+        raise RecipeError(
+            f"{where}: found no {file} beside the recipe or in the working folder, and no installed module",
+            hint=f"lay {file} there, or run this in the folder where it lies",
+        )
+    try:
+        code = importlib.import_module(module) if path is None else _loaded(str(name), path)
+        return code, _hash(Path(code.__file__ or path or "").read_bytes())
+    except Exception as error:  # whatever a user's file raises: its own line is what helps
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        line = f" (line {lines[-1]})" if lines else ""
+        raise RecipeError(f"{where}: {type(error).__name__}: {error}{line}", hint=f"mend {file}") from error
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _loaded(name: str, path: Path) -> ModuleType:
+    data = path.read_bytes()
+    key = (name, path.resolve(), _hash(data))
+    if key not in _MODULES:
+        code = ModuleType(f"_own_{path.stem}_{key[2]}_{len(_MODULES)}")
+        code.__file__ = str(path)
+        sys.modules[code.__name__] = code  # dataclasses look the module up there
+        exec(compile(data, str(path), "exec"), vars(code))
+        _MODULES[key] = code
+    return _MODULES[key]
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.blake2b(data.replace(b"\r\n", b"\n"), digest_size=8).hexdigest()
 
 
 ROWS, CORPUS = ("__call__",), ("keys", "edges", "decide")

@@ -148,9 +148,9 @@ def _recipe_of(out: Path, manifest: Manifest) -> BuildRecipe:
     try:
         return resolve(dict(manifest.recipe), out / MANIFEST)
     except RecipeError as error:
-        raise RecipeError(
-            f"{error.problem}; nothing was changed", hint="run its `curate build` again first, then forget"
-        ) from None
+        again = "run its `curate build` again first, then forget"
+        hint = f"{error.hint}; or {again}" if error.hint else again
+        raise RecipeError(f"{error.problem}; nothing was changed", hint=hint) from None
 
 
 def _marked(work: Path, ids: Sequence[str], tombstones: Tombstones) -> Tombstones:
