@@ -85,9 +85,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
         >>> nearest("treshold", ["threshold", "window"])
         "did you mean 'threshold'?"
         >>> nearest("x", ["threshold", "window"])
-        'known: threshold, window'
+        'one of threshold, window'
     """
-    words = sorted(known)
+    words = sorted(known) if isinstance(known, (set, frozenset)) else list(known)
     close = difflib.get_close_matches(word, words, n=1)
     more = " ..." if len(words) > MOST_NAMED else ""
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(words[:MOST_NAMED])}{more}"
+    return f"did you mean {close[0]!r}?" if close else f"one of {', '.join(words[:MOST_NAMED])}{more}"

@@ -266,7 +266,7 @@ def _check(policy: Policy, path: Path) -> None:
     named += [rule.category for source in policy.sources.values() for rule in source.rules if rule.category]
     for category in named:
         if category not in policy.categories:
-            raise RecipeError(f"{path}: no category {category!r}", hint=f"known: {', '.join(policy.categories)}")
+            raise RecipeError(f"{path}: no category {category!r}", hint=f"one of {', '.join(policy.categories)}")
     spellings = [_key(word) for word in (*policy.words.toxic, *policy.words.non_toxic, *policy.words.abstain)]
     spellings += [*policy.answers.affirmative, *policy.answers.negative]
     for word in spellings:

@@ -58,7 +58,7 @@ def test_a_value_out_of_range_says_what_was_found() -> None:
 
 
 def test_an_unknown_entry_lists_what_there_is() -> None:
-    with pytest.raises(RecipeError, match="no stage 'zzz'; known: near"):
+    with pytest.raises(RecipeError, match="no stage 'zzz'; one of near"):
         choose({"near": Example}, "zzz", "r.yaml: stages[0]", "stage")
 
 

@@ -81,7 +81,7 @@ def test_malay_with_a_particle_is_not_singlish() -> None:
 
 
 def test_an_unknown_variety_is_named_with_those_there_are() -> None:
-    with pytest.raises(RecipeError, match="no variety 'manglish'; known: singlish"):
+    with pytest.raises(RecipeError, match="no variety 'manglish'; one of singlish"):
         variety("manglish")
 
 
