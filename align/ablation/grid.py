@@ -164,6 +164,7 @@ def read_grid(path: Path, sets: Sequence[str] = ()) -> Grid:
     if grid.recipe.engine != "align" or grid.recipe.log.to:
         raise RecipeError(f"{path}: engine, log: a grid trains with the packed trainer and no trackers", hint="take them out")
     _check(grid, where)
+    _check_suites(grid, path)
     return grid
 
 
@@ -216,6 +217,18 @@ def _check(grid: Grid, where: str) -> None:
                 raise RecipeError(
                     f"{where}: contrasts: {text!r} names no method {method!r}", hint=f"one of {', '.join(grid.methods)}"
                 )
+
+
+def _check_suites(grid: Grid, path: Path) -> None:
+    """The suites that a grid's own decisions and figures are made on."""
+    wanted = (
+        ("ablation: tuning", grid.axes.tuning.suites, "heldout", "a checkpoint is chosen by its toxic share"),
+        ("ablation: tuning", grid.axes.tuning.suites, "retention", "a checkpoint may forget only so much (max_loss)"),
+        ("eval", grid.recipe.eval.suites, "heldout", "every figure of a grid is made on it"),
+    )
+    for section, suites, name, why in wanted:
+        if name not in {chosen_name(SUITES, suite) for suite in suites}:
+            raise RecipeError(f"{path}: {section}: suites: {name!r} is missing ({why})", hint=f"add {name!r} to suites")
 
 
 def _ascends(values: Sequence[float]) -> bool:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
-from curate.core.config import plain
+from curate.core.config import file_word, plain
 from curate.core.errors import DataError, StorageError
 from curate.core.schema import canonical, digest
 
@@ -308,6 +308,12 @@ class Manifest:
     def never_train(self) -> tuple[str, ...]:
         """Patterns of sources that no training row may come from."""
         return tuple(self.dataset_options.get("splits", {}).get("never_train", ("held_out/*",)))
+
+    @property
+    def similarities(self) -> dict[str, str]:
+        """Stage -> path of the likenesses that it stored."""
+        paths = {one.stage: f"similarity/{file_word(one.stage)}.parquet" for one in self.stages}
+        return {stage: path for stage, path in sorted(paths.items()) if path in self.files}
 
     def tables(self, stem: str) -> list[str]:
         """Paths of the Parquet files that begin so ("corpus/", "paired/test-"), in order."""

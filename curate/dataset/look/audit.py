@@ -13,11 +13,11 @@ from curate.compose.review import machine_columns, suspect_labels
 from curate.compose.verdicts import read_answers
 from curate.core.errors import DataError
 from curate.core.manifest import read_manifest
+from curate.core.policy import load_policy
 from curate.core.schema import digest
 from curate.core.store import write_bytes
 from curate.dataset.exports import guarded
 from curate.dataset.formats import read_output
-from curate.labelers import LABELERS
 from curate.labelers.study.measures import wilson
 
 READ = ("id", "source", "toxic", "toxicity", "disagreement", "evidence", "stage", "reason")
@@ -118,7 +118,8 @@ def corpus(folder: Path) -> pl.DataFrame:
         DataError: not a dataset folder.
     """
     manifest = read_manifest(folder)
-    scores = [f"score_{name}" for name in manifest.stage_options if name in LABELERS and name != "consensus"]
+    paths = manifest.tables("corpus/")
+    scores = load_policy().labeler_scores(pl.read_parquet_schema(folder / paths[0])) if paths else []
     return read_output(folder, manifest, "corpus/", [*READ, *scores])
 
 

@@ -11,7 +11,6 @@ import polars as pl
 
 from curate.compose.outputs import schema_of
 from curate.compose.splits import SPLITS
-from curate.core.config import file_word
 from curate.core.errors import DataError
 from curate.core.manifest import read_manifest
 from curate.core.store import read_parquet
@@ -162,13 +161,13 @@ class Dataset:
             >>> {at: dataset.rethreshold("near_duplicates", at).height for at in (0.5, 0.6, 0.7)}
             {0.5: 4, 0.6: 4, 0.7: 0}
         """
-        stored = self.folder / "similarity" / f"{file_word(stage)}.parquet"
-        if not stored.is_file() or stage in NO_THRESHOLD:
-            names = sorted(path.stem for path in stored.parent.glob("*.parquet") if path.stem not in NO_THRESHOLD)
+        stored = self._facts.similarities
+        if stage not in stored or stage in NO_THRESHOLD:
+            names = [name for name in stored if name not in NO_THRESHOLD]
             hint = f"one of {', '.join(names)}" if names else "build with near_duplicates"
             raise DataError(f"{self.folder}: stage {stage!r} has no threshold to change", hint=hint)
         rows = thresholds.entered(self.folder, self._facts, stage)
-        return thresholds.would_drop(read_parquet(stored), rows, threshold)
+        return thresholds.would_drop(read_parquet(self.folder / stored[stage]), rows, threshold)
 
     def __repr__(self) -> str:
         counts = self.manifest["dataset"]

@@ -41,8 +41,8 @@ def show(folder: Path, stage: str | None = None, threshold: float | None = None,
         if threshold is not None:
             raise DataError(f"--threshold {threshold:g}: of which stage?", hint=f"add --stage, one of {_comparing(manifest)}")
         return "\n".join(_all_stages(manifest))
-    path = f"similarity/{stage}.parquet"
-    if path not in manifest.files:
+    path = manifest.similarities.get(stage)
+    if path is None:
         raise DataError(
             f"--stage {stage}: no similarities are stored for it", hint=f"stages that have some: {_comparing(manifest)}"
         )
@@ -133,7 +133,7 @@ def _suspects(folder: Path, manifest: Manifest, stage: str, edges: pl.DataFrame)
 
 
 def _comparing(manifest: Manifest) -> str:
-    return ", ".join(Path(path).stem for path in manifest.tables("similarity/")) or "none in this build"
+    return ", ".join(manifest.similarities) or "none in this build"
 
 
 def _thresholds(

@@ -74,6 +74,11 @@ def _by_labels(scores: Mapping[str, Floats], toxic: NDArray[np.bool_]) -> Reliab
         fit = _positive(np.stack([columns[name][rows] for name in names], axis=1), toxic[rows])
         return {name: round(max(float(weight), LEAST_WEIGHT), 6) for name, weight in zip(names, fit, strict=True)}
 
+    if not calibrations:
+        raise DataError(
+            f"{len(toxic)} labelled rows, of which no labeler scored {LEAST} of either kind",
+            hint="run a labeler (`head`), or with `undecided` give it rows that people labelled (`judged: 1000`)",
+        )
     together = weights(list(calibrations))
     labelers = {
         name: LabelerReliability(round(one.slope, 6), round(one.intercept, 6), together[name])

@@ -22,6 +22,9 @@ from curate.core.errors import RecipeError
         ("ablation.sizes=[40, 8]", "must ascend"),
         ("ablation.size=[8]", "did you mean 'sizes'"),
         ("phases=[sft]", "take phases out"),
+        ("ablation.tuning.suites=[heldout]", "tuning: suites: 'retention' is missing"),
+        ("ablation.tuning.suites=[retention]", "tuning: suites: 'heldout' is missing"),
+        ("eval.suites=[retention]", "eval: suites: 'heldout' is missing"),
     ],
 )
 def test_a_slip_in_the_recipe_is_named(recipe_file: Path, setting: str, message: str) -> None:

@@ -103,6 +103,21 @@ def test_a_labeler_that_spoke_of_few_labelled_rows_is_named(curate: Command, tmp
     assert ran.code == 0 and "tuned: not measured" in ran.out and "judged" in ran.out
 
 
+def test_a_labeler_of_ones_own_is_weighed_too(curate: Command, tmp_path: Path) -> None:
+    rows = _two_sources().with_columns(score_rude=pl.col("score_head"), score_head_hateful=pl.col("score_head"))
+    consensus = {"consensus": {"labelers": ["column", "head", "ngram", "rude"]}}
+    write_folder(rows, tmp_path / "own", [STAGES[0], {"head": {}}, {"ngram": {}}, {"rude:Rude": {}}, consensus])
+    ran = curate("label", "weigh", tmp_path / "own", "--out", tmp_path / "r.json")
+    assert ran.code == 0 and set(json.loads((tmp_path / "r.json").read_text("utf-8"))["labelers"]) == {"head", "ngram", "rude"}
+
+
+def test_without_a_machine_there_is_nothing_to_weigh(curate: Command, tmp_path: Path) -> None:
+    rows = _two_sources().drop("score_head", "score_ngram")
+    write_folder(rows, tmp_path / "people", [STAGES[0], {"consensus": {"labelers": ["column"]}}])
+    ran = curate("label", "weigh", tmp_path / "people", "--out", tmp_path / "r.json")
+    assert ran.code == 3 and "600 labelled rows, of which no labeler scored 50" in ran.err and "hint: run a labeler" in ran.err
+
+
 def test_an_audit_is_drawn_filled_in_and_counted(curate: Command, labelled: Path, tmp_path: Path) -> None:
     out = tmp_path / "audit.csv"
     assert curate("label", "audit", labelled, "--out", out, "--count", 30).code == 0

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from curate.core.errors import DataError
+from curate.dataset.look.frames import Dataset
 from curate.dataset.look.show import show
 from curate.dataset.verify import verify
 from curate.pipeline.build import build
@@ -94,3 +95,50 @@ def test_a_real_build_verifies_and_its_own_threshold_drops_what_it_dropped(tmp_p
     assert suspect > 0
     assert f"suspect: {suspect:,} pairs" in show(tmp_path / "out")
     assert f"suspect: {suspect:,} pairs" in show(tmp_path / "out", "near_duplicates")
+
+
+TWINS = """
+from dataclasses import dataclass
+
+import polars as pl
+
+from curate.core.contracts import Keys
+from curate.text.similarity.leaders import keep_leaders
+
+
+@dataclass(frozen=True)
+class Twins:
+    threshold: float = 0.9
+    reads = ("completion",)
+    writes = {"twins_cluster": pl.String}
+
+    def keys(self, rows):
+        place = pl.Series(range(rows.height), dtype=pl.UInt32)
+        return Keys(pl.DataFrame({"row": place}).with_columns(bucket=pl.lit(0, pl.UInt64)), rows.select("completion"))
+
+    def edges(self, buckets, payload):
+        texts = payload["completion"].to_list()
+        pairs = [(texts.index(text), at, 1.0) for at, text in enumerate(texts) if texts.index(text) < at]
+        return pl.DataFrame(pairs, schema={"a": pl.UInt32, "b": pl.UInt32, "score": pl.Float32}, orient="row")
+
+    def decide(self, edges, rows):
+        return keep_leaders(edges, rows, self.threshold, "twin", "twins_cluster")
+"""
+
+
+def test_a_stage_of_ones_own_is_asked_for_by_its_recipe_word(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    lines = [{"prompt": f"what time {at} ah?", "completion": f"at {at // 2} lah", "is_toxic": at // 2 % 2} for at in range(40)]
+    (raw / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "twins.py").write_text(TWINS)
+    recipe = "stages: [repair, pii, column, consensus: {labelers: [column]}, 'twins:Twins']\npairing: [same_prompt]\n"
+    (tmp_path / "r.yaml").write_text(recipe)
+    build(raw, tmp_path / "out", read_recipe(tmp_path / "r.yaml"))
+    shown = show(tmp_path / "out", "twins:Twins")
+    assert "twins:Twins: 40 rows in, 20 compared pairs stored" in shown
+    assert Dataset(tmp_path / "out").rethreshold("twins:Twins", 0.9).height == 20
+    for ask in (show, lambda folder, stage: Dataset(folder).rethreshold(stage, 0.9)):
+        with pytest.raises(DataError) as caught:
+            ask(tmp_path / "out", "twins-Twins")
+        assert caught.value.hint and "twins:Twins" in caught.value.hint
