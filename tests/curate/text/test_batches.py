@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from curate.core.batches import LEAST_TOKENS, by_length
+from curate.text.batches import LEAST_TOKENS, by_length
 
 TEXTS = ["a b", "c", "a b", " ", "d e", "f g h"]
 
