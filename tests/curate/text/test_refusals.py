@@ -250,5 +250,5 @@ def test_a_variety_has_phrases_of_its_own_beside_the_common_ones(name: str) -> N
 
 
 def test_a_variety_that_is_not_there_is_named() -> None:
-    with pytest.raises(RecipeError, match="no variety 'klingon'; known: singlish"):
+    with pytest.raises(RecipeError, match="no variety 'klingon'; one of singlish"):
         refuses("No.", "klingon")
