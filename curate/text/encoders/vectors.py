@@ -1,7 +1,7 @@
 """What every encoder's vectors have in common: length 1, float16 precision, and no dependence on the texts beside them.
 
-The last is true to the bit where a product's rows do not depend on how many there are (AVX2 and AVX-512, measured). On a
-processor older than AVX the last of them may, which rounds a number of one text in 240 to the next of float16.
+The last is true to the bit where a product's rows do not depend on how many there are. Under MKL's most compatible kernels
+(MKL_CBWR=COMPATIBLE) the last rows do, which rounds a number or two of one text in 240 to the next of float16.
 """
 
 from __future__ import annotations

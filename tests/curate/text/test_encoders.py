@@ -76,9 +76,7 @@ def test_the_size_of_a_batch_changes_nothing(vectors: np.ndarray, monkeypatch: p
         assert same_text(encoder(BUILTIN).encode(TEXTS), vectors)
 
 
-def test_where_vectors_round_otherwise_the_same_rows_are_duplicates(
-    vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_vectors_round_otherwise_the_same_rows_are_duplicates(vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "BATCH_TOKENS", 64)
     apart = encoder(BUILTIN).encode(TEXTS)
     half = vectors.astype(np.float16)
