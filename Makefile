@@ -10,7 +10,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: install demo demo-seeds check test torture mutants docs weights examples clean
+.PHONY: install demo demo-seeds check test torture mutants processors docs weights examples clean
 .PHONY: bench-duplicates bench-encoders bench-gpu bench-kto-s bench-labels bench-lexicon
 .PHONY: bench-pairs bench-precision bench-sources bench-statistics bench-step
 
@@ -59,6 +59,10 @@ torture: install
 # Small faults put into the code one by one: which of them does no test notice? Takes long.
 mutants: install
 	$(BIN)/python scripts/mutants.py
+
+# Are the tests of what computes green as on an old processor, with AVX2 at most, and on two threads? Half an hour.
+processors: install
+	$(BIN)/python scripts/processors.py
 
 # On a GPU: is packing exact there, then the step beside TRL's at Llama-3-8B's shape. Without one, at toy size.
 bench-gpu: install

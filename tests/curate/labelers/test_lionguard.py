@@ -161,9 +161,12 @@ def test_neither_batch_nor_order_changes_a_score(variant: str, request: pytest.F
     heads = request.getfixturevalue("ridge" if variant == "v1" else "lite")[0]
     one = labeler(heads, encoder_folder, variant=variant)
     together = one.scores(TEXTS)
-    np.testing.assert_array_equal(np.concatenate([one.scores([text]) for text in TEXTS]), together)
+    alone = np.concatenate([one.scores([text]) for text in TEXTS])
+    np.testing.assert_allclose(alone, together, rtol=0, atol=2e-3)  # vectors are rounded to float16, some otherwise
     order = random.Random(1).sample(range(len(TEXTS)), len(TEXTS))
-    np.testing.assert_array_equal(one.scores([TEXTS[at] for at in order]), together[order])
+    np.testing.assert_allclose(one.scores([TEXTS[at] for at in order]), together[order], rtol=0, atol=2e-3)
+    assert ((alone > one.threshold) == (together > one.threshold)).all()
+    assert np.ptp(np.delete(together, 4, axis=0), axis=0).max() > 0.1  # other texts have other scores
 
 
 def test_as_a_stage_it_writes_every_category(lite: tuple[Path, Any], encoder_folder: Path) -> None:
