@@ -187,6 +187,7 @@ WRONG = {
     "one text for names": ("bare:Part", "write a tuple: ('completion',)"),
     "a slip in the file": ("broken:Part", "NameError: name 'polars' is not defined (line 2)"),
     "no Python": ("syntax:Part", "SyntaxError"),
+    "a script that ends": ("script:Part", "SystemExit: 0 (line 2)"),
     "of the standard library": ("json:JSONEncoder", "is not a frozen dataclass"),
 }
 
@@ -200,6 +201,7 @@ def test_what_is_wrong_with_a_part_is_said_before_any_work(place: Path, entry: s
     )
     (place / "broken.py").write_text("import os\npolars.col\n")
     (place / "syntax.py").write_text("class Part\n")
+    (place / "script.py").write_text("import sys\nsys.exit(0)\n")
     with pytest.raises(RecipeError, match=re.escape(message)):
         choose(STAGES, entry, "mine.yaml: stages[4]", "stage")
 
