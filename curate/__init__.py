@@ -33,7 +33,7 @@ def build(
     Stopped at any time, the same call goes on where it was; done already, it does nothing.
 
     Args:
-        source: folder of raw files.
+        source: folder of raw files; "examples/raw" ships.
         out: dataset folder to make, or one that an earlier build made; safe to share.
         recipe: a YAML file, or the name of a recipe that ships.
         settings: changes to the recipe by key, such as `{"stages.near_duplicates.threshold": 0.7}`.
@@ -63,12 +63,15 @@ def build(
 
     from curate.core.command import settle
     from curate.core.progress import listening
+    from curate.core.shipped import located
     from curate.dataset.look.frames import Dataset
     from curate.pipeline.build import build as build_dataset
 
     settle()
     with listening(progress):
-        build_dataset(Path(source), Path(out), _recipe(recipe, settings), work=None if work is None else Path(work), limit=limit)
+        build_dataset(
+            located(Path(source)), Path(out), _recipe(recipe, settings), work=None if work is None else Path(work), limit=limit
+        )
     return Dataset(Path(out))
 
 
@@ -126,12 +129,13 @@ def inspect(
     from pathlib import Path
 
     from curate.core.command import settle
+    from curate.core.shipped import located
     from curate.dataset.look.frames import Text
     from curate.raw.inspect import inspect as describe
 
     settle()
     sources = _recipe(recipe, settings).sources
-    return Text(describe(Path(source), sources=sources, limit=limit, show_text=show_text))
+    return Text(describe(located(Path(source)), sources=sources, limit=limit, show_text=show_text))
 
 
 def _recipe(recipe: str | PathLike[str], settings: Mapping[str, object] | None) -> BuildRecipe:

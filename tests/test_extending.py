@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 
 from align.objectives import OBJECTIVES
+from align.objectives.phase import parse
 from curate.core import config, contracts
 from curate.core.config import choose, chosen_name, load, plain
 from curate.core.errors import DataError, RecipeError
@@ -187,6 +188,7 @@ WRONG = {
     "one text for names": ("bare:Part", "write a tuple: ('completion',)"),
     "a slip in the file": ("broken:Part", "NameError: name 'polars' is not defined (line 2)"),
     "no Python": ("syntax:Part", "SyntaxError"),
+    "a script that ends": ("script:Part", "SystemExit: 0 (line 2)"),
     "of the standard library": ("json:JSONEncoder", "is not a frozen dataclass"),
 }
 
@@ -200,8 +202,33 @@ def test_what_is_wrong_with_a_part_is_said_before_any_work(place: Path, entry: s
     )
     (place / "broken.py").write_text("import os\npolars.col\n")
     (place / "syntax.py").write_text("class Part\n")
+    (place / "script.py").write_text("import sys\nsys.exit(0)\n")
     with pytest.raises(RecipeError, match=re.escape(message)):
         choose(STAGES, entry, "mine.yaml: stages[4]", "stage")
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (('"unpaired", "ref', '"unpaird", "ref'), "needs: 'unpaird' is unknown; did you mean 'unpaired'"),
+        (('"unpaired", "reference"', '"reference"'), "says not which rows it learns from"),
+        (('"unpaired", "reference"', '"unpaired"'), "reads a log-ratio without a reference"),
+        (('("log_ratio",', '("log_ratioo",'), "reads: 'log_ratioo' is unknown; did you mean 'log_ratio'"),
+        (('per = "row"', 'per = "rows"'), "per: 'rows' is unknown"),
+    ],
+)
+def test_an_objective_asks_for_what_there_is(place: Path, change: tuple[str, str], message: str) -> None:
+    path = place / "hinge.py"
+    path.write_text(path.read_text().replace(*change))
+    with pytest.raises(RecipeError, match=re.escape(message)):
+        parse({"hinge:Hinge": {}}, "mine.yaml: phases[0]")
+
+
+def test_a_score_that_is_no_probability_is_refused(place: Path) -> None:
+    path = place / "rude.py"
+    path.write_text(path.read_text().replace("then(0.9)", "then(9.0)"))
+    with pytest.raises(DataError, match="rude:Rude: score_rude holds what is no probability"):
+        build(place / "raw", place / "out", read_recipe(place / "labeler.yaml"))
 
 
 def test_an_unknown_option_of_a_part_is_named(place: Path) -> None:

@@ -194,6 +194,18 @@ def test_progress_goes_to_the_callback_alone(place: Path, capsys: pytest.Capture
     assert capsys.readouterr().err == ""
 
 
+def test_frames_are_found_from_another_working_folder(place: Path, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, again = curate.open("pairs"), align.open(run.folder)
+    monkeypatch.chdir(place / "raw")
+    assert opened.paired.height and opened.corpus.height and opened.explain(opened.corpus["id"][0])
+    assert opened.manifest["name"] == "small" and opened.rethreshold("near_duplicates", 0.5).height
+    assert again.table.height == 3 and again.metrics.height and again.samples.height
+
+
+def test_the_example_that_ships_is_found_from_any_folder(place: Path) -> None:
+    assert "threads_2021.jsonl" in curate.inspect("examples/raw", recipe="small.yaml", limit=2)
+
+
 def test_errors_are_the_command_lines_own(place: Path) -> None:
     with pytest.raises(curate.UserError, match="found no manifest.json") as caught:
         curate.open("raw")

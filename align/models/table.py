@@ -14,6 +14,7 @@ from align.models.loaded import LoadedModel, model_fingerprint
 from align.models.pretrained import Pretrained
 from align.models.tiny import Tiny
 from curate.core.config import choose, config
+from curate.core.errors import RecipeError
 from curate.core.store import files_hash
 
 if TYPE_CHECKING:
@@ -108,5 +109,9 @@ def base_model(recipe: Mapping[str, Any], where: str) -> Model:
     Raises:
         RecipeError: this version knows no such model, or no such option.
     """
-    model: Model = choose(MODELS, recipe["model"], f"{where}: model", "model")
+    try:
+        model: Model = choose(MODELS, recipe["model"], f"{where}: model", "model")
+    except RecipeError as error:
+        again = "run its recipe again, another version trained it"
+        raise RecipeError(error.problem, hint=f"{error.hint}; or {again}" if error.hint else again) from None
     return model

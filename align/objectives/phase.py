@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, SkipValidation
 
 from align.objectives import OBJECTIVES, Objective
+from align.objectives.shared import Per
 from curate.core.config import SOURCE_HASH, build, choose, class_of, config
 from curate.core.errors import RecipeError, nearest
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+
+ROWS = frozenset({"desirable", "unpaired", "paired"})
+NEEDS = ROWS | {"reference", "safety", "safe_side"}
+SINGLE = ("log_prob", "log_ratio", "tokens", "unsafe")
+READS = frozenset({"desirable", "kl", *SINGLE, *(f"{side}_{name}" for side in ("chosen", "rejected") for name in SINGLE)})
+PER = get_args(Per)
+"""What an objective may ask for: see `align.objectives`."""
 
 
 @config
@@ -96,5 +104,22 @@ def parse(entry: object, where: str) -> Phase:
         if key not in own | shared:
             raise RecipeError(f"{where}: {name} has no option {str(key)!r}", hint=nearest(str(key), own | shared))
     objective: Objective = choose(OBJECTIVES, {name: {key: given[key] for key in given if key in own}}, where, "objective")
+    _check(objective, f"{where}: {name}")
     rest = {key: value for key, value in given.items() if key in shared}
     return build(Phase, {"name": name, "objective": objective, **rest}, f"{where}: {name}")
+
+
+def _check(objective: Objective, where: str) -> None:
+    """That an objective, which may be a user's own, asks for what there is."""
+    for word, asked, known in (
+        ("needs", objective.needs, NEEDS),
+        ("reads", objective.reads, READS),
+        ("per", [objective.per], PER),
+    ):
+        for name in asked:
+            if name not in known:
+                raise RecipeError(f"{where}: {word}: {name!r} is unknown", hint=nearest(name, known))
+    if len(ROWS & set(objective.needs)) != 1:
+        raise RecipeError(f"{where}: needs: says not which rows it learns from", hint=f"name one of {', '.join(sorted(ROWS))}")
+    if "reference" not in objective.needs and any(name == "kl" or name.endswith("log_ratio") for name in objective.reads):
+        raise RecipeError(f"{where}: reads a log-ratio without a reference", hint="add 'reference' to needs")

@@ -51,6 +51,7 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.report = folder, folder / "report.html"
+        self._place = folder.absolute()  # a notebook may change its working folder before a frame is read
         self._facts = read_results(folder)
 
     @cached_property
@@ -61,7 +62,7 @@ class Run:
             >>> run.results["name"], run.results["judge"]["name"]
             ('tiny', 'lexicon')
         """
-        tree: dict[str, Any] = json.loads((self.folder / "results.json").read_bytes())
+        tree: dict[str, Any] = json.loads((self._place / "results.json").read_bytes())
         return tree
 
     @cached_property
@@ -103,7 +104,7 @@ class Run:
             [('1-sft', 5), ('2-kto_s', 10)]
         """
         names = [phase["folder"] for phase in self.results["phases"]]
-        rows = [{"phase": name} | line for name in names for line in _read(self.folder / name / "metrics.jsonl")]
+        rows = [{"phase": name} | line for name in names for line in _read(self._place / name / "metrics.jsonl")]
         return pl.DataFrame(rows, schema=None if rows else {"phase": pl.String, "step": pl.Int64}, infer_schema_length=None)
 
     @cached_property
@@ -118,7 +119,7 @@ class Run:
         rows = []
         for place, one in zip(places, self.results["checkpoints"], strict=True):
             for suite in (name for name in one if name != "name"):
-                items = _read(self.folder / place / f"{file_word(suite)}.jsonl")
+                items = _read(self._place / place / f"{file_word(suite)}.jsonl")
                 rows += [{"checkpoint": one["name"], "suite": suite} | _flat(item) for item in items]
         return pl.DataFrame(rows, infer_schema_length=None)
 
@@ -152,13 +153,14 @@ class Grid:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.report = folder, folder / "report.html"
+        self._place = folder.absolute()  # a notebook may change its working folder before a frame is read
         if not (folder / OUTCOME).is_file():
             raise DataError(f"{folder}: found no {OUTCOME}, so no finished grid", hint="run its recipe, the same call goes on")
 
     @cached_property
     def outcome(self) -> dict[str, Any]:
         """What `outcome.json` says: every curve, contrast, rate and caveat."""
-        tree: dict[str, Any] = json.loads((self.folder / OUTCOME).read_bytes())
+        tree: dict[str, Any] = json.loads((self._place / OUTCOME).read_bytes())
         return tree
 
     @cached_property

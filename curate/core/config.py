@@ -49,7 +49,7 @@ def load(path: Path, sets: Sequence[str] = ()) -> dict[str, Any]:
             value = yaml.safe_load(text)
         except yaml.YAMLError:
             value = text
-        _put(tree, key.split("."), value, setting)
+        _put(tree, key, value, setting)
     return tree
 
 
@@ -160,7 +160,7 @@ def plain(instance: object) -> Any:  # noqa: ANN401 - a JSON value
         return {str(key): plain(value) for key, value in instance.items()}
     if isinstance(instance, (list, tuple)):
         return [plain(value) for value in instance]
-    return instance if isinstance(instance, (str, int, float, bool, type(None))) else str(instance)
+    return instance if isinstance(instance, (int, float, bool, type(None))) else str(instance)  # of what is more than a text, too
 
 
 def _load(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
@@ -217,10 +217,10 @@ def _merge(base: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _put(tree: Any, path: Sequence[str], value: object, setting: str) -> None:  # noqa: ANN401 - plain YAML values
+def _put(tree: Any, path: str, value: object, setting: str) -> None:  # noqa: ANN401 - plain YAML values
     """Set one value; a step into a list is an index or the name of one of its entries (`stages.length.min_chars=3`)."""
-    *steps, last = path
-    for step in steps:
+    step, rest = _step(tree, path)
+    while rest is not None:
         if isinstance(tree, list):
             tree = tree[_index(tree, step, setting)]
             if isinstance(tree, dict) and list(tree) == [step]:
@@ -232,10 +232,25 @@ def _put(tree: Any, path: Sequence[str], value: object, setting: str) -> None:  
             tree = tree[step]
         else:
             raise RecipeError(f"--set {setting}: nothing lies below {step!r}")
+        step, rest = _step(tree, rest)
     if isinstance(tree, list):
-        tree[_index(tree, last, setting)] = value
+        tree[_index(tree, step, setting)] = value
     else:
-        tree[last] = value
+        tree[step] = value
+
+
+def _step(tree: object, path: str) -> tuple[str, str | None]:
+    """The first step of a path, and what is left of it; the name of a list's entry may hold dots (`./parts/mine.py:Part`)."""
+    for name in _entry_names(tree) if isinstance(tree, list) else ():
+        if path == name or path.startswith(f"{name}."):
+            return name, path[len(name) + 1 :] if path != name else None
+    step, dot, rest = path.partition(".")
+    return step, rest if dot else None
+
+
+def _entry_names(items: Sequence[object]) -> list[str]:
+    """What a list's entries are called: `name`, or `{name: {option: value}}`."""
+    return [name for item in items if isinstance(name := next(iter(item), "") if isinstance(item, dict) else item, str) and name]
 
 
 def _index(items: list[Any], step: str, setting: str) -> int:
@@ -246,8 +261,7 @@ def _index(items: list[Any], step: str, setting: str) -> int:
             items[index] = {step: {}}
         if item == step or (isinstance(item, dict) and list(item) == [step]):
             return index
-    names = [item if isinstance(item, str) else next(iter(item), "") for item in items if isinstance(item, (str, dict))]
-    raise RecipeError(f"--set {setting}: no entry {step!r} in this list", hint=nearest(step, names))
+    raise RecipeError(f"--set {setting}: no entry {step!r} in this list", hint=nearest(step, _entry_names(items)))
 
 
 def _check_keys(cls: type, tree: Mapping[Any, Any], where: str) -> None:

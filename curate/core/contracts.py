@@ -163,7 +163,7 @@ def own_module(name: str, where: str) -> tuple[ModuleType, str]:
     try:
         code = importlib.import_module(module) if path is None else _loaded(str(name), path)
         return code, _hash(Path(code.__file__ or path or "").read_bytes())
-    except Exception as error:  # whatever a user's file raises: its own line is what helps
+    except (Exception, SystemExit) as error:  # whatever a user's file raises: its own line is what helps
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         line = f" (line {lines[-1]})" if lines else ""
         raise RecipeError(f"{where}: {type(error).__name__}: {error}{line}", hint=f"mend {file}") from error

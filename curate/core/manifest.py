@@ -338,11 +338,18 @@ def from_json(tree: object) -> Manifest:
         ValueError: a value that no build writes, with its place.
     """
     try:
-        return _adapter().validate_python(tree)
+        manifest = _adapter().validate_python(tree)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(step) for step in first["loc"])
         raise ValueError(f"{place}: {first['msg'].lower()}" if place else first["msg"].lower()) from None
+    for step in (("stages",), ("dataset",), ("dataset", "splits"), ("dataset", "contamination")):
+        value: Any = manifest.recipe
+        for name in step:
+            value = value.get(name, [] if name == "stages" else {})
+        if not isinstance(value, list if step == ("stages",) else dict):
+            raise ValueError(f"recipe.{'.'.join(step)}: is no section of a recipe")
+    return manifest
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -41,7 +41,7 @@ def entered(folder: Path, manifest: Manifest, stage: str) -> pl.DataFrame:
 
 def used_threshold(manifest: Manifest, stage: str) -> float | None:
     """The threshold that the build used; None for a stage that has none."""
-    value = manifest.stage_options[stage].get("threshold")
+    value = manifest.stage_options.get(stage, {}).get("threshold")
     return float(value) if value is not None else None
 
 

@@ -102,10 +102,10 @@ def _outputs(manifest: Manifest) -> Tally:
     counts = manifest.dataset
     sizes = {"records read": manifest.records.read, "rows": manifest.records.rows}
     for split in SPLITS:
-        sizes[f"paired, {split}"] = counts.paired[split]
+        sizes[f"paired, {split}"] = counts.paired.get(split, 0)
         for side in ("desirable", "undesirable"):
-            sizes[f"unpaired {side}, {split}"] = counts.unpaired[split][side]
-        sizes[f"sft, {split}"] = counts.sft[split]
+            sizes[f"unpaired {side}, {split}"] = counts.unpaired.get(split, {}).get(side, 0)
+        sizes[f"sft, {split}"] = counts.sft.get(split, 0)
     return sizes
 
 

@@ -50,6 +50,7 @@ class Dataset:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._place = folder.absolute()  # a notebook may change its working folder before a frame is read
         self._facts = read_manifest(folder)
 
     @cached_property
@@ -60,7 +61,7 @@ class Dataset:
             >>> dataset.manifest["records"]["read"]
             432
         """
-        tree: dict[str, Any] = json.loads((self.folder / "manifest.json").read_bytes())
+        tree: dict[str, Any] = json.loads((self._place / "manifest.json").read_bytes())
         return tree
 
     @cached_property
@@ -103,7 +104,7 @@ class Dataset:
             >>> dataset.corpus["reason"].drop_nulls().value_counts().sort("reason").rows()
             [('abstained', 216)]
         """
-        paths = sorted(self.folder.glob("corpus/part-*.parquet"))
+        paths = sorted(self._place.glob("corpus/part-*.parquet"))
         return pl.concat([read_parquet(path) for path in paths])
 
     def summary(self) -> Text:
@@ -140,7 +141,7 @@ class Dataset:
               sft             train
               pair            ...: train, chosen over ... (same_prompt, margin 1)
         """
-        return Text(explain.explain(self.folder, row, show_text=show_text))
+        return Text(explain.explain(self._place, row, show_text=show_text))
 
     def rethreshold(self, stage: str, threshold: float) -> pl.DataFrame:
         """Rows that another threshold would drop, by the stage's own rule, from the likenesses that the build stored.
@@ -166,21 +167,21 @@ class Dataset:
             names = [name for name in stored if name not in NO_THRESHOLD]
             hint = f"one of {', '.join(names)}" if names else "build with near_duplicates"
             raise DataError(f"{self.folder}: stage {stage!r} has no threshold to change", hint=hint)
-        rows = thresholds.entered(self.folder, self._facts, stage)
-        return thresholds.would_drop(read_parquet(self.folder / stored[stage]), rows, threshold)
+        rows = thresholds.entered(self._place, self._facts, stage)
+        return thresholds.would_drop(read_parquet(self._place / stored[stage]), rows, threshold)
 
     def __repr__(self) -> str:
-        counts = self.manifest["dataset"]
-        head = f"{self.folder}: {self.manifest['name']}, {self.manifest['records']['rows']:,} rows read"
+        facts = self._facts
+        head = f"{self.folder}: {facts.name}, {facts.records.rows:,} rows read"
         sizes = [(name, *(f"{self._height(name, split):,}" for split in SPLITS)) for name in OUTPUTS]
-        return "\n".join([f"{head}, {counts['kept']:,} in an output", *table_lines(("", *SPLITS), sizes)])
+        return "\n".join([f"{head}, {facts.dataset.kept:,} in an output", *table_lines(("", *SPLITS), sizes)])
 
     def _height(self, output: str, split: str) -> int:
-        return sum(fact["rows"] for path, fact in self.manifest["files"].items() if path.startswith(f"{output}/{split}-"))
+        return sum(self._facts.files[path].rows or 0 for path in self._facts.tables(f"{output}/{split}-"))
 
     def _output(self, output: str) -> pl.DataFrame:
-        columns = list(schema_of(output, self.manifest["recipe"]["dataset"]["form"]))
+        columns = list(schema_of(output, self._facts.form))
         return pl.concat(
-            read_output(self.folder, self._facts, f"{output}/{split}-", columns).with_columns(split=pl.lit(split))
+            read_output(self._place, self._facts, f"{output}/{split}-", columns).with_columns(split=pl.lit(split))
             for split in SPLITS
         )

@@ -61,7 +61,7 @@ def _overlaps(manifest: Manifest) -> list[str]:
         for name, one in manifest.dataset.contamination.items()
     ]
     header = ("evaluation set", "items", "training rows that overlap", "8-grams", "near", "semantic")
-    fate = "removed from training" if manifest.dataset_options["contamination"]["remove"] else "reported only"
+    fate = "removed from training" if manifest.dataset_options.get("contamination", {}).get("remove", True) else "reported only"
     return [lead, *table_lines(header, rows), f"rows that overlap were {fate}"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +103,12 @@ def test_what_cannot_be_exported_says_why(finished: tuple[Path, bool], tmp_path:
     if not lora:
         with pytest.raises(RecipeError, match="nothing to fold"):
             export(folder, tmp_path / "x", merge=True)
+
+
+def test_a_run_of_another_version_says_so(finished: tuple[Path, bool], tmp_path: Path) -> None:
+    shutil.copytree(finished[0], tmp_path / "run")
+    recipe = tmp_path / "run" / "recipe.yaml"
+    recipe.write_text(recipe.read_text("utf-8").replace("    dtype: float32", "    dtype: float32\n    older: 1"), "utf-8")
+    with pytest.raises(RecipeError, match="no option 'older'") as caught:
+        export(tmp_path / "run", tmp_path / "x")
+    assert caught.value.hint and caught.value.hint.endswith("or run its recipe again, another version trained it")

@@ -77,6 +77,14 @@ def test_a_setting_reaches_a_named_entry_of_a_list(tmp_path: Path) -> None:
         load(path, ["stages.lenght.min_chars=3"])
 
 
+def test_a_setting_reaches_an_entry_whose_name_holds_dots(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.yaml", "stages:\n- repair\n- ./parts/mine.py:Part\n- {}\n")
+    assert load(path, ["stages../parts/mine.py:Part.most=3"])["stages"][1] == {"./parts/mine.py:Part": {"most": 3}}
+    assert load(path, ["stages../parts/mine.py:Part=pii"])["stages"][1] == "pii"
+    with pytest.raises(RecipeError, match="known: ./parts/mine.py:Part, repair"):
+        load(path, ["stages../parts/other.py:Part.most=3"])
+
+
 def test_a_recipe_that_extends_itself_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "a.yaml", "extends: b.yaml\n")
     with pytest.raises(RecipeError, match="comes back to itself"):

@@ -30,6 +30,9 @@ def test_unpaired_train_without_a_side_is_written_as_an_empty_object() -> None:
         ({"files": {"a": {}}}, "files.a.sha256"),
         ({"stages": [{"stage": "pii"}]}, "stages.0.rows_in"),
         ({"dataset": {"kept": "many"}}, "dataset.kept"),
+        ({"recipe": {"dataset": 5}}, "recipe.dataset"),
+        ({"recipe": {"dataset": {"splits": []}}}, "recipe.dataset.splits"),
+        ({"recipe": {"stages": "pii"}}, "recipe.stages"),
     ],
 )
 def test_a_value_that_no_build_writes_is_named_with_its_place(
