@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, SkipValidation
 
 from align.objectives import OBJECTIVES, Objective
+from align.objectives.shared import Per
 from curate.core.config import SOURCE_HASH, build, choose, class_of, config
 from curate.core.errors import RecipeError, nearest
 
@@ -96,5 +97,42 @@ def parse(entry: object, where: str) -> Phase:
         if key not in own | shared:
             raise RecipeError(f"{where}: {name} has no option {str(key)!r}", hint=nearest(str(key), own | shared))
     objective: Objective = choose(OBJECTIVES, {name: {key: given[key] for key in given if key in own}}, where, "objective")
+    check_words(objective, f"{where}: {name}")
+    if "learning_rate" not in given:
+        cure = "write learning_rate: 1e-4 for a tiny model, 5e-7 for LoRA on 8B; each objective deserves its own search"
+        raise RecipeError(f"{where}: {name}: learning_rate: field required", hint=cure)
     rest = {key: value for key, value in given.items() if key in shared}
     return build(Phase, {"name": name, "objective": objective, **rest}, f"{where}: {name}")
+
+
+ROWS = ("desirable", "unpaired", "paired")
+NEEDS = {*ROWS, "reference", "safety", "safe_side"}
+
+
+def check_words(objective: Objective, where: str) -> None:
+    """Check that an objective declares what the trainer knows; a user's own may not.
+
+    Args:
+        objective: `needs`, `reads` and `per` are looked at.
+        where: what to call it in an error.
+
+    Raises:
+        RecipeError: an unknown word, or a tensor that such rows do not have.
+    """
+    for word in objective.needs:
+        if word not in NEEDS:
+            raise RecipeError(f"{where}: needs has {word!r}", hint=nearest(word, NEEDS))
+    if (count := len(objective.needs & {*ROWS})) != 1:
+        raise RecipeError(f"{where}: needs names {count} kinds of rows", hint=f"name one of {', '.join(ROWS)}")
+    if objective.per not in get_args(Per):
+        raise RecipeError(f"{where}: per is {objective.per!r}", hint=f"one of {', '.join(get_args(Per))}")
+    of_rows = {"log_prob", "desirable", *(("log_ratio",) if "reference" in objective.needs else ())}
+    of_sides = {*of_rows, "tokens", *(("unsafe",) if "safety" in objective.needs else ())} if objective.per == "pair" else set()
+    known = {*of_rows, *(f"{side}_{one}" for side in ("chosen", "rejected") for one in of_sides)}
+    known |= {"kl"} if "reference" in objective.needs else set()
+    for word in objective.reads:
+        if word not in known:
+            cure = nearest(word, known)
+            if word.endswith("log_ratio") or word == "kl":
+                cure = "add 'reference' to needs" if "reference" not in objective.needs else 'write per = "pair"'
+            raise RecipeError(f"{where}: reads {word!r}, which its needs and per do not give", hint=cure)
