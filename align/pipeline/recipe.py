@@ -17,6 +17,7 @@ from align.objectives.phase import Phase, parse
 from align.training import trl_engine
 from align.training.trackers import Tracking
 from curate.core.config import build, choose, config, file_word, load, plain
+from curate.core.errors import RecipeError
 
 LONGEST = 64  # characters of a run's name
 
