@@ -21,7 +21,7 @@ tags: [toxicity, singlish, text-classification]
 
 # Built-in labelers: `head`, `ngram`, `reply` and `tuned`
 
-Four small classifiers that give the probability that a text is toxic, as [`policy.yaml`](../../policy.yaml) defines it.
+Four small classifiers that give the probability that a text is toxic, as [`policy.yaml`](../../../core/policy.yaml) defines it.
 `head`, one hidden layer over all-MiniLM-L6-v2 vectors beside hashed n-grams, labels data;
 `ngram`, a logistic model over hashed words, word pairs and character n-grams, judges what a model trained on that data says;
 `reply`, a support-vector machine over the vectors of a completion and its prompt, knows answers that offend who asked or take

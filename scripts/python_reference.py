@@ -35,9 +35,32 @@ wrong, and `.hint`, what would do. Importing either package costs next to nothin
 A frame has all splits; `dataset.paired.filter(pl.col("split") == "train")` is one of them. Frames hold texts that may be toxic or
 personal; what objects print by themselves does not.
 
-Generated from the docstrings by `python scripts/python_reference.py`. The examples are run by a test, in the raw folder of
-[extending.md](extending.md) and with two small recipes, which take seconds. A notebook goes the whole way:
-[quickstart.ipynb](../examples/quickstart.ipynb).
+A notebook goes the whole way: [quickstart.ipynb](../examples/quickstart.ipynb).
+
+Generated from the docstrings by `python scripts/python_reference.py`. The examples below run as they stand (a test does so), in
+an empty folder with these two recipes, in seconds, after `import align, curate` and `import polars as pl`. `raw/` is what
+`make_raw.py` of [extending.md](extending.md) writes; `dataset` and `run` are what `curate.build` and `align.run` give below.
+
+```yaml
+# small.yaml
+name: small
+stages: [repair, pii, language, length, exact_duplicates, column, near_duplicates, consensus: {labelers: [column]}]
+pairing: [given, same_prompt]
+```
+
+```yaml
+# tiny.yaml
+name: tiny
+data: pairs/
+model: {"builtin:tiny": {vocab_size: 400, hidden_size: 32, layers: 1, epochs: 4, batch_size: 16}}
+phases:
+  - sft: {learning_rate: 3e-3, epochs: 1, batch_size: 16}
+  - kto_s: {learning_rate: 1e-3, epochs: 1, batch_size: 16}
+eval:
+  suites: [heldout]
+  judge: {lexicon: {terms: terms.txt}} # a file with one line: clown
+  sampling: {max_new_tokens: 24}
+```
 """
 
 

@@ -210,11 +210,14 @@ def test_what_is_wrong_with_a_part_is_said_before_any_work(place: Path, entry: s
 @pytest.mark.parametrize(
     "change, message",
     [
-        (('"unpaired", "ref', '"unpaird", "ref'), "needs: 'unpaird' is unknown; did you mean 'unpaired'"),
-        (('"unpaired", "reference"', '"reference"'), "says not which rows it learns from"),
-        (('"unpaired", "reference"', '"unpaired"'), "reads a log-ratio without a reference"),
-        (('("log_ratio",', '("log_ratioo",'), "reads: 'log_ratioo' is unknown; did you mean 'log_ratio'"),
-        (('per = "row"', 'per = "rows"'), "per: 'rows' is unknown"),
+        (('"unpaired", "ref', '"unpaird", "ref'), "needs has 'unpaird'; did you mean 'unpaired'"),
+        (('"unpaired", "reference"', '"reference"'), "needs names 0 kinds of rows"),
+        (('"unpaired", "reference"', '"unpaired"'), "do not give; add 'reference' to needs"),
+        (
+            ('("log_ratio",', '("log_ratioo",'),
+            "reads 'log_ratioo', which its needs and per do not give; did you mean 'log_ratio'",
+        ),
+        (('per = "row"', 'per = "rows"'), "per is 'rows'; one of"),
     ],
 )
 def test_an_objective_asks_for_what_there_is(place: Path, change: tuple[str, str], message: str) -> None:
@@ -229,6 +232,91 @@ def test_a_score_that_is_no_probability_is_refused(place: Path) -> None:
     path.write_text(path.read_text().replace("then(0.9)", "then(9.0)"))
     with pytest.raises(DataError, match="rude:Rude: score_rude holds what is no probability"):
         build(place / "raw", place / "out", read_recipe(place / "labeler.yaml"))
+
+
+STAGE = """
+from dataclasses import dataclass
+import polars as pl
+
+@dataclass(frozen=True)
+class Part:
+    reads = ("completion",)
+    writes = {{"words": pl.UInt32}}
+
+    def __call__(self, rows):
+        words = pl.col("completion").str.len_chars()
+        return {}
+"""
+SLIPS = {
+    "an unknown column": ('rows.select(words=pl.col("text").len())', 'ColumnNotFoundError: .*"text".*line 12', "mend slip.py"),
+    "a message that may quote texts": (
+        'rows["completion"].str.to_integer()',
+        r"^slip:Part: \w+Error \(line 12\)$",
+        "mend slip.py",
+    ),
+    "one line for all rows": ("rows.select(words=pl.lit(1))", "432 rows in, 1 lines out", "rows.with_columns gives all"),
+    "a series": ('rows["completion"].str.len_chars()', "gave back Series", "rows.select"),
+    "texts for numbers": ('rows.select(words="completion")', "words is String, not UInt32$", "cast it"),
+    "another name": ("rows.select(word=words)", "promised words and did not write it", "`writes` names"),
+}
+
+
+@pytest.mark.parametrize("body, message, hint", SLIPS.values(), ids=list(SLIPS))
+def test_a_stage_that_goes_wrong_at_work_is_told_where(place: Path, body: str, message: str, hint: str) -> None:
+    (place / "slip.py").write_text(STAGE.format(body))
+    path = place / "stage.yaml"
+    path.write_text(path.read_text().replace("no_shouting:NoShouting: {most: 0.5}", "slip:Part"))
+    with pytest.raises((RecipeError, DataError)) as caught:
+        build(place / "raw", place / "out", read_recipe(path))
+    assert re.search(message, caught.value.problem) and hint in str(caught.value.hint)
+
+
+WORDS = {
+    "a tensor that is none": (
+        '"log_ratio", "desirable"',
+        '"logratio", "desirable"',
+        "reads 'logratio'",
+        "did you mean 'log_ratio'",
+    ),
+    "no reference": ('{"unpaired", "reference"}', '{"unpaired"}', "reads 'log_ratio'", "add 'reference' to needs"),
+    "a divisor that is none": ('per = "row"', 'per = "rows"', "per is 'rows'", "one of token, row, pair"),
+    "rows that are none": (
+        '{"unpaired", "reference"}',
+        '{"unpairs", "reference"}',
+        "needs has 'unpairs'",
+        "did you mean 'unpaired'",
+    ),
+    "no rows": ('{"unpaired", "reference"}', '{"reference"}', "needs names 0 kinds of rows", "desirable, unpaired, paired"),
+}
+
+
+@pytest.mark.parametrize("old, new, message, hint", WORDS.values(), ids=list(WORDS))
+def test_an_objective_that_asks_for_what_is_not_there_is_told_before_any_work(
+    place: Path, old: str, new: str, message: str, hint: str
+) -> None:
+    from align.pipeline.recipe import read_recipe as read_run
+
+    path = place / "hinge.py"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(RecipeError) as caught:
+        read_run(place / "run.yaml")
+    assert message in caught.value.problem and hint in str(caught.value.hint)
+
+
+def test_losses_of_a_wrong_shape_and_a_suite_that_gives_something_else_are_told(
+    place: Path, curate: Command, align: Command
+) -> None:
+    assert curate("build", "--source", "raw", "--out", "pairs", "--recipe", "stage.yaml").code == 0
+    greetings = place / "greetings.py"
+    greetings.write_text(
+        greetings.read_text().replace("return Measured.of(*ask(", "return list(ask(").replace("prompts))", "prompts))")
+    )
+    ran = align("run", "run.yaml")
+    assert ran.code == 2 and "greetings:Greetings: TypeError: gave back list, not Measured" in ran.err, ran.err
+    hinge = place / "hinge.py"
+    hinge.write_text(hinge.read_text().replace("clamp(min=0)", "clamp(min=0).mean()"))
+    ran = align("run", "run.yaml", "--set", "eval.suites=[heldout]")
+    assert ran.code == 2 and re.search(r"hinge:Hinge: TypeError: gave 1 losses for \d+ rows", ran.err), ran.err
 
 
 def test_an_unknown_option_of_a_part_is_named(place: Path) -> None:

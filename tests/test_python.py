@@ -24,24 +24,9 @@ LIGHT = 0.1  # CPU seconds beyond the interpreter's own
 HEAVY = ("polars", "torch", "pydantic", "numpy", "click", "yaml")
 LIKE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
+FRONT = (ROOT / "docs" / "python.md").read_text("utf-8")
 RECIPES = {
-    "small.yaml": """
-name: small
-stages: [repair, pii, language, length, exact_duplicates, column, near_duplicates, consensus: {labelers: [column]}]
-pairing: [given, same_prompt]
-""",
-    "tiny.yaml": """
-name: tiny
-data: elsewhere/
-model: {"builtin:tiny": {vocab_size: 400, hidden_size: 32, layers: 1, epochs: 4, batch_size: 16}}
-phases:
-  - sft: {learning_rate: 3e-3, epochs: 1, batch_size: 16}
-  - kto_s: {learning_rate: 1e-3, epochs: 1, batch_size: 16}
-eval:
-  suites: [heldout]
-  judge: {lexicon: {terms: terms.txt}}
-  sampling: {max_new_tokens: 24}
-""",
+    **{text.splitlines()[0].removeprefix("# "): text for kind, text in BLOCK.findall(FRONT) if kind == "yaml"},
     "grid.yaml": """
 name: grid
 data: elsewhere/

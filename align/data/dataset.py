@@ -88,7 +88,9 @@ def open_dataset(folder: Path) -> Dataset:
     try:
         manifest = read_manifest(folder)
     except DataError:
-        raise DataError(f"{folder}: found no {MANIFEST}, so no finished build", hint=REMAKE) from None
+        raise DataError(
+            f"{folder}: found no {MANIFEST}, so no finished build", hint="pass a folder that `curate build` made"
+        ) from None
     except StorageError:
         raise DataError(f"{folder}/{MANIFEST}: is not as `curate build` writes it", hint=REMAKE) from None
     files = {name: entry.sha256 for name, entry in manifest.files.items()}

@@ -6,8 +6,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from align.evaluation.subject import Measured
 from align.evaluation.suites import SUITES, Subject, Suite
 from curate.core.config import chosen_name, file_word
+from curate.core.contracts import own_code
 from curate.core.store import write_text
 
 
@@ -26,7 +28,10 @@ def measure(suites: Sequence[Suite], subject: Subject, folder: Path | None, *, p
     figures: dict[str, dict[str, object]] = {}
     for suite in suites:
         name = chosen_name(SUITES, suite)
-        measured = suite(subject)
+        with own_code(name):
+            measured = suite(subject)
+            if not isinstance(measured, Measured):
+                raise TypeError(f"gave back {type(measured).__name__}, not Measured")
         if folder is not None:
             lines = (json.dumps(item, ensure_ascii=False) + "\n" for item in measured.items)
             write_text(folder / f"{prefix}{file_word(name)}.jsonl", "".join(lines))

@@ -17,11 +17,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
-ROWS = frozenset({"desirable", "unpaired", "paired"})
-NEEDS = ROWS | {"reference", "safety", "safe_side"}
-SINGLE = ("log_prob", "log_ratio", "tokens", "unsafe")
-READS = frozenset({"desirable", "kl", *SINGLE, *(f"{side}_{name}" for side in ("chosen", "rejected") for name in SINGLE)})
-PER = get_args(Per)
+ROWS = ("desirable", "unpaired", "paired")
+NEEDS = {*ROWS, "reference", "safety", "safe_side"}
 """What an objective may ask for: see `align.objectives`."""
 
 
@@ -104,22 +101,38 @@ def parse(entry: object, where: str) -> Phase:
         if key not in own | shared:
             raise RecipeError(f"{where}: {name} has no option {str(key)!r}", hint=nearest(str(key), own | shared))
     objective: Objective = choose(OBJECTIVES, {name: {key: given[key] for key in given if key in own}}, where, "objective")
-    _check(objective, f"{where}: {name}")
+    check_words(objective, f"{where}: {name}")
+    if "learning_rate" not in given:
+        cure = "write learning_rate: 1e-4 for a tiny model, 5e-7 for LoRA on 8B; each objective deserves its own search"
+        raise RecipeError(f"{where}: {name}: learning_rate: field required", hint=cure)
     rest = {key: value for key, value in given.items() if key in shared}
     return build(Phase, {"name": name, "objective": objective, **rest}, f"{where}: {name}")
 
 
-def _check(objective: Objective, where: str) -> None:
-    """That an objective, which may be a user's own, asks for what there is."""
-    for word, asked, known in (
-        ("needs", objective.needs, NEEDS),
-        ("reads", objective.reads, READS),
-        ("per", [objective.per], PER),
-    ):
-        for name in asked:
-            if name not in known:
-                raise RecipeError(f"{where}: {word}: {name!r} is unknown", hint=nearest(name, known))
-    if len(ROWS & set(objective.needs)) != 1:
-        raise RecipeError(f"{where}: needs: says not which rows it learns from", hint=f"name one of {', '.join(sorted(ROWS))}")
-    if "reference" not in objective.needs and any(name == "kl" or name.endswith("log_ratio") for name in objective.reads):
-        raise RecipeError(f"{where}: reads a log-ratio without a reference", hint="add 'reference' to needs")
+def check_words(objective: Objective, where: str) -> None:
+    """Check that an objective declares what the trainer knows; a user's own may not.
+
+    Args:
+        objective: `needs`, `reads` and `per` are looked at.
+        where: what to call it in an error.
+
+    Raises:
+        RecipeError: an unknown word, or a tensor that such rows do not have.
+    """
+    for word in objective.needs:
+        if word not in NEEDS:
+            raise RecipeError(f"{where}: needs has {word!r}", hint=nearest(word, NEEDS))
+    if (count := len(objective.needs & {*ROWS})) != 1:
+        raise RecipeError(f"{where}: needs names {count} kinds of rows", hint=f"name one of {', '.join(ROWS)}")
+    if objective.per not in get_args(Per):
+        raise RecipeError(f"{where}: per is {objective.per!r}", hint=f"one of {', '.join(get_args(Per))}")
+    of_rows = {"log_prob", "desirable", *(("log_ratio",) if "reference" in objective.needs else ())}
+    of_sides = {*of_rows, "tokens", *(("unsafe",) if "safety" in objective.needs else ())} if objective.per == "pair" else set()
+    known = {*of_rows, *(f"{side}_{one}" for side in ("chosen", "rejected") for one in of_sides)}
+    known |= {"kl"} if "reference" in objective.needs else set()
+    for word in objective.reads:
+        if word not in known:
+            cure = nearest(word, known)
+            if word.endswith("log_ratio") or word == "kl":
+                cure = "add 'reference' to needs" if "reference" not in objective.needs else 'write per = "pair"'
+            raise RecipeError(f"{where}: reads {word!r}, which its needs and per do not give", hint=cure)

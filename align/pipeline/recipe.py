@@ -17,6 +17,7 @@ from align.objectives.phase import Phase, parse
 from align.training import trl_engine
 from align.training.trackers import Tracking
 from curate.core.config import build, choose, config, file_word, load, plain
+from curate.core.errors import RecipeError
 
 LONGEST = 64  # characters of a run's name
 
@@ -74,6 +75,10 @@ def make_recipe(tree: dict[str, Any], where: str) -> Recipe:
     """
     tree = dict(tree)
     if "model" in tree:
+        if isinstance(model := tree["model"], str) and model not in MODELS and ":" not in model:
+            raise RecipeError(
+                f"{where}: model: no model {model!r}", hint=f"a Hub id or folder is written pretrained: {{path: {model}}}"
+            )
         tree["model"] = choose(MODELS, tree["model"], f"{where}: model", "model")
     if "phases" in tree and not isinstance(tree["phases"], tuple):
         entries = tree["phases"] if tree["phases"] == [] else entries_of(tree["phases"], f"{where}: phases", "phase")

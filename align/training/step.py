@@ -18,6 +18,7 @@ from align.training.packing.pack import Pack, lay_after
 from align.training.packing.score import log_probs
 from align.training.plan import Plan, passes
 from align.training.reference import Reference, mismatches
+from curate.core.contracts import own_code
 from curate.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -186,7 +187,11 @@ class Step:
         if objective.per == "pair":
             for offset, side in enumerate(("chosen", "rejected")):
                 given |= {f"{side}_{name}": value[offset::2] for name, value in tuple(given.items()) if value.dim()}
-        loss: Tensor = objective(*(given[name] for name in objective.reads)).sum()
+        with own_code(self.phase.name):
+            losses = objective(*(given[name] for name in objective.reads))
+            if losses.numel() != (units := len(members) // (2 if objective.per == "pair" else 1)):
+                raise TypeError(f"gave {losses.numel()} losses for {units} {'pairs' if objective.per == 'pair' else 'rows'}")
+        loss: Tensor = losses.sum()
         with torch.no_grad():
             zero = torch.zeros_like(log_prob)
             ratio = given.get("log_ratio", zero).detach()

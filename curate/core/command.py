@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 import os
 import pkgutil
@@ -52,7 +53,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one subcommand."""
         if cmd_name not in self.lazy:
-            return None
+            close = difflib.get_close_matches(cmd_name, self.lazy, n=1)
+            ctx.fail(f"No such command {cmd_name!r}." + (f" (Did you mean {close[0]!r}?)" if close else ""))
         command = pkgutil.resolve_name(self.lazy[cmd_name][0])
         assert isinstance(command, click.Command)
         return command

@@ -74,7 +74,8 @@ def build(cls: type[T], tree: object, where: str) -> T:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(step) for step in first["loc"])
         found = "" if first["type"] == "missing" else f", found {_show(first['input'])}"
-        raise RecipeError(f"{where}: {place}: {first['msg'].lower()}{found}") from None
+        cure = f"write '{place}: ...' there" if first["type"] == "missing" else None
+        raise RecipeError(f"{where}: {place}: {first['msg'].lower()}{found}", hint=cure) from None
 
 
 def choose(table: Mapping[str, type], entry: object, where: str, kind: str) -> Any:  # noqa: ANN401 - the table says

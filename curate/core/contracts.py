@@ -16,7 +16,8 @@ import importlib.util
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import polars as pl
 
-from curate.core.errors import RecipeError
+from curate.core.errors import RecipeError, UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -164,9 +165,46 @@ def own_module(name: str, where: str) -> tuple[ModuleType, str]:
         code = importlib.import_module(module) if path is None else _loaded(str(name), path)
         return code, _hash(Path(code.__file__ or path or "").read_bytes())
     except (Exception, SystemExit) as error:  # whatever a user's file raises: its own line is what helps
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-        line = f" (line {lines[-1]})" if lines else ""
-        raise RecipeError(f"{where}: {type(error).__name__}: {error}{line}", hint=f"mend {file}") from error
+        raise RecipeError(f"{where}: {type(error).__name__}: {error}{_line(error, file)}", hint=f"mend {file}") from error
+
+
+ABOUT_CODE = (AttributeError, NameError, TypeError, RuntimeError, pl.exceptions.ColumnNotFoundError)
+"""Errors whose messages speak of code and shapes; any other may quote a row's text, which no error shows."""
+
+
+@contextmanager
+def own_code(name: str | None) -> Iterator[None]:
+    """While a user's own class works: what it raises becomes an error that names its line; what ships keeps its traceback.
+
+    Args:
+        name: its word in the recipe; anything but `module:Class` is not a user's own.
+
+    Raises:
+        RecipeError: the class raised something that is no `UserError`.
+
+    Example:
+        >>> with own_code("mine:Stage"):
+        ...     len(3)
+        Traceback (most recent call last):
+        curate.core.errors.RecipeError: mine:Stage: TypeError: object of type 'int' has no len(); mend mine.py
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if name is None or not OWN.fullmatch(name) or "out of memory" in str(error):  # less memory is the trainer's to find
+            raise
+        file = _file_of(name)
+        message = f": {str(error).partition(chr(10))[0]}" if isinstance(error, ABOUT_CODE) else ""
+        raise RecipeError(f"{name}: {type(error).__name__}{message}{_line(error, file)}", hint=f"mend {file}") from error
+
+
+def _line(error: BaseException, file: Path) -> str:
+    """The last line of a user's file that an error came by."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename).parts[-len(file.parts) :] == file.parts]
+    return f" (line {lines[-1]})" if lines else ""
 
 
 def _installed(module: str) -> bool:

@@ -16,6 +16,7 @@ class UserError(Exception):
         hint: what would do. The command line prints it on a line of its own.
 
     Example:
+        >>> from curate.core.errors import RecipeError
         >>> raise RecipeError("recipes/x.yaml: seed: expected a whole number, found 'one'", hint="write seed: 1")
         Traceback (most recent call last):
         curate.core.errors.RecipeError: recipes/x.yaml: seed: expected a whole number, found 'one'; write seed: 1

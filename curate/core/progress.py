@@ -31,6 +31,7 @@ class Step:
         unit: what is counted; empty for a step that counts nothing.
 
     Example:
+        >>> from curate.core.progress import Step
         >>> print(Step("near_duplicates", 1200, 4012, "rows"))
         near_duplicates: 1,200 of 4,012 rows
     """

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from curate.core.config import own_name
+from curate.core.contracts import own_code
 from curate.core.schema import digest
 from curate.pairing.invariants import check_pairs
 from curate.pairing.pairer import PAIR, Context, Pairer
@@ -38,8 +39,9 @@ def propose(
     refused = [pl.DataFrame(schema=PAIR)]
     for pairer in pairers:
         paired = pl.col("id").is_in(pl.concat([pairs["chosen_id"], pairs["rejected_id"]]).implode())
-        answer = pairer.pair(index.with_columns(paired=paired), context)
-        if (name := own_name(pairer)) is not None:  # so that its pairs are counted under the recipe's word
+        with own_code(name := own_name(pairer)):
+            answer = pairer.pair(index.with_columns(paired=paired), context)
+        if name is not None:  # so that its pairs are counted under the recipe's word
             answer = answer.with_columns(strategy=pl.lit(name))
         fresh = answer.filter(pl.col("reason").is_null()).with_columns(reason=_clash(pairs))
         new = fresh.filter(pl.col("reason").is_null())

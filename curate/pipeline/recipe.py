@@ -12,7 +12,7 @@ from curate.compose.compose import DatasetOptions
 from curate.core.config import build as build_config
 from curate.core.config import choose, chosen_name, config, load, plain
 from curate.core.contracts import Schema
-from curate.core.errors import RecipeError
+from curate.core.errors import RecipeError, nearest
 from curate.core.manifest import Json
 from curate.core.schema import ROW
 from curate.generation import GENERATORS
@@ -113,7 +113,7 @@ def check_order(recipe: BuildRecipe, path: Path) -> None:
         for column in stage.reads:
             if column not in available:
                 makers = [word for word, cls in TABLE.items() if column in _writes(cls)]
-                cure = f"put {makers[0]!r} before it" if makers else f"leave {name!r} out, no stage writes it"
+                cure = f"put {makers[0]!r} before it" if makers else nearest(column, available)
                 raise RecipeError(f"{path}: stages[{at}]: {name} reads {column!r}, which nothing before it writes", hint=cure)
         if not callable(stage):  # rows that become one pool their labels: nothing may have been made of the single ones
             for early, other in zip(names[:at], recipe.stages[:at], strict=True):

@@ -11,7 +11,7 @@ from typing import ClassVar
 import polars as pl
 
 from curate.core.config import file_word, plain
-from curate.core.contracts import CorpusStage, RowStage, Schema
+from curate.core.contracts import CorpusStage, RowStage, Schema, own_code
 from curate.core.errors import DataError
 from curate.core.parts import Layer, Part
 from curate.core.progress import Progress
@@ -87,7 +87,9 @@ def _run_rows(name: str, stage: RowStage, parts: Sequence[Part], folder: Path) -
 def _judged(name: str, stage: RowStage, part: Part, path: Path) -> Stored:
     """Run a stage over one part; a call of its own, so that no part's rows live on while the next is read."""
     rows = part.kept(stage.reads)
-    return _commit(name, path, rows["id"], stage(rows), stage.writes)
+    with own_code(name):
+        verdicts = stage(rows)
+    return _commit(name, path, rows["id"], verdicts, stage.writes)
 
 
 def _run_corpus(name: str, stage: CorpusStage, parts: Sequence[Part], folder: Path) -> tuple[list[Layer], Stored]:
@@ -110,7 +112,8 @@ def _compare(
     with Progress(name, sum(part.base.rows for part in parts)) as progress:
         for part in parts:
             rows = part.kept(tuple(dict.fromkeys((*stage.reads, *_known(part)))))
-            keys = stage.keys(rows)
+            with own_code(name):
+                keys = stage.keys(rows)
             if keys.payload.height != rows.height:
                 raise Conservation(f"{name}: keys() gave {keys.payload.height} payloads for {rows.height} rows")
             buckets.append(keys.buckets.with_columns(pl.col("row") + pl.lit(offset, pl.UInt32)))
@@ -120,8 +123,9 @@ def _compare(
             progress.add(part.base.rows)
     heights = [frame.height for frame in facts]
     rows = _ranked(pl.concat(facts))
-    edges = stage.edges(pl.concat(buckets), pl.concat(payloads).with_columns(rows["rank"], rows["toxic"]))
-    verdicts = stage.decide(edges, rows)
+    with own_code(name):
+        edges = stage.edges(pl.concat(buckets), pl.concat(payloads).with_columns(rows["rank"], rows["toxic"]))
+        verdicts = stage.decide(edges, rows)
     if verdicts.height != rows.height:
         raise Conservation(f"{name}: decide() gave {verdicts.height} verdicts for {rows.height} rows")
     verdicts = verdicts.with_columns(rows["id"].gather(verdicts["twin"].cast(pl.UInt32)).alias("twin"))
@@ -171,22 +175,27 @@ def _ranked(facts: pl.DataFrame) -> pl.DataFrame:
 
 
 def _commit(name: str, path: Path, ids: pl.Series, verdicts: pl.DataFrame, writes: Schema) -> Stored:
+    if not isinstance(verdicts, pl.DataFrame):
+        raise Conservation(f"{name}: gave back {type(verdicts).__name__}", hint="give back a polars DataFrame: rows.select(...)")
     if verdicts.height != len(ids):
-        raise Conservation(f"{name}: {len(ids)} rows in, {verdicts.height} lines out")
+        cure = "give one line per row, in order; rows.select of a constant alone gives one line, rows.with_columns gives all"
+        raise Conservation(f"{name}: {len(ids)} rows in, {verdicts.height} lines out", hint=cure)
     if "id" in verdicts.columns and not verdicts["id"].equals(ids):
-        raise Conservation(f"{name}: rows came back under other ids or in another order")
+        raise Conservation(f"{name}: rows came back under other ids or in another order", hint="give them back as they came")
     if missing := [column for column in writes if column not in verdicts.columns]:
-        raise Conservation(f"{name}: promised {', '.join(missing)} and did not write it")
+        raise Conservation(f"{name}: promised {', '.join(missing)} and did not write it", hint="write what `writes` names")
     for column in (column for column in writes if ":" in name and column.startswith("score_")):  # a labeler of a user's own
         if not verdicts[column].drop_nulls().cast(pl.Float64).is_between(0, 1).all():
             raise Conservation(f"{name}: {column} holds what is no probability", hint="give [0, 1], and null where it abstains")
+    kinds = {**writes, **VERDICT}
     for column, kind in VERDICT.items():
         if column not in verdicts.columns:
             verdicts = verdicts.with_columns(pl.lit(None, dtype=kind).alias(column))
-    frame = verdicts.select(
-        ids.alias("id"),
-        *(pl.col(column).cast(kind) for column, kind in writes.items()),
-        *(pl.col(column).cast(kind) for column, kind in VERDICT.items()),
-    )
+    try:
+        frame = verdicts.select(ids.alias("id"), *(pl.col(column).cast(kind) for column, kind in kinds.items()))
+    except pl.exceptions.PolarsError:  # its message would quote texts
+        types = verdicts.schema
+        wrong = ", ".join(f"{column} is {types[column]}, not {kind}" for column, kind in kinds.items() if types[column] != kind)
+        raise Conservation(f"{name}: {wrong}", hint="cast it to what was promised") from None
     dropped = frame["reason"].drop_nulls().value_counts().sort("reason")
     return commit(path, frame, dropped=dict(zip(dropped["reason"], dropped["count"], strict=True)))
