@@ -52,7 +52,7 @@ def read_labelled(path: Path, text: str, label: str, group: str | None = None, p
     if not 0 < sides < frame.height:
         raise DataError(
             f"{path}: column {label!r} labels {sides} texts toxic and {frame.height - sides} harmless",
-            hint="texts of both are needed (labels are read by curate/policy.yaml)",
+            hint="texts of both are needed (labels are read by curate/core/policy.yaml)",
         )
     return frame
 
