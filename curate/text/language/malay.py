@@ -1,7 +1,7 @@
 """Malay or Indonesian: detectors confuse them, so words that one of the two uses far more often decide.
 
 Formal Malay shares most of its words with Indonesian and colloquial Malay looks like Tagalog or Estonian to a detector. The
-weights are log-ratios of word frequencies (see `curate/varieties/malay/README.md`); nothing here was fitted to sentences.
+weights are log-ratios of word frequencies (see `malay_words/README.md` beside it); nothing here was fitted to sentences.
 """
 
 from __future__ import annotations
