@@ -103,8 +103,8 @@ def evaluate(
 
     source = None if recipe is None else Path(recipe)
     place = None if data is None else _place(data)
-    made = eval_recipe(_place(model), source, _sets(settings), data=place, suites=suites, judge=judge)
-    return _run(made, runs, progress)
+    judging = eval_recipe(_place(model), source, _sets(settings), data=place, suites=suites, judge=judge)
+    return _run(judging, runs, progress)
 
 
 def ablate(

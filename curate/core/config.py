@@ -28,8 +28,8 @@ SOURCE_HASH = "source_hash"  # beside such a class's options in what `plain` giv
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def config(cls: type[T]) -> type[T]:
     """Make a class a recipe config: a frozen, keyword-only dataclass whose fields are checked and are its recipe keys."""
-    made = _pydantic_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))(cls)
-    return cast("type[T]", made)
+    checked = _pydantic_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))(cls)
+    return cast("type[T]", checked)
 
 
 def load(path: Path, sets: Sequence[str] = ()) -> dict[str, Any]:
@@ -73,9 +73,9 @@ def build(cls: type[T], tree: object, where: str) -> T:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(step) for step in first["loc"])
-        found = "" if first["type"] == "missing" else f", found {_show(first['input'])}"
+        value = "" if first["type"] == "missing" else f", found {_show(first['input'])}"
         cure = f"write '{place}: ...' there" if first["type"] == "missing" else None
-        raise RecipeError(f"{where}: {place}: {first['msg'].lower()}{found}", hint=cure) from None
+        raise RecipeError(f"{where}: {place}: {first['msg'].lower()}{value}", hint=cure) from None
 
 
 def choose(table: Mapping[str, type], entry: object, where: str, kind: str) -> Any:  # noqa: ANN401 - the table says
