@@ -69,11 +69,13 @@ def mutants_of(path: str) -> list[Mutant]:
     mutants = []
     for number, node in enumerate(ast.walk(tree)):
         for way in range(_ways(node)):
+            change = _change(copy.deepcopy(node), way)
+            if change is None or not isinstance(node, ast.expr | ast.stmt):
+                continue
             other = copy.deepcopy(tree)
             twin = next(one for at, one in enumerate(ast.walk(other)) if at == number)
-            change = _change(twin, way)
-            if change is not None and hasattr(node, "lineno"):
-                mutants.append(Mutant(path, node.lineno, change, ast.unparse(ast.fix_missing_locations(other))))
+            _change(twin, way)
+            mutants.append(Mutant(path, node.lineno, change, ast.unparse(ast.fix_missing_locations(other))))
     return sorted(mutants, key=lambda mutant: (mutant.line, mutant.change))
 
 
@@ -174,19 +176,20 @@ def main(number: int, seed: int, only: str, workers: int) -> None:
         free: SimpleQueue[Path] = SimpleQueue()
         for checkout in checkouts(Path(folder), workers):
             free.put(checkout)
-        for path in dict.fromkeys(mutant.path for mutant in drawn):  # tests that fail anyway would kill every mutant
-            if not passes(path, Path(folder) / "0"):
-                raise click.ClickException(f"{path}: its tests fail or time out as it is: {TARGETS[path]}")
 
-        def attempt(mutant: Mutant) -> tuple[Mutant, bool]:
+        def tried(path: str, mutant: Mutant | None) -> bool:
             checkout = free.get()
             try:
-                return mutant, killed(mutant, checkout)
+                return passes(path, checkout) if mutant is None else killed(mutant, checkout)
             finally:
                 free.put(checkout)
 
         with ThreadPoolExecutor(workers) as pool:
-            for mutant, dead in pool.map(attempt, drawn):
+            modules = list(dict.fromkeys(mutant.path for mutant in drawn))
+            for path, whole in zip(modules, pool.map(lambda path: tried(path, None), modules), strict=True):
+                if not whole:  # tests that fail anyway would kill every mutant
+                    raise click.ClickException(f"{path}: its tests fail or time out as it is: {TARGETS[path]}")
+            for mutant, dead in zip(drawn, pool.map(lambda one: tried(one.path, one), drawn), strict=True):
                 click.echo(f"{'killed  ' if dead else 'SURVIVED'}  {mutant.path}:{mutant.line}  {mutant.change}")
                 survivors += [] if dead else [mutant]
     share = 1 - len(survivors) / len(drawn)

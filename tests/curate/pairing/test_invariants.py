@@ -39,9 +39,11 @@ ONE = pair(0, 1, 0.75)
 GOOD = pairs(ONE), index(MILD, RUDE)
 
 
-def test_a_good_pair_passes() -> None:
+def test_a_good_pair_passes_and_the_same_the_other_way_round_does_not() -> None:
     check_pairs(*GOOD, Limits(0.3, 5))
     check_pairs(pairs(), index(), Limits(0.3, 5))
+    with pytest.raises(InvariantError, match="chosen is non_toxic and rejected is toxic"):
+        check_pairs(pairs(pair(1, 0, 0.75)), index(MILD, RUDE), Limits(0.3, 5))
 
 
 @pytest.mark.parametrize(
