@@ -29,10 +29,10 @@ import click
 
 ROOT = Path(__file__).resolve().parent.parent
 LEAST = 0.95  # share of mutants that the tests must kill
-SECONDS = 240  # a mutant whose tests run for longer hangs, and counts as killed
+SECONDS = 400  # a mutant whose tests run for longer hangs, and counts as killed
 TARGETS = {
     "align/training/journal.py": "tests/align/training/test_journal.py",
-    "align/pipeline/run.py": "tests/align/pipeline/test_run.py",
+    "align/pipeline/run.py": "tests/align/pipeline/test_run.py -k not(killed_run)",  # which is two runs in other processes
     "align/pipeline/preview.py": "tests/align/pipeline/test_preview.py",
     "align/ablation/report/tables.py": "tests/align/ablation/test_tables.py tests/align/ablation/test_report.py",
     "align/statistics/shares.py": "tests/align/statistics",

@@ -110,6 +110,12 @@ def test_alignment_lowers_the_toxic_share(finished: tuple[Path, RunResults]) -> 
     assert results.belief.judge.validity.holds
 
 
+def test_the_base_is_at_no_distance_from_itself_and_each_phase_moves_the_model_away(finished: tuple[Path, RunResults]) -> None:
+    _, results = finished
+    base, sft, kto_s = (one.heldout.kl.value for one in results.checkpoints if one.heldout and one.heldout.kl)
+    assert base == 0.0 < sft and kto_s > 0.0 and sft != kto_s
+
+
 def test_the_run_folder_holds_what_was_done_and_found(finished: tuple[Path, RunResults]) -> None:
     folder, results = finished
     assert folder.name.startswith("small-")
