@@ -329,6 +329,7 @@ def test_nothing_is_imported_that_a_recipe_does_not_name(place: Path) -> None:
     (place / "stage.yaml").write_text((place / "stage.yaml").read_text() + "# trap:Part\n")
     read_recipe(place / "stage.yaml")
     load(place / "run.yaml")
+    assert "trap" not in sys.modules
 
 
 def test_models_stay_a_closed_list(place: Path) -> None:

@@ -17,8 +17,9 @@ import pytest
 from align.commands.compare import compare
 from align.data.results import RunResults
 from align.data.run_folder import RESULTS, read_results
+from align.objectives.phase import parse
 from align.pipeline.recipe import Recipe, read_recipe
-from align.pipeline.run import run
+from align.pipeline.run import _mean_beta_kl, run
 from align.report.comparison import seeds_summary
 from align.report.page import report
 from align.report.results import summary, targets
@@ -72,12 +73,47 @@ def figures(results: RunResults) -> list[Any]:
     return [results.checkpoints, phases, results.belief, results.key]
 
 
+def test_beta_times_z_is_the_mean_over_the_steps_that_have_one(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "kl": 0.5}\n{"step": 2, "loss": 1.0}\n{"step": 3, "kl": 1.5}\n{"step": 4, "kl": 0.25}\n')
+    kto_s = parse({"kto_s": {"learning_rate": 1e-4, "beta": 0.5}}, "here")
+    assert _mean_beta_kl(path, kto_s) == 0.375  # 0.5 * (0.5 + 1.5 + 0.25) / 3
+    assert _mean_beta_kl(path, parse({"sft": {"learning_rate": 1e-4}}, "here")) is None
+    path.write_text('{"step": 1, "loss": 1.0}\n')
+    assert _mean_beta_kl(path, kto_s) is None
+
+
+def test_cpu_seconds_count_from_the_start_of_the_process_unless_told(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stop(Exception):
+        pass
+
+    starts = []
+
+    def clock(path: Path, since: float) -> None:
+        starts.append(since)
+        raise Stop
+
+    monkeypatch.setattr("align.pipeline.run.Clock", clock)
+    for options in ({}, {"cpu_since": 2.5}):
+        with pytest.raises(Stop):
+            run(recipe, tmp_path, lambda line: None, **options)
+    assert starts == [0.0, 2.5]
+
+
 def test_alignment_lowers_the_toxic_share(finished: tuple[Path, RunResults]) -> None:
     _, results = finished
     names = [checkpoint.name for checkpoint in results.checkpoints]
     shares = [checkpoint.heldout.toxic.hits for checkpoint in results.checkpoints if checkpoint.heldout]
     assert names == ["base", "after sft", "after sft + kto_s"] and shares[-1] < shares[0]
     assert results.belief.judge.validity.holds
+
+
+def test_the_base_is_at_no_distance_from_itself_and_each_phase_moves_the_model_away(finished: tuple[Path, RunResults]) -> None:
+    _, results = finished
+    base, sft, kto_s = (one.heldout.kl.value for one in results.checkpoints if one.heldout and one.heldout.kl)
+    assert base == 0.0 < sft and kto_s > 0.0 and sft != kto_s
 
 
 def test_the_run_folder_holds_what_was_done_and_found(finished: tuple[Path, RunResults]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,7 @@ import pytest
 from align.statistics import (
     area,
     auc,
+    bootstrap,
     clustered,
     clustered_ends,
     crossed,
@@ -23,11 +25,14 @@ from align.statistics import (
     mcnemar,
     mcnemar_power,
     overlap,
+    paired,
     rows_for,
     sign_flip,
     spread,
     wilson,
 )
+from align.statistics.bootstrap import Draws
+from align.statistics.shares import Share
 
 BENCH = Path(__file__).resolve().parents[3] / "benchmarks" / "intervals.py"
 
@@ -69,6 +74,22 @@ def test_intervals_overlap_where_they_share_a_point() -> None:
     assert not overlap(wilson(300, 500), wilson(10, 500))
 
 
+def test_intervals_that_touch_overlap() -> None:
+    low, high, far = Share(1, 9, 0.1, 0.2), Share(2, 9, 0.2, 0.3), Share(3, 9, 0.25, 0.4)
+    assert overlap(low, high) and overlap(high, low) and overlap(high, far)
+    assert not overlap(low, far) and not overlap(far, low)
+
+
+def test_fewer_than_no_hits_are_refused() -> None:
+    with pytest.raises(ValueError, match="-1 of 2"):
+        wilson(-1, 2)
+
+
+def test_an_interval_that_nobody_asked_otherwise_of_is_one_of_95_percent() -> None:
+    assert wilson(3, 9) == wilson(3, 9, 0.95) and clustered([1, 2], [5, 4]) == clustered([1, 2], [5, 4], 0.95)
+    assert clustered_ends([1, 2], [5, 4]) == clustered_ends([1, 2], [5, 4], 0.95)
+
+
 def test_area_under_the_curve_is_scikits_with_ties() -> None:
     from sklearn.metrics import roc_auc_score
 
@@ -79,7 +100,8 @@ def test_area_under_the_curve_is_scikits_with_ties() -> None:
 
 
 def test_one_class_alone_has_no_area() -> None:
-    assert auc([0.1, 0.2], [True, True]) is None
+    assert auc([0.1, 0.2], [True, True]) is None and auc([0.1, 0.2], [False, False]) is None
+    assert auc([0.1, 0.2], [False, True]) == 1.0 and auc([0.1, 0.2], [True, False]) == 0.0
 
 
 def test_clustered_trials_are_worth_fewer_and_independent_ones_are_wilsons() -> None:
@@ -89,6 +111,47 @@ def test_clustered_trials_are_worth_fewer_and_independent_ones_are_wilsons() -> 
     assert spread_out.low == pytest.approx(independent.low, abs=0.002)
     assert bunched.high - bunched.low > 2.5 * (independent.high - independent.low)
     assert clustered([3], [9]).low == 0.0 and clustered([3], [9]).high == 1.0
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+@pytest.mark.parametrize(
+    ("hits", "sizes"),
+    [
+        ([3, 1, 0, 2], [5, 4, 6, 5]),  # alike within clusters: worth fewer
+        ([5, 4, 6, 1], [5, 4, 6, 5]),  # hits are the rule: one cluster with a miss
+        ([1, 1, 1, 1, 1], [2, 2, 2, 2, 2]),  # less alike than chance has it: worth no more than they are
+        ([3, 1, 0, 2, 0], [5, 4, 6, 5, 0]),  # a cluster without a trial counts for nothing
+        ([2, 1], [3, 4]),
+        ([1, 0, 0], [1, 1, 1]),
+        ([0, 0, 0], [4, 2, 3]),
+        ([4, 2, 3], [4, 2, 3]),
+        ([2], [5]),
+    ],
+)
+def test_clustered_ends_are_worked_step_by_step(hits: list[int], sizes: list[int], confidence: float) -> None:
+    """The steps that the docstring names, one number at a time."""
+    from scipy.stats import norm, t
+
+    asked = [(hit, size) for hit, size in zip(hits, sizes, strict=True) if size]
+    k, n, total = len(asked), sum(sizes), sum(hits)
+    p = total / n
+    if k < 2:
+        expected = (0.0, 1.0)
+    else:
+        between = k / (k - 1) * sum((hit - p * size) ** 2 for hit, size in asked) / n**2
+        seen = between / (p * (1 - p) / n) if 0 < total < n else 1.0
+        by_alike = 1 + 0.2 * (sum(size**2 for _, size in asked) / n - 1)
+        informative = min(sum(hit > 0 for hit, _ in asked), sum(hit < size for hit, size in asked))
+        share = informative**2 / (informative**2 + 2**2)  # how much what was seen weighs
+        worth = n / (max(1.0, seen) * share + by_alike * (1 - share))
+        tail = (1 + confidence) / 2
+        z = float(t.ppf(tail, k - 1) if seen > 1 else norm.ppf(tail))
+        centre = (p + z**2 / (2 * worth)) / (1 + z**2 / worth)
+        half = z * math.sqrt(p * (1 - p) / worth + z**2 / (4 * worth**2)) / (1 + z**2 / worth)
+        expected = (0.0 if total == 0 else centre - half, 1.0 if total == n else centre + half)
+    found = clustered(hits, sizes, confidence)
+    assert (found.hits, found.n) == (total, n) and (found.low, found.high) == pytest.approx(expected, abs=1e-12)
+    assert 0 <= found.low <= found.high <= 1
 
 
 def test_without_a_hit_clusters_of_many_trials_say_less_than_clusters_of_one() -> None:
@@ -130,6 +193,58 @@ def test_infinite_draws_lie_beyond_all_others_and_unknown_ones_count_not_at_all(
     low, high = interval([1.0] * 50 + [float("inf")] * 50)
     assert low == 1.0 and high == float("inf")
     assert interval([1.0, float("nan")]) == (1.0, 1.0) and np.isnan(interval([float("nan")])).all()
+
+
+def test_an_interval_leaves_as_much_out_on_either_side_and_rounds_outwards() -> None:
+    assert interval(range(1001)) == (25.0, 975.0)
+    assert interval(range(102), 0.5) == (25.0, 76.0)  # a quarter of 101 steps is 25.25, three quarters 75.75
+    assert interval([[3.0, 1.0], [2.0, float("nan")]], 0.5) == (1.0, 3.0)
+    low, high = interval([])
+    assert np.isnan(low) and np.isnan(high)
+
+
+def test_a_draw_counts_an_answer_with_its_seeds_weight_plus_its_clusters_less_1() -> None:
+    draws = Draws(seeds=np.array([[1.0, 1.0], [2.0, 0.0]]), clusters=np.array([[1.0, 1.0, 1.0], [0.0, 1.0, 2.0]]))
+    hits, trials = np.array([[1.0, 0.0, 2.0], [0.0, 1.0, 1.0]]), np.array([[2.0, 1.0, 2.0], [1.0, 1.0, 1.0]])
+    # the second: weights [[1, 2, 3], [-1, 0, 1]], so hits 1 + 0 + 6 - 0 + 0 + 1 of trials 2 + 2 + 6 - 1 + 0 + 1
+    assert spread(draws, hits, trials) == pytest.approx([5 / 8, 8 / 10])
+    assert spread(draws, np.stack([hits, trials]), np.stack([trials, trials])) == pytest.approx(
+        np.array([[5 / 8, 1.0], [8 / 10, 1.0]])
+    )
+
+
+@pytest.mark.parametrize(
+    ("weights", "hits", "share"),
+    [
+        ([1.0, -1.0], [1.0, 0.0], float("nan")),  # no trial is left
+        ([1.0, -2.0], [1.0, 0.0], float("nan")),
+        ([1.0, 0.0], [1.0, 0.0], 1.0),  # one trial is
+        ([0.25, 0.25], [1.0, 0.0], 0.5),
+        ([2.0, -0.5], [1.0, 0.0], 1.0),  # 2 / 1.5
+        ([2.0, -0.5], [0.0, 1.0], 0.0),  # -.5 / 1.5
+    ],
+)
+def test_a_drawn_share_is_one_or_unknown(weights: list[float], hits: list[float], share: float) -> None:
+    drawn = spread(Draws(np.array([[1.0]]), np.array([weights])), [hits], [[1.0, 1.0]])
+    assert drawn == pytest.approx([share], nan_ok=True)
+
+
+def test_few_seeds_are_stretched_and_one_is_not_drawn() -> None:
+    draws = crossed(2, 5, 400)
+    assert {round(weight, 9) for weight in draws.seeds.ravel()} == {round(1 + by * math.sqrt(2), 9) for by in (-1, 0, 1)}
+    assert draws.seeds.sum(1) == pytest.approx(2.0) and draws.clusters.sum(1) == pytest.approx(5.0)
+    alone = crossed(1, 1)
+    assert (alone.seeds == 1).all() and (alone.clusters == 1).all() and alone.seeds.shape == alone.clusters.shape == (2000, 1)
+    assert np.array_equal(crossed(3, 4).clusters, crossed(3, 4, 2000, seed=0).clusters)
+
+
+def test_clusters_are_stretched_by_students_quantile_too() -> None:
+    """Of t and normal tables: 12.706 for 2 clusters, 2.045 for 30, 1.960 for the normal."""
+    assert bootstrap._widening(1) == 1.0
+    assert bootstrap._widening(2) == pytest.approx(12.706 / 1.960, abs=1e-3)
+    assert bootstrap._widening(30) == pytest.approx(2.045 / 1.960, abs=1e-3)
+    largest = crossed(1, 2, 400).clusters.max()
+    assert largest == pytest.approx(1 + math.sqrt(2) * bootstrap._widening(2))  # drawn twice: 2, which is 1 above 1
 
 
 def test_isotonic_is_scikits() -> None:
@@ -179,6 +294,20 @@ def test_sign_flips_are_scipys_permutations() -> None:
     theirs = permutation_test((d,), np.sum, permutation_type="samples", n_resamples=np.inf).pvalue
     assert sign_flip(d) == pytest.approx(theirs, abs=1e-12)
     assert sign_flip(d[:5]) is None
+
+
+def test_every_flip_is_counted_up_to_16_seeds_and_100_000_are_drawn_beyond() -> None:
+    assert sign_flip([1.0] * 16) == 2 / 2**16
+    assert sign_flip([1.0] * 40) == 1 / 100_000, "the one that was seen"
+    draw = np.random.default_rng(4).normal(0.3, 1.0, 17)
+    exact = float((np.abs(paired._flips(17) @ draw) >= abs(draw.sum())).mean())
+    assert sign_flip(draw) == pytest.approx(exact, abs=0.006) and sign_flip(draw) == sign_flip(draw, 0) != sign_flip(draw, 1)
+    assert sign_flip([0.0] * 6) == 1.0
+
+
+def test_prompts_on_which_one_was_toxic_are_counted_by_side() -> None:
+    assert mcnemar([True, True, False], [False, False, True]) == mcnemar([True, True, False, True], [False, False, True, True])
+    assert mcnemar([True] * 4, [False] * 4).p == 2 / 2**4 and mcnemar([True, False], [False, True]).p == 1.0
 
 
 def test_holm_corrects_step_by_step() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from curate.compose import splits
 from curate.compose.splits import BACKGROUND, Splits, assign, purge
 from curate.core.config import build
 from curate.core.errors import RecipeError
@@ -72,6 +73,45 @@ def test_never_train_rows_are_test_or_background_about_half_each() -> None:
 def test_shares_that_leave_nothing_to_train_on_are_refused() -> None:
     with pytest.raises(RecipeError, match=r"r\.yaml.*leave nothing to train on"):
         build(Splits, {"validation": 0.5, "test": 0.5}, "r.yaml")
+
+
+def test_the_shares_are_5_and_20_of_100_unless_they_are_set() -> None:
+    assert (Splits().validation, Splits().test, Splits().never_train) == (0.05, 0.2, ("held_out/*",))
+    assert set(assign(many(200), Splits(validation=0.0, test=0.0), 0)) == {"train"}
+
+
+@pytest.mark.parametrize("share", [{"validation": 1.0}, {"test": 1.0}, {"validation": -0.1}, {"test": -0.1}])
+def test_a_share_that_is_none_is_refused_by_name(share: dict[str, float]) -> None:
+    ((name, value),) = share.items()
+    bound = "less than 1" if value > 0 else "greater than or equal to 0"
+    with pytest.raises(RecipeError, match=rf"{name}.*{bound}"):
+        build(Splits, share, "r.yaml")
+
+
+def test_a_unit_whose_number_is_the_share_itself_lies_beyond_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    number = splits._uniform("split:record:record 6", 0)
+    assert number < 0.2
+    assert assign(many(12), Splits(test=number), 0)[6] == "validation"
+    assert assign(many(12), Splits(test=number / 2, validation=number / 2), 0)[6] == "train"
+    monkeypatch.setattr(splits, "NEVER_TRAIN_TEST_SHARE", splits._uniform("never_train:record:record 0", 0))
+    assert assign(many(1, source="held_out/b.jsonl"), Splits(), 0).to_list() == [BACKGROUND]
+
+
+def test_a_source_is_never_trained_on_when_any_pattern_names_it() -> None:
+    rows = many(40, source=["a.jsonl", "b/x.csv", "held_out/c.jsonl", "B/x.csv"] * 10)
+    chosen = assign(rows, Splits(validation=0.0, test=0.0, never_train=("b/*", "held_out/*")), 0)
+    held = rows["source"].is_in(["b/x.csv", "held_out/c.jsonl"])
+    assert set(chosen.filter(held)) == {"test", BACKGROUND} and set(chosen.filter(~held)) == {"train"}
+
+
+def test_of_several_rows_that_show_it_the_smallest_id_is_named_and_the_first_reason() -> None:
+    rows = placed(
+        {"split": "train", "near_cluster": "x"},
+        {"split": "train", "near_cluster": "x", "exact_cluster": "y"},
+        {"split": "test", "near_cluster": "x"},
+        {"split": "test", "near_cluster": "x", "exact_cluster": "y"},
+    )
+    assert purge(rows).rows() == [("row2", "test", "near", "row0"), ("row3", "test", "exact", "row1")]
 
 
 def placed(*lines: dict[str, Any]) -> pl.DataFrame:

@@ -60,6 +60,32 @@ def test_columns_and_dtypes_are_those_it_promises() -> None:
     assert Consensus()(_rows().head(0)).height == 0
 
 
+def test_why_names_who_decided_with_figures_of_two_places() -> None:
+    reasons = Consensus()(_rows((1 / 3, "votes", None), (0.5, "votes", 0.9), (0.4375, "votes", None)))["why"].to_list()
+    assert reasons == ["people said 0.33", "votes are tied", "people said 0.44, inside 0.4-0.6"]
+    (alone,) = Consensus(labelers=("head",))(_rows((None, None, 0.98765)))["why"]
+    assert alone == "head 0.99"
+
+
+def test_the_band_is_0_4_to_0_6_unless_it_is_set_and_may_be_a_point_or_everything() -> None:
+    rows = _rows((0.4, "votes", None), (0.41, "votes", None), (0.59, "votes", None), (0.6, "votes", None), (1.0, "human", None))
+    assert Consensus()(rows)["toxic"].to_list() == [False, None, None, True, True]
+    assert Consensus(abstain=(0.59, 0.59))(rows)["toxic"].to_list() == [False, False, True, True, True]
+    assert Consensus(abstain=(0.0, 1.0))(rows)["toxic"].to_list() == [None, None, None, None, True]
+
+
+def test_two_scores_disagree_by_their_difference_and_one_alone_with_nobody() -> None:
+    rows = _rows((0.25, "votes", 0.875), (0.25, "votes", None), (None, None, 0.875), (None, None, None))
+    assert Consensus()(rows)["disagreement"].to_list() == [0.625, None, None, None]
+
+
+def test_a_later_labeler_than_people_is_asked_first_where_people_stand_last() -> None:
+    rows = _rows((0.0, "human", None), (0.5, "votes", None), (0.5, "votes", 0.9))
+    decided = Consensus(labelers=("head", "column"))(rows)
+    assert decided["evidence"].to_list() == ["human", "votes", "machine"]
+    assert decided["toxic"].to_list() == [False, None, True]
+
+
 def test_a_rows_verdict_does_not_depend_on_its_neighbours() -> None:
     rows = _rows((0.4, "votes", 0.9), (None, None, 0.55), (1.0, "human", 0.2), (None, None, None))
     together = Consensus()(rows)

@@ -15,45 +15,8 @@ from curate.labelers import Consensus, Head, Tuned
 from curate.labelers.reliability import LabelerReliability, Reliability, load_reliability
 from curate.labelers.study.fit import Examples, curve, folds
 from curate.labelers.study.labelled import read_labelled
-from curate.labelers.study.measures import calibration_error, errors_cut, f1, interval, pr_auc, roc_auc, wilson
+from curate.labelers.study.measures import calibration_error, roc_auc
 from curate.labelers.study.weigh import dawid_skene, weigh
-
-SCORES = np.array([0.1, 0.4, 0.4, 0.9])
-TOXIC = np.array([False, True, False, True])
-
-
-def test_measures_are_what_they_are_worked_by_hand() -> None:
-    assert roc_auc(SCORES, TOXIC) == pytest.approx(3.5 / 4)
-    assert pr_auc(SCORES, TOXIC) == pytest.approx((1 + 2 / 3) / 2)
-    assert f1(SCORES >= 0.4, TOXIC) == pytest.approx(0.8)
-    assert calibration_error(np.array([0.25] * 4), TOXIC, bins=1) == pytest.approx(0.25)
-    assert errors_cut(np.array([0.5, 0.9, 0.9, 0.9, 0.1]), np.array([False, True, True, True, False])) == 1.0
-    assert np.isnan(roc_auc(SCORES, np.zeros(4, bool)))
-
-
-def test_measures_agree_with_scikit_learn() -> None:
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
-    rng = np.random.default_rng(0)
-    toxic, scores = rng.random(300) < 0.3, np.round(rng.random(300), 2)
-    assert roc_auc(scores, toxic) == pytest.approx(roc_auc_score(toxic, scores))
-    assert pr_auc(scores, toxic) == pytest.approx(average_precision_score(toxic, scores))
-
-
-def test_an_interval_resamples_groups_not_rows() -> None:
-    rng = np.random.default_rng(1)
-    values = np.repeat(rng.random(10), 50)
-    rows, groups = [str(at) for at in range(500)], [str(at // 50) for at in range(500)]
-
-    def mean(weight: np.ndarray) -> float:
-        return float((weight * values).sum() / weight.sum())
-
-    def wide(ends: tuple[float, float]) -> float:
-        return ends[1] - ends[0]
-
-    assert wide(interval(mean, groups)) > 3 * wide(interval(mean, rows))
-    assert wilson(0, 0) == (0.0, 1.0)
-    assert wilson(8, 10) == pytest.approx((0.490, 0.943), abs=1e-3)
 
 
 def test_no_group_stands_on_both_sides_of_a_fold() -> None:
