@@ -271,6 +271,13 @@ def test_a_stage_that_goes_wrong_at_work_is_told_where(place: Path, body: str, m
     assert re.search(message, caught.value.problem) and hint in str(caught.value.hint)
 
 
+def test_a_score_that_is_no_probability_is_refused(place: Path) -> None:
+    path = place / "rude.py"
+    path.write_text(path.read_text().replace(".then(0.9)", ".then(9)"))
+    with pytest.raises(DataError, match=r"rude:Rude: score_rude leaves \[0, 1\]; it is a probability"):
+        build(place / "raw", place / "out", read_recipe(place / "labeler.yaml"))
+
+
 WORDS = {
     "a tensor that is none": (
         '"log_ratio", "desirable"',

@@ -11,7 +11,7 @@ from typing import ClassVar
 import polars as pl
 
 from curate.core.config import file_word, plain
-from curate.core.contracts import CorpusStage, RowStage, Schema, own_code
+from curate.core.contracts import OWN, CorpusStage, RowStage, Schema, own_code
 from curate.core.errors import DataError
 from curate.core.parts import Layer, Part
 from curate.core.progress import Progress
@@ -197,5 +197,8 @@ def _commit(name: str, path: Path, ids: pl.Series, verdicts: pl.DataFrame, write
         types = verdicts.schema
         wrong = ", ".join(f"{column} is {types[column]}, not {kind}" for column, kind in kinds.items() if types[column] != kind)
         raise Conservation(f"{name}: {wrong}", hint="cast it to what was promised") from None
+    for column in (column for column in writes if column.startswith("score_") and OWN.fullmatch(name)):
+        if not frame[column].is_between(0, 1).all():  # nulls abstain
+            raise Conservation(f"{name}: {column} leaves [0, 1]", hint="it is a probability; null where it abstains")
     dropped = frame["reason"].drop_nulls().value_counts().sort("reason")
     return commit(path, frame, dropped=dict(zip(dropped["reason"], dropped["count"], strict=True)))
