@@ -184,9 +184,6 @@ def _commit(name: str, path: Path, ids: pl.Series, verdicts: pl.DataFrame, write
         raise Conservation(f"{name}: rows came back under other ids or in another order", hint="give them back as they came")
     if missing := [column for column in writes if column not in verdicts.columns]:
         raise Conservation(f"{name}: promised {', '.join(missing)} and did not write it", hint="write what `writes` names")
-    for column in (column for column in writes if ":" in name and column.startswith("score_")):  # a labeler of a user's own
-        if not verdicts[column].drop_nulls().cast(pl.Float64).is_between(0, 1).all():
-            raise Conservation(f"{name}: {column} holds what is no probability", hint="give [0, 1], and null where it abstains")
     kinds = {**writes, **VERDICT}
     for column, kind in VERDICT.items():
         if column not in verdicts.columns:
