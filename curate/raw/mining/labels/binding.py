@@ -98,7 +98,7 @@ def bind_labels(sample: TableSample, bindings: Bindings, kind: Kind | None, pinn
 
     view = replace(sample, values={c: sample.values[c] for c in columns if c in people and place[c] == "own"})
     own: Bindings = {role: (c,) for role in LABEL_ROLES if role in NAMES and (c := by_name(role, view.values)) is not None}
-    own |= votes(view, own)
+    own |= _own_votes(votes(view, own), place)
     labels = [column for column in columns if _is_label(column, columns[column], sample)]
     own["label"] = _best([column for column in labels if column in view.values], columns, speakers, sample)
     own["evidence"] = tuple(c for c in sources if places.of(places.name(c)) == "own")[:1]
@@ -148,6 +148,13 @@ class _Places:
         if self._kind == "text":
             return "own" if name.subject == self._own_subject else "none"
         return {"prompt": "prompt", "completion": "own" if OWN[self._kind] else "none"}.get(str(name.subject), "none")
+
+
+def _own_votes(voted: Bindings, place: Mapping[str, str]) -> Bindings:
+    """Votes; an object that holds labels of several texts holds no annotators."""
+    prefixes = [column[:-1] for column in voted.get("votes", ()) if column.endswith(".*")]
+    mixed = any(column.startswith(prefix) and of != "own" for prefix in prefixes for column, of in place.items())
+    return {"votes": ()} if mixed else voted
 
 
 def _questions(sample: TableSample, places: _Places) -> list[Question]:

@@ -52,9 +52,9 @@ class LabelName:
 
 
 def asked(column: str) -> str:
-    """The part of a dotted column that says what was asked: "toxicity" of "toxicity.responses"."""
-    parts = column.split(".")
-    return next((part for part in reversed(parts) if plain_name(part) not in CONTAINERS), leaf(column))
+    """The part of a dotted column that says what was asked: "toxicity" of "toxicity.responses" and of "toxicity.prompt"."""
+    parts, others = column.split("."), CONTAINERS | PROMPT | COMPLETION
+    return next((part for part in reversed(parts) if plain_name(part) not in others), leaf(column))
 
 
 def label_name(column: str, texts: Collection[str] = ()) -> LabelName:
@@ -70,16 +70,18 @@ def label_name(column: str, texts: Collection[str] = ()) -> LabelName:
         >>> label_name("gpt4 response label").speaker, label_name("response.human_label").subject
         ('machine', 'completion')
     """
-    outer, _, _ = column.rpartition(".")
-    text, rest = _repeated(asked(column), texts)
-    words = _split(rest)
-    subject = _subject(words)
-    if text is None and subject is None and outer:
-        text = _beside(outer, texts)
-        subject = _outer_subject(outer.split(".")) if text is None else None
-    elif text is not None and subject is not None:
-        text, subject = None, "both"  # it names a text, and a word of another
-    return LabelName(text, subject, speaker_of(_all_words(column, words)), _own(words))
+    parts = column.split(".")
+    text, subject = None, None
+    for at in reversed(range(len(parts))):
+        text, rest = _repeated(parts[at], texts)
+        subject = _subject(_split(rest))
+        if text is not None and subject is not None:
+            text, subject = None, "both"  # it names a text, and a word of another
+        text = text if subject else text or _beside(".".join(parts[:at]), texts)
+        if text is not None or subject is not None:
+            break
+    words = {part: _split(_repeated(part, texts)[1]) for part in parts}
+    return LabelName(text, subject, speaker_of([word for some in words.values() for word in some]), _own(words[asked(column)]))
 
 
 def speaker_of(words: Sequence[str]) -> Speaker | None:
@@ -107,7 +109,7 @@ def _repeated(part: str, texts: Collection[str]) -> tuple[str | None, str]:
     plain = f"_{plain_name(part)}_"
     names = {plain_name(name): column for column in texts for name in (column, text_name(column))}
     for name in sorted(names, key=lambda name: (-len(name), name)):
-        if f"_{name}_" in plain and plain != f"_{name}_":
+        if f"_{name}_" in plain:
             return names[name], plain.replace(f"_{name}_", "_", 1)
     return None, plain
 
@@ -118,20 +120,9 @@ def _beside(outer: str, texts: Collection[str]) -> str | None:
     return inside[0] if len(inside) == 1 and len(texts) > 1 else None
 
 
-def _outer_subject(parts: Sequence[str]) -> Subject | None:
-    return next((subject for part in reversed(parts) if (subject := _subject(_split(plain_name(part))))), None)
-
-
 def _split(plain: str) -> list[str]:
     """Words, digits aside; whose text it is goes with the text."""
     return re.findall(r"[^\W\d_]+", _WHOSE_TEXT.sub("", f"_{plain.strip('_')}_"))
-
-
-def _all_words(column: str, words: Sequence[str]) -> list[str]:
-    """The words of a name, and of every other part of a nested column."""
-    parts = column.split(".")
-    own = asked(column)
-    return [*words, *(word for part in parts if part != own for word in _split(plain_name(part)))]
 
 
 def _subject(words: Sequence[str]) -> Subject | None:
