@@ -15,9 +15,9 @@ from curate.core.policy import Policy
 from curate.core.schema import EVIDENCE
 from curate.raw.files.records import Json
 from curate.raw.mining.columns import Bindings, TableSample, by_name, plain_name, votes, words_of
-from curate.raw.mining.labels.label_names import LabelName, Speaker, asked, is_score, label_name
+from curate.raw.mining.labels.label_names import LabelName, Speaker, asked, is_fraction, is_score, label_name
 from curate.raw.mining.labels.makers import MAKERS, Question
-from curate.raw.mining.labels.words import FILLERS, GUESSES, LABEL, PEOPLE, SHARES, SOURCES
+from curate.raw.mining.labels.words import ANNOTATORS, FILLERS, GUESSES, LABEL, PEOPLE, SHARES, SOURCES
 from curate.raw.mining.names import NAMES
 from curate.raw.sources import Kind
 
@@ -101,7 +101,7 @@ def bind_labels(sample: TableSample, bindings: Bindings, kind: Kind | None, pinn
     own |= _own_votes(votes(view, own), place)
     labels = [column for column in columns if _is_label(column, columns[column], sample)]
     own["label"] = _best([column for column in labels if column in view.values], columns, speakers, sample)
-    own["evidence"] = tuple(c for c in sources if places.of(places.name(c)) == "own")[:1]
+    own["evidence"] = tuple(c for c in sources if places.of(places.name(c)) == "own")
     sides = {
         text: found
         for text in places.sides
@@ -172,17 +172,9 @@ def _tells_source(column: str, sample: TableSample) -> bool:
     if name == "evidence":
         cells = {str(value) for value in sample.values[column] if value not in (None, "")}
         return bool(cells) and cells <= set(EVIDENCE)
-    words = set(name.split("_"))
-    known = words & LABEL and words & SOURCES
-    return bool(known) or name in (
-        "labeled_by",
-        "labelled_by",
-        "annotated_by",
-        "annotator",
-        "annotator_type",
-        "labeler",
-        "labeller",
-    )
+    words = name.split("_")
+    about = (LABEL | ANNOTATORS).intersection(words)
+    return name in ANNOTATORS or (words[-1] in SOURCES and len(about) > 0)
 
 
 def _speaker(column: str, name: LabelName, sample: TableSample, has_source: bool) -> Speaker | None:
@@ -200,6 +192,8 @@ def _is_label(column: str, name: LabelName, sample: TableSample) -> bool:
         return plain_name(question) in NAMES["label"] and words_of(values) < 3
     if plain_name(question) in NAMES["label"] or sample.policy.label(question, 1).toxic is not None:
         return True
+    if name.speaker == "machine" and not name.words and any(_is_guess(value, sample.policy) for value in values):
+        return True
     if name.speaker == "machine" and GUESSES.intersection(plain_name(question).split("_")):
         return True
     polarity = sample.policy.polarity
@@ -207,6 +201,11 @@ def _is_label(column: str, name: LabelName, sample: TableSample) -> bool:
     if LABEL.intersection(name.words) and known.issuperset(name.words):
         return True
     return _holds_labels(values, sample.policy)
+
+
+def _is_guess(value: Json, policy: Policy) -> bool:
+    """Whether a machine's cell says a side, or a share of it."""
+    return is_fraction(value) or policy.label("", value).toxic is not None
 
 
 def _holds_labels(values: Sequence[Json], policy: Policy) -> bool:

@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from curate.core.policy import Policy
+from curate.core.schema import EVIDENCE
 from curate.raw.files.records import Fields, Json
 from curate.raw.mining.columns import leaf
 from curate.raw.mining.labels.binding import BY_MACHINE, OF_PROMPT
 from curate.raw.mining.labels.label_names import asked, label_name, speaker_in
 from curate.raw.mining.labels.makers import MAKERS
+from curate.raw.mining.labels.words import WHOLE
 from curate.raw.mining.roles import Roles
 from curate.raw.sources import SourceSettings
 
@@ -135,16 +137,26 @@ def _of_columns(
     category: str | None,
 ) -> GivenLabel:
     """What columns of labels say of one text."""
-    labels: list[GivenLabel] = []
+    wholes: list[GivenLabel] = []
+    kinds: list[GivenLabel] = []
     for column in columns:
         value = fields.get(column)
         is_toxic, of_label = _read(column, value, pinned, policy, answers)
         if is_toxic is not None:
             whose = "machine" if label_name(column).speaker in ("machine", "score") else None  # the recipe took it for a label
-            labels.append(GivenLabel(float(is_toxic), 1, (category or of_label) if is_toxic else None, whose))
+            label = GivenLabel(float(is_toxic), 1, (category or of_label) if is_toxic else None, whose)
+            (kinds if _of_one_kind(column, policy) else wholes).append(label)
         elif _says_something(value, policy):
-            labels.append(GivenLabel(why=UNPROVEN))
-    return _agreed(labels, policy)
+            wholes.append(GivenLabel(why=UNPROVEN))
+    kinds.sort(key=lambda label: -(label.share or 0))  # what is of no one kind may be of another
+    if any(label.share is not None for label in wholes):
+        return _agreed(wholes + [label for label in kinds if label.share], policy)
+    return next(iter(kinds or wholes), NO_LABEL)
+
+
+def _of_one_kind(column: str, policy: Policy) -> bool:
+    """Whether a column's name asks for one kind of toxicity, as "threat" does."""
+    return policy.label(asked(column), 1).toxic is True and not WHOLE.intersection(label_name(column).words)
 
 
 def _agreed(labels: Sequence[GivenLabel], policy: Policy) -> GivenLabel:
@@ -157,18 +169,22 @@ def _agreed(labels: Sequence[GivenLabel], policy: Policy) -> GivenLabel:
 
 def _by_whom(label: GivenLabel, fields: Fields, roles: Roles) -> GivenLabel:
     """A label with whose word it is, where a column of the record tells that."""
-    column = roles.column("evidence")
-    if label.share is None or column is None:
-        return label
-    cell = fields.get(column)
-    if cell in (None, ""):
-        return label if leaf(column) != "evidence" else NO_LABEL
-    if speaker_in(cell) in ("machine", "score"):
-        return replace(label, whose="machine") if roles.jury else GivenLabel(why=BY_MACHINE)
-    share = _number(fields.get(roles.column("label") or ""))
-    if leaf(column) == "evidence" and cell == "votes" and share is not None:
-        return replace(label, share=share, whose="votes")  # of our own files
+    for column in roles.columns.get("evidence", ()) if label.share is not None else ():
+        cell = fields.get(column)
+        if speaker_in(cell) in ("machine", "score"):
+            return replace(label, whose="machine") if roles.jury else GivenLabel(why=BY_MACHINE)
+        if leaf(column) == "evidence":
+            return _of_our_own(label, str(cell or ""), column.removesuffix("evidence"), fields)
     return label
+
+
+def _of_our_own(label: GivenLabel, evidence: str, before: str, fields: Fields) -> GivenLabel:
+    """A person's label as a file of ours has it: with its share, its votes and its evidence."""
+    if evidence not in EVIDENCE:
+        return NO_LABEL
+    shares = (_number(fields.get(f"{before}{name}")) for name in ("given", "toxicity"))
+    share = next((share for share in shares if share is not None), label.share)
+    return replace(label, share=share, votes=_integer(fields.get(f"{before}votes")) or label.votes, whose=evidence)
 
 
 def _by_public_rule(fields: Fields, known: str, policy: Policy) -> GivenLabel | None:

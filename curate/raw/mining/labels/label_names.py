@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, TypeAlias
 
 from curate.raw.files.records import Json
@@ -12,12 +13,14 @@ from curate.raw.mining.columns import leaf, plain_name, text_name
 from curate.raw.mining.labels.words import (
     COMPLETION,
     CONTAINERS,
+    LABEL,
     MACHINE,
     PEOPLE,
     PROMPT,
     SCORES,
     SHARES,
     SPEAKING,
+    WHOLE,
 )
 
 Subject: TypeAlias = Literal["prompt", "completion", "both"]
@@ -25,6 +28,8 @@ Speaker: TypeAlias = Literal["people", "machine", "score"]
 
 MOST_SHARES = 2  # different fractions in a column that may be shares of votes; more are a machine's scores
 MOST_VOTERS = 20  # of whom a fraction of three decimals and more may be a share
+
+_KNOWN = MACHINE | SCORES | PEOPLE | PROMPT | COMPLETION | LABEL | WHOLE
 
 _WHOSE_TEXT = re.compile(rf"(?<=_)(?:{'|'.join(sorted(SPEAKING))})_(?=(?:{'|'.join(sorted(COMPLETION))})_)")
 
@@ -104,6 +109,11 @@ def is_score(values: Sequence[Json]) -> bool:
     return len(fractions) > MOST_SHARES or any(map(_too_fine, fractions))
 
 
+def is_fraction(value: Json) -> bool:
+    """Whether a cell is a number between 0 and 1."""
+    return _fraction(value) is not None
+
+
 def _repeated(part: str, texts: Collection[str]) -> tuple[str | None, str]:
     """The column whose name a part of a label's name repeats, the longest, and the rest."""
     plain = f"_{plain_name(part)}_"
@@ -122,7 +132,18 @@ def _beside(outer: str, texts: Collection[str]) -> str | None:
 
 def _split(plain: str) -> list[str]:
     """Words, digits aside; whose text it is goes with the text."""
-    return re.findall(r"[^\W\d_]+", _WHOSE_TEXT.sub("", f"_{plain.strip('_')}_"))
+    words = re.findall(r"[^\W\d_]+", _WHOSE_TEXT.sub("", f"_{plain.strip('_')}_"))
+    return [part for word in words for part in _halves(word)]
+
+
+@cache
+def _halves(word: str) -> tuple[str, ...]:
+    """A word that is two known ones, written as one: "promptlabel"."""
+    if word not in _KNOWN:
+        for at in range(2, len(word) - 1):
+            if word[:at] in _KNOWN and word[at:] in _KNOWN:
+                return word[:at], word[at:]
+    return (word,)
 
 
 def _subject(words: Sequence[str]) -> Subject | None:

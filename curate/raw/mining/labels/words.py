@@ -20,7 +20,7 @@ MACHINE = _words(
 )
 """Of a machine that judged. Digits do not count: "gpt4" is "gpt"."""
 
-SCORES = _words("score scores scored prob probs probability probabilities confidence confidences logit logits proba likelihood")
+SCORES = _words("p score scores scored prob probs probability probabilities confidence confidences logit logits proba likelihood")
 """Of a number that nobody gave by hand, unless a word of `PEOPLE` or `SHARES` stands beside it."""
 
 PEOPLE = _words(
@@ -61,5 +61,11 @@ CONTAINERS = _words("responses suggestion suggestions value values choice choice
 GUESSES = _words("prediction predictions pred preds suggestion suggestions")
 """Of columns that are a machine's labels by that name alone."""
 
-SOURCES = _words("source sources origin by annotator labeler labeller labeled labelled annotated rater")
-"""Of a column whose cells tell who gave the label: "label_source", "labelled by"."""
+SOURCES = _words("source sources origin by agent type model")
+"""Last words of a column whose cells tell who gave the label: "label_source", "labelled by"."""
+
+ANNOTATORS = _words("annotator labeler labeller rater annotated labeled labelled")
+"""Words of such a column, alone or before one of `SOURCES`."""
+
+WHOLE = _words("toxic toxicity safe safety unsafe harmful harmless clean benign acceptable civil")
+"""Of toxicity as a whole; any other word of it names one kind, and what is not of one kind may be of another."""

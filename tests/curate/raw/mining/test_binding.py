@@ -268,7 +268,18 @@ SHAPES: dict[str, Shape] = {
         "machine",
         (OF_PROMPT,),
     ),
-    "people who disagree": (text(is_toxic=R, offensive=lambda r, p, at: int(not r)), "none", (DISAGREE,)),
+    "people who disagree": (text(is_toxic=R, unsafe=lambda r, p, at: int(not r)), "none", (DISAGREE,)),
+    "one kind and the whole": (text(is_toxic=R, threat=lambda r, p, at: 0), "human", ()),
+    "one kind against the whole": (text(is_toxic=lambda r, p, at: 0, hateful=lambda r, p, at: 1), "none", (DISAGREE,)),
+    "kinds only": (text(hateful=lambda r, p, at: 0, offensive=R), "human", ()),
+    "kinds only, the other way": (text(offensive=R, hateful=lambda r, p, at: 0), "human", ()),
+    "in one word": (talk(promptlabel=PW, responselabel=RW), "human", (OF_PROMPT,)),
+    "a machine in one word": (text(gptlabel=NOT, humanlabel=RW), "human", ()),
+    "an annotator's": (talk(gpt_label=NOT, annotator_label=RW), "human", ()),
+    "labeler": (text(label=RW, labeler=lambda r, p, at: "gpt-4o"), "none", (BY_MACHINE,)),
+    "annotation model": (text(label=RW, annotation_model=lambda r, p, at: "qwen2"), "none", (BY_MACHINE,)),
+    "detoxify": (text(detoxify=F), "none", (BY_MACHINE,)),
+    "p_toxic": (text(p_toxic=F), "none", (SCORE,)),
     "nothing proves it": (text(label=R), "none", (UNPROVEN,)),
     # forms of tools
     "argilla, flat": (
@@ -430,6 +441,16 @@ def test_the_recipe_may_take_a_machines_word_and_it_stays_a_machines(mine: Mine)
 )
 def test_finer_numbers_than_votes_give_are_a_score(values: list[Any], score: bool) -> None:
     assert is_score(values) is score
+
+
+def test_our_own_corpus_comes_back_with_its_evidence(mine: Mine) -> None:
+    ours = {"prompt": asks(0), "completion": replies(0), "toxic": True, "label": False, "score_head": 0.31}
+    people = ours | {"given": 0.67, "votes": 3, "evidence": "votes", "toxicity": 0.67}
+    machine = ours | {"given": None, "votes": 0, "evidence": "machine", "toxicity": 0.913}
+    (first,), (second,) = mine([people, machine])
+    assert isinstance(first, dict) and isinstance(second, dict)
+    assert (first["given"], first["votes"], first["evidence"]) == (0.67, 3, "votes")
+    assert (second["given"], second["evidence"]) == (None, None)
 
 
 def test_words_of_a_name() -> None:
