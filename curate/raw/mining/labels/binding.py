@@ -96,11 +96,13 @@ def bind_labels(sample: TableSample, bindings: Bindings, kind: Kind | None, pinn
     place = {column: places.of(name) for column, name in columns.items()}
     people = {column for column, speaker in speakers.items() if speaker in (None, "people")}
 
-    view = replace(sample, values={c: sample.values[c] for c in columns if c in people and place[c] == "own"})
-    own: Bindings = {role: (c,) for role in LABEL_ROLES if role in NAMES and (c := by_name(role, view.values)) is not None}
+    shown = {_short(c, columns[c]): c for c in columns if c in people and place[c] == "own"}
+    view = replace(sample, values={name: sample.values[c] for name, c in shown.items()})
+    own: Bindings = {role: (name,) for role in LABEL_ROLES if role in NAMES and (name := by_name(role, view.values)) is not None}
     own |= _own_votes(votes(view, own), place)
+    own = {role: tuple(shown.get(name, name) for name in names) for role, names in own.items()}
     labels = [column for column in columns if _is_label(column, columns[column], sample)]
-    own["label"] = _best([column for column in labels if column in view.values], columns, speakers, sample)
+    own["label"] = _best([column for column in labels if column in shown.values()], columns, speakers, sample)
     own["evidence"] = tuple(c for c in sources if places.of(places.name(c)) == "own")
     sides = {
         text: found
@@ -148,6 +150,11 @@ class _Places:
         if self._kind == "text":
             return "own" if name.subject == self._own_subject else "none"
         return {"prompt": "prompt", "completion": "own" if OWN[self._kind] else "none"}.get(str(name.subject), "none")
+
+
+def _short(column: str, name: LabelName) -> str:
+    """What a column would be called if it did not name the text: "votes" for "response_votes"."""
+    return column if "." in column or name.bare or not name.rest else name.rest
 
 
 def _own_votes(voted: Bindings, place: Mapping[str, str]) -> Bindings:

@@ -43,12 +43,14 @@ class LabelName:
         subject: the kind of text that other words name; None where none does.
         speaker: whose word it is; None where the name does not say it.
         words: those of the last part that say neither.
+        rest: the last part without what names a text: "votes" of "response_votes".
     """
 
     text: str | None
     subject: Subject | None
     speaker: Speaker | None
     words: tuple[str, ...]
+    rest: str = ""
 
     @property
     def bare(self) -> bool:
@@ -71,7 +73,7 @@ def label_name(column: str, texts: Collection[str] = ()) -> LabelName:
 
     Example:
         >>> label_name("userInputToxicity", ["user_input", "model_output"])
-        LabelName(text='user_input', subject=None, speaker=None, words=('toxicity',))
+        LabelName(text='user_input', subject=None, speaker=None, words=('toxicity',), rest='toxicity')
         >>> label_name("gpt4 response label").speaker, label_name("response.human_label").subject
         ('machine', 'completion')
     """
@@ -86,7 +88,8 @@ def label_name(column: str, texts: Collection[str] = ()) -> LabelName:
         if text is not None or subject is not None:
             break
     words = {part: _split(_repeated(part, texts)[1]) for part in parts}
-    return LabelName(text, subject, speaker_of([word for some in words.values() for word in some]), _own(words[asked(column)]))
+    speaker = speaker_of([word for some in words.values() for word in some])
+    return LabelName(text, subject, speaker, _own(words[asked(column)]), _rest(asked(column), texts))
 
 
 def speaker_of(words: Sequence[str]) -> Speaker | None:
@@ -155,6 +158,11 @@ def _subject(words: Sequence[str]) -> Subject | None:
 
 def _own(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(word for word in words if word not in PROMPT | COMPLETION | MACHINE | SCORES | (PEOPLE - {"annotation", "gold"}))
+
+
+def _rest(part: str, texts: Collection[str]) -> str:
+    words = _repeated(part, texts)[1].strip("_").split("_")
+    return "_".join(word for word in words if word not in PROMPT | COMPLETION)
 
 
 def _fraction(value: Json) -> str | None:

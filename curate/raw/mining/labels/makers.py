@@ -6,13 +6,14 @@ policy reads. Who did not hand in an answer has none.
 
 from __future__ import annotations
 
-from curate.raw.mining.labels import argilla, jigsaw, label_studio, prodigy
+from curate.raw.mining.labels import argilla, ballots, jigsaw, label_studio, prodigy
 from curate.raw.mining.labels.question import Maker, Question
 
 MAKERS: dict[str, Maker] = {
     "argilla": Maker(argilla.questions, argilla.answers),
     "label_studio": Maker(label_studio.questions, label_studio.answers),
     "prodigy": Maker(prodigy.questions, prodigy.answers),
+    "ballots": Maker(ballots.questions, ballots.answers),
     "jigsaw": Maker(jigsaw.questions, jigsaw.answers),
 }
 """Name -> how a form is found and read; the first that finds a question has the table."""

@@ -201,6 +201,26 @@ SHAPES: dict[str, Shape] = {
         "votes",
         (),
     ),
+    "votes of both, by name": (
+        talk(prompt_votes=lambda r, p, at: [word(p)] * 3, response_votes=lambda r, p, at: [word(r)] * 3),
+        "votes",
+        (),
+    ),
+    "annotators of both": (
+        talk(prompt_annotator_1=PW, prompt_annotator_2=PW, response_annotator_1=RW, response_annotator_2=RW),
+        "votes",
+        (),
+    ),
+    "counts of both": (
+        talk(
+            prompt_toxic_votes=lambda r, p, at: 5 * p,
+            prompt_total_votes=lambda r, p, at: 5,
+            response_toxic_votes=lambda r, p, at: 4 * r,
+            response_total_votes=lambda r, p, at: 4,
+        ),
+        "votes",
+        (OF_PROMPT,),
+    ),
     # one text
     "text": (text(label=RW), "human", ()),
     "a prompt by itself": (made(lambda r, p, at: {"prompt": replies(at), "prompt_label": word(r)}), "human", ()),
@@ -363,6 +383,21 @@ SHAPES: dict[str, Shape] = {
     "jigsaw, not judged": (
         text(**dict.fromkeys(("toxic", "severe_toxic", "obscene", "threat", "insult"), lambda r, p, at: -1)),
         "none",
+        (),
+    ),
+    "a list of annotators": (
+        text(annotations=lambda r, p, at: [{"annotator": who, "label": word(r)} for who in ("w1", "w2")]),
+        "votes",
+        (),
+    ),
+    "a machine on the list": (
+        text(
+            annotations=lambda r, p, at: [
+                {"annotator": "w1", "is_toxic": r},
+                {"annotator": "gpt-4o", "is_toxic": not r},
+            ]
+        ),
+        "human",
         (),
     ),
     "votes per annotator": (text(annotator1_toxic=R, annotator2_toxic=R, annotator3_toxic=R), "votes", ()),
