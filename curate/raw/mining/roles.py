@@ -149,7 +149,7 @@ def find_roles(records: Sequence[Fields], form: str, settings: SourceSettings, p
     bindings |= public_label(sample, bindings)
     columns = _used(bindings, kind)
     json_text = "text" in columns and _all_json(values[columns["text"][0]])
-    answers = None if sample.labels_pinned else _answers(sample, columns)
+    answers = None if sample.labels_pinned else labels.answers or _answers(sample, columns)
     questions = () if "label" in said or "votes" in said else labels.questions
     known = public_set(sample)
     return Roles(kind, columns, known, json_text, answers, questions, labels.sides, _apart(labels, columns), labels.jury)

@@ -7,6 +7,7 @@ person's.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from curate.core.policy import Policy
 from curate.core.schema import EVIDENCE
 from curate.raw.files.records import Json
 from curate.raw.mining.columns import Bindings, TableSample, by_name, plain_name, votes, words_of
-from curate.raw.mining.labels.label_names import LabelName, Speaker, asked, is_fraction, is_score, label_name
+from curate.raw.mining.labels.label_names import LabelName, Speaker, asked, has_decimals, is_fraction, is_score, label_name
 from curate.raw.mining.labels.makers import MAKERS, Question
 from curate.raw.mining.labels.words import ANNOTATORS, FILLERS, GUESSES, LABEL, PEOPLE, SHARES, SOURCES
 from curate.raw.mining.names import NAMES
@@ -57,6 +58,17 @@ OF_JURIES: tuple[frozenset[str], ...] = (
 """Headers of public sets that people published with a jury of models as their judge: given, as a machine's word. Aegis 2.0."""
 
 
+OF_SHARES: tuple[tuple[frozenset[str], str, str], ...] = (
+    (frozenset({"target", "comment_text", "toxicity_annotator_count"}), "", "target"),
+    (frozenset({"toxicity", "comment_text", "toxicity_annotator_count"}), "", "toxicity"),
+    (frozenset({"text", "toxicity", "severe_toxicity", "identity_attack"}), r"civil[-_ ]?comments", "toxicity"),
+)
+"""Header, what the path must hold, and the column whose numbers are shares of annotators who say toxic: Civil Comments.
+
+Detoxify writes the third header too, so that it proves nothing by itself.
+"""
+
+
 @dataclass(frozen=True)
 class LabelBindings:
     """The labels of a table.
@@ -67,6 +79,7 @@ class LabelBindings:
         sides: of pairs: the column of a text -> the columns of its labels.
         apart: column of labels that no row is given -> why.
         jury: whether a machine's word is given, as a machine's.
+        answers: what 1 means in the column of labels, where the header alone proves it.
     """
 
     columns: Bindings
@@ -74,6 +87,7 @@ class LabelBindings:
     sides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     apart: Mapping[str, str] = field(default_factory=dict)
     jury: bool = False
+    answers: bool | None = None
 
 
 def bind_labels(sample: TableSample, bindings: Bindings, kind: Kind | None, pinned: Collection[str] = ()) -> LabelBindings:
@@ -88,11 +102,12 @@ def bind_labels(sample: TableSample, bindings: Bindings, kind: Kind | None, pinn
     if kind is None:
         return LabelBindings({})
     places = _Places(sample, bindings, kind)
-    questions = _questions(sample, places)
+    share = _share(sample)
+    questions = _questions(sample, places) if share is None else []
     sources = tuple(column for column in sample.values if _tells_source(column, sample))
     no_labels = {*places.texts, *sources, *(column for question in questions for column in question.columns)}
     columns = {column: places.name(column) for column in sample.values if column not in no_labels}
-    speakers = {column: _speaker(column, name, sample, bool(sources)) for column, name in columns.items()}
+    speakers = _speakers(columns, sample, bool(sources))
     place = {column: places.of(name) for column, name in columns.items()}
     people = {column for column, speaker in speakers.items() if speaker in (None, "people")}
 
@@ -109,7 +124,8 @@ def bind_labels(sample: TableSample, bindings: Bindings, kind: Kind | None, pinn
         for text in places.sides
         if (found := _best([c for c in labels if c in people and place[c] == text], columns, speakers, sample))
     }
-    used = {*pinned, *(c for q in questions for c in q.columns), *(c for found in sides.values() for c in found)}
+    own |= {"label": (share,), "votes": ()} if share is not None else {}
+    used = {*pinned, *own["label"], *(c for q in questions for c in q.columns), *(c for found in sides.values() for c in found)}
     apart = {
         column: why
         for column in labels
@@ -119,7 +135,9 @@ def bind_labels(sample: TableSample, bindings: Bindings, kind: Kind | None, pinn
         own["label"] = tuple(dict.fromkeys(question.columns[0] for question in questions))
     header = set(sample.values)
     jury = any(header >= known for known in OF_JURIES)
-    return LabelBindings({role: names for role, names in own.items() if names}, tuple(questions), sides, apart, jury)
+    return LabelBindings(
+        {role: names for role, names in own.items() if names}, tuple(questions), sides, apart, jury, share is not None or None
+    )
 
 
 class _Places:
@@ -173,6 +191,12 @@ def _questions(sample: TableSample, places: _Places) -> list[Question]:
     return []
 
 
+def _share(sample: TableSample) -> str | None:
+    """The column that a public set's header proves to be a share of annotators."""
+    header, place = set(sample.values), sample.place.casefold()
+    return next((column for known, path, column in OF_SHARES if header >= known and re.search(path, place)), None)
+
+
 def _tells_source(column: str, sample: TableSample) -> bool:
     """Whether cells tell who gave the labels: "label_source", or the evidence that our own files have."""
     name = plain_name(asked(column))
@@ -184,12 +208,15 @@ def _tells_source(column: str, sample: TableSample) -> bool:
     return name in ANNOTATORS or (words[-1] in SOURCES and len(about) > 0)
 
 
-def _speaker(column: str, name: LabelName, sample: TableSample, has_source: bool) -> Speaker | None:
-    """Whose word a column is, by its name, else by what it holds."""
-    if name.speaker is not None:
-        return name.speaker
-    ours = has_source and "evidence" in sample.values
-    return "score" if not ours and is_score(sample.values[column]) else None
+def _speakers(columns: Mapping[str, LabelName], sample: TableSample, has_source: bool) -> dict[str, Speaker | None]:
+    """Whose word each column is, by its name, else by what it holds: beside a machine's scores decimals are scores, too."""
+    speakers = {column: name.speaker for column, name in columns.items()}
+    if has_source and "evidence" in sample.values:
+        return speakers  # our own files tell it row by row
+    unnamed = [column for column, speaker in speakers.items() if speaker is None and _is_label(column, columns[column], sample)]
+    if any(is_score(sample.values[column]) for column in unnamed):
+        speakers |= {column: "score" for column in unnamed if has_decimals(sample.values[column])}
+    return speakers
 
 
 def _is_label(column: str, name: LabelName, sample: TableSample) -> bool:

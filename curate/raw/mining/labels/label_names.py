@@ -112,6 +112,11 @@ def is_score(values: Sequence[Json]) -> bool:
     return len(fractions) > MOST_SHARES or any(map(_too_fine, fractions))
 
 
+def has_decimals(values: Sequence[Json]) -> bool:
+    """Whether any cell is a number from 0 to 1 that is written with decimals, such as 0.0."""
+    return any(re.fullmatch(r"[01]?[.,]\d+(?:e-?\d+)?|\d(?:\.\d+)?e-\d+", str(value).strip().casefold()) for value in values)
+
+
 def is_fraction(value: Json) -> bool:
     """Whether a cell is a number between 0 and 1."""
     return _fraction(value) is not None

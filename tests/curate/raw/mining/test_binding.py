@@ -15,7 +15,7 @@ from curate.core.policy import load_policy
 from curate.raw.inspect import inspect
 from curate.raw.mining.columns import flat
 from curate.raw.mining.labels.binding import BY_MACHINE, OF_NO_TEXT, OF_PROMPT, SCORE
-from curate.raw.mining.labels.given import DISAGREE, UNPROVEN, abstentions
+from curate.raw.mining.labels.given import DISAGREE, UNPROVEN, abstentions, given_label
 from curate.raw.mining.labels.label_names import is_score, label_name
 from curate.raw.mining.roles import Roles, find_roles
 from curate.raw.sources import SourceSettings
@@ -476,6 +476,22 @@ def test_the_recipe_may_take_a_machines_word_and_it_stays_a_machines(mine: Mine)
 )
 def test_finer_numbers_than_votes_give_are_a_score(values: list[Any], score: bool) -> None:
     assert is_score(values) is score
+
+
+def test_civil_comments_numbers_are_shares_where_its_header_or_its_path_proves_it() -> None:
+    detoxify = made(
+        lambda r, p, at: {"text": replies(at), "toxicity": FLOATS[at], "severe_toxicity": 0.01, "identity_attack": 0.0}
+    )
+    shares = [{"target": one["toxicity"], "comment_text": one["text"], "toxicity_annotator_count": 10} for one in detoxify]
+    for records, place, label in (
+        (shares, "train.csv", ("target",)),
+        (detoxify, "raw/civil_comments.jsonl", ("toxicity",)),
+        (detoxify, "raw/a.jsonl", ()),
+    ):
+        roles = find_roles(records, "jsonl", EVERY, load_policy(), place)
+        assert roles.columns.get("label", ()) == label
+        read = [given_label(one, roles, EVERY, load_policy()).share for one in records]
+        assert read == ([float(toxic) for toxic, _ in CASES] if label else [None] * len(CASES))
 
 
 def test_our_own_corpus_comes_back_with_its_evidence(mine: Mine) -> None:
