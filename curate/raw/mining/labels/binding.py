@@ -213,6 +213,10 @@ def _speakers(columns: Mapping[str, LabelName], sample: TableSample, has_source:
     speakers = {column: name.speaker for column, name in columns.items()}
     if has_source and "evidence" in sample.values:
         return speakers  # our own files tell it row by row
+    for column in columns:
+        before, _, last = column.rpartition("score")  # a classifier's answer: {"label": "toxic", "score": 0.98}
+        if not last and is_score(sample.values[column]) and speakers.get(f"{before}label", "") is None:
+            speakers[f"{before}label"] = "machine"
     unnamed = [column for column, speaker in speakers.items() if speaker is None and _is_label(column, columns[column], sample)]
     if any(is_score(sample.values[column]) for column in unnamed):
         speakers |= {column: "score" for column in unnamed if has_decimals(sample.values[column])}

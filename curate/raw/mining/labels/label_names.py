@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from curate.raw.files.records import Json
@@ -26,10 +26,12 @@ from curate.raw.mining.labels.words import (
 Subject: TypeAlias = Literal["prompt", "completion", "both"]
 Speaker: TypeAlias = Literal["people", "machine", "score"]
 
+MOST_NAMES = 4_096  # of columns that are remembered: records ask again and again
 MOST_SHARES = 2  # different fractions in a column that may be shares of votes; more are a machine's scores
 MOST_VOTERS = 20  # of whom a fraction of three decimals and more may be a share
 
 _KNOWN = MACHINE | SCORES | PEOPLE | PROMPT | COMPLETION | LABEL | WHOLE
+_ELSE = (CONTAINERS | PROMPT | COMPLETION | MACHINE | PEOPLE) - LABEL  # of a part that says who, or of what
 
 _WHOSE_TEXT = re.compile(rf"(?<=_)(?:{'|'.join(sorted(SPEAKING))})_(?=(?:{'|'.join(sorted(COMPLETION))})_)")
 
@@ -58,10 +60,11 @@ class LabelName:
         return self.text is None and self.subject is None
 
 
+@lru_cache(MOST_NAMES)
 def asked(column: str) -> str:
-    """The part of a dotted column that says what was asked: "toxicity" of "toxicity.responses" and of "toxicity.prompt"."""
-    parts, others = column.split("."), CONTAINERS | PROMPT | COMPLETION
-    return next((part for part in reversed(parts) if plain_name(part) not in others), leaf(column))
+    """The part of a dotted column that says what was asked: "toxicity" of "toxicity.responses" and of "toxicity.human"."""
+    parts = column.split(".")
+    return next((part for part in reversed(parts) if not _ELSE.issuperset(_split(plain_name(part)))), leaf(column))
 
 
 def label_name(column: str, texts: Collection[str] = ()) -> LabelName:
@@ -77,6 +80,11 @@ def label_name(column: str, texts: Collection[str] = ()) -> LabelName:
         >>> label_name("gpt4 response label").speaker, label_name("response.human_label").subject
         ('machine', 'completion')
     """
+    return _label_name(column, tuple(sorted(texts)))
+
+
+@lru_cache(MOST_NAMES)
+def _label_name(column: str, texts: tuple[str, ...]) -> LabelName:
     parts = column.split(".")
     text, subject = None, None
     for at in reversed(range(len(parts))):
@@ -144,7 +152,7 @@ def _split(plain: str) -> list[str]:
     return [part for word in words for part in _halves(word)]
 
 
-@cache
+@lru_cache(MOST_NAMES)
 def _halves(word: str) -> tuple[str, ...]:
     """A word that is two known ones, written as one: "promptlabel"."""
     if word not in _KNOWN:

@@ -27,7 +27,7 @@ PEOPLE = _words(
     """
     human humans people person annotator annotators annotated annotation annotations rater raters rated worker
     workers crowd crowdsourced mturk expert experts coder coders gold golden truth manual manually moderator
-    moderators reviewer reviewers reviewed adjudicated volunteer responses votes vote voted
+    moderators reviewer reviewers reviewed adjudicated true volunteer responses votes vote voted
     """
 )
 """Of people who judged; with a word of `MACHINE` beside it, the machine counts."""
@@ -51,7 +51,7 @@ LABEL = _words(
 """Of labels, whatever they are of."""
 
 FILLERS = _words(
-    "is was are has the of for final overall majority value text comment post tweet message sentence body utterance content by"
+    "is was are has the of for final overall majority value text comment post tweet message sentence body utterance content by s"
 )
 """Beside a label's own words they say nothing."""
 

@@ -299,6 +299,11 @@ SHAPES: dict[str, Shape] = {
     "labeler": (text(label=RW, labeler=lambda r, p, at: "gpt-4o"), "none", (BY_MACHINE,)),
     "annotation model": (text(label=RW, annotation_model=lambda r, p, at: "qwen2"), "none", (BY_MACHINE,)),
     "detoxify": (text(detoxify=F), "none", (BY_MACHINE,)),
+    "by whom, nested": (text(toxicity=lambda r, p, at: {"gpt4": int(not r), "human": int(r)}), "human", ()),
+    "by a machine, nested": (text(toxicity=lambda r, p, at: {"gpt4": int(r)}), "none", (BY_MACHINE,)),
+    "a classifier's answer": (text(label=RW, score=F), "none", (BY_MACHINE,)),
+    "true and predicted": (text(y_pred=NOT, y_true=RW), "human", ()),
+    "an annotator's, in words": (text(**{"GPT-4's label": NOT, "Annotator's label": RW}), "human", ()),
     "p_toxic": (text(p_toxic=F), "none", (SCORE,)),
     "nothing proves it": (text(label=R), "none", (UNPROVEN,)),
     # forms of tools
