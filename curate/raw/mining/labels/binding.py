@@ -19,7 +19,7 @@ from curate.raw.mining.columns import Bindings, TableSample, by_name, plain_name
 from curate.raw.mining.labels.label_names import LabelName, Speaker, asked, has_decimals, is_fraction, is_score, label_name
 from curate.raw.mining.labels.makers import MAKERS, Question
 from curate.raw.mining.labels.words import ANNOTATORS, FILLERS, GUESSES, LABEL, PEOPLE, SHARES, SOURCES
-from curate.raw.mining.names import NAMES
+from curate.raw.mining.names import ANNOTATOR, NAMES
 from curate.raw.sources import Kind
 
 LABELS_FIT = 0.9  # share of a column's values that the policy must know for it to be labels without being named so
@@ -30,6 +30,8 @@ SCORE = "a score: nothing says that people gave it"
 OF_NO_TEXT = "speaks of no one text that is here"
 
 LABEL_ROLES = ("label", "votes", "votes_toxic", "votes_non_toxic", "votes_total", "category", "evidence")
+
+VOTES = frozenset(name for role in ("votes", "votes_toxic", "votes_non_toxic") for name in NAMES[role])
 
 OWN: dict[Kind, tuple[str, ...]] = {
     "preference": (),
@@ -126,9 +128,10 @@ def bind_labels(sample: TableSample, bindings: Bindings, kind: Kind | None, pinn
     }
     own |= {"label": (share,), "votes": ()} if share is not None else {}
     used = {*pinned, *own["label"], *(c for q in questions for c in q.columns), *(c for found in sides.values() for c in found)}
+    elsewhere = [column for column, of in place.items() if of in ("prompt", "none") and _holds_votes(columns[column])]
     apart = {
         column: why
-        for column in labels
+        for column in (*labels, *elsewhere)
         if column not in used and (why := _why_apart(place[column], speakers[column], bool(places.sides))) is not None
     }
     if questions:
@@ -252,6 +255,11 @@ def _holds_labels(values: Sequence[Json], policy: Policy) -> bool:
     sides = {word: policy.label("", word).toxic for word in words}
     fit = sum(count for word, count in words.items() if sides[word] is not None or word in known)
     return {True, False} <= set(sides.values()) and fit >= LABELS_FIT * words.total() > 0
+
+
+def _holds_votes(name: LabelName) -> bool:
+    """Whether a column that names a text has votes of it, or what one annotator said."""
+    return not name.bare and (name.rest in VOTES or ANNOTATOR.fullmatch(name.rest) is not None)
 
 
 def _best(

@@ -158,6 +158,7 @@ SHAPES: dict[str, Shape] = {
         (OF_PROMPT,),
     ),
     "both in one name": (talk(prompt_response_label=PW), "none", (OF_NO_TEXT,)),
+    "only the prompt's votes": (talk(prompt_votes=lambda r, p, at: [word(p)] * 3), "none", (OF_PROMPT,)),
     # nested
     "nested": (
         made(
@@ -199,17 +200,17 @@ SHAPES: dict[str, Shape] = {
             }
         ),
         "votes",
-        (),
+        (OF_PROMPT,),
     ),
     "votes of both, by name": (
         talk(prompt_votes=lambda r, p, at: [word(p)] * 3, response_votes=lambda r, p, at: [word(r)] * 3),
         "votes",
-        (),
+        (OF_PROMPT,),
     ),
     "annotators of both": (
         talk(prompt_annotator_1=PW, prompt_annotator_2=PW, response_annotator_1=RW, response_annotator_2=RW),
         "votes",
-        (),
+        (OF_PROMPT,),
     ),
     "counts of both": (
         talk(
@@ -569,3 +570,35 @@ def test_orders_synonyms_and_nestings_bind_alike(data: st.DataObject) -> None:
     assert roles.columns["label"] == (own,)
     assert roles.apart[apart] == OF_PROMPT
     assert roles.apart[before + machine] in (BY_MACHINE, SCORE)
+
+
+BY_PEOPLE = ["human label", "is toxic human", "gold label", "annotator toxicity", "label by experts", "crowd safety", "label"]
+BY_MACHINES = [
+    "gpt4 toxic",
+    "llm label",
+    "label claude",
+    "weak label",
+    "toxic pred",
+    "toxicity model",
+    "suggested label",
+    "silver label",
+]
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.sampled_from(BY_PEOPLE), st.sampled_from(BY_MACHINES), st.sampled_from(STYLES), st.booleans(), st.booleans())
+def test_people_win_over_a_machine_whatever_the_names_and_the_order(
+    people: str, machine: str, style: Callable[[list[str]], str], first: bool, nested: bool
+) -> None:
+    of_people, of_machine = style(people.split()), style(machine.split())
+    records: list[Record] = []
+    for at, (toxic, _) in enumerate(CASES):
+        cells = [(of_people, word(toxic)), (of_machine, word(not toxic)), ("text", replies(at))]
+        fields = dict(cells if first else reversed(cells))
+        records.append({"fields": fields} if nested else fields)
+    roles = understood(records)
+    assert [given_label(flat(one), roles, EVERY, load_policy()).share for one in records] == [float(toxic) for toxic, _ in CASES]
+    alone = [{name: value for name, value in flat(one).items() if name.removeprefix("fields.") != of_people} for one in records]
+    roles = understood(alone)
+    assert [given_label(one, roles, EVERY, load_policy()).share for one in alone] == [None] * len(CASES)
+    assert BY_MACHINE in roles.apart.values()
