@@ -33,7 +33,8 @@ SIDES = ("chosen", "rejected", "original", "rewrite", "sample")
 generated; an answer sampled from the model to be aligned."""
 
 EVIDENCE = ("human", "votes", "machine")
-"""Kinds of evidence for a label, best first. A single label that came with the data counts as human."""
+"""Kinds of evidence for a label, best first. A single label that came with the data counts as human, unless its
+column's name, its numbers or another column say that a machine gave it."""
 
 VERDICT: dict[str, pl.DataType | type[pl.DataType]] = {
     "reason": pl.String,  # null: the row is kept

@@ -300,7 +300,7 @@ def _manifest(job: _Job, outcomes: Sequence[Outcome], composed: Composed) -> Man
         stages=tuple(StageEntry(one.stage, one.rows_in, one.kept, one.dropped, one.key) for one in outcomes),
         models=stages | generators,
         dataset=replace(composed.counts, suspect=_suspects(recipe, outcomes, composed.corpus)),
-        warnings=[*composed.warnings, *(f"licences: {line}" for line in duties.conflicts)],
+        warnings=[*composed.warnings, *ingested.abstentions(), *(f"licences: {line}" for line in duties.conflicts)],
         licences=licences,
         obligations=duties,
     )

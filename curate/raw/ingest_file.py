@@ -92,7 +92,7 @@ def ingest_file(
         ledger = _Ledger(work, report, tombstones)
         with Tables(readable(file, form), settings, readable_parents(task.others, settings.sources)) as tables:
             for record, mined in tables.mine(itertools.islice(READERS[form](stream), task.limit), ledger.quarantine):
-                ledger.add(record, mined, tables.unused(record))
+                ledger.add(record, mined, tables.unused(record), tables.abstentions(record, mined))
         report, parts = ledger.close(tables.to_json())
     write_receipt(work, report, tombstones)
     return report, parts
@@ -106,7 +106,7 @@ class _Ledger:
         self._rows = RowWriter(work / "parts" / report.key, ROW)
         self._broken = RowWriter(work / "quarantine" / report.key, QUARANTINE)
         self._unused = RowWriter(work / "unused" / report.key, UNUSED)
-        self._counts, self._skipped, self._reasons, self._licences = (Counter[str]() for _ in range(4))
+        self._counts, self._skipped, self._reasons, self._licences, self._abstained = (Counter[str]() for _ in range(5))
 
     def quarantine(self, entry: Broken) -> None:
         """Keep bytes that are no record; none of them where something was forgotten, for it may be in any."""
@@ -115,8 +115,8 @@ class _Ledger:
         raw = b"" if self._tombstones else entry.raw
         self._broken.add([{"source": self._report.source, **asdict(entry), "raw": raw}], len(raw))
 
-    def add(self, record: Record, mined: list[Row] | str, unused: dict[str, Json]) -> None:
-        """Keep a record's rows, or count the reason why it gives none, and what its other columns say."""
+    def add(self, record: Record, mined: list[Row] | str, unused: dict[str, Json], abstained: Sequence[str]) -> None:
+        """Keep a record's rows, or count the reason why it gives none; its other columns; and why labels abstain."""
         self._counts["records"] += 1
         if self._tombstones and not isinstance(mined, str) and any(map(self._tombstones.holds, mined)):
             mined = REASON
@@ -125,6 +125,7 @@ class _Ledger:
         if isinstance(mined, str):
             self._skipped[mined] += 1
             return
+        self._abstained.update(abstained)
         self._counts["mined"] += 1
         self._counts["rows"] += len(mined)
         self._counts["labelled"] += sum(row["given"] is not None for row in mined)
@@ -145,6 +146,7 @@ class _Ledger:
             rows=self._counts["rows"],
             labelled=self._counts["labelled"],
             skipped=dict(sorted(self._skipped.items())),
+            abstained=dict(sorted(self._abstained.items())),
             quarantined=dict(sorted(self._reasons.items())),
             roles=roles,
             licences=dict(sorted(self._licences.items())),

@@ -50,6 +50,16 @@ class Ingested:
         """Files that were not read, and why."""
         return [asdict(entry) for entry in self.aside]
 
+    def abstentions(self) -> list[str]:
+        """One line for each file that has labels which none of its rows is given, for the build to tell."""
+        return [
+            f"{file.source}: labels given to no row: "
+            + "; ".join(f"{records:,} records: {why}" for why, records in file.abstained.items())
+            + " (`curate inspect` names the columns)"
+            for file in self.files
+            if file.abstained
+        ]
+
     def licences(self) -> dict[str, int]:
         """Licence -> rows; "" counts rows whose licence nothing names."""
         total: Counter[str] = Counter()

@@ -13,7 +13,8 @@ from curate.pages.tables import table_lines
 from curate.raw.files.records import Json
 from curate.raw.mining.columns import leaf
 from curate.raw.mining.kinds import MiningSettings
-from curate.raw.mining.labels import LABELS
+from curate.raw.mining.labels.given import LABELS, UNPROVEN
+from curate.raw.mining.labels.label_names import asked
 from curate.raw.mining.parents import files_of_parents
 from curate.raw.mining.roles import Roles
 from curate.raw.mining.unused import is_used, used_columns
@@ -31,6 +32,9 @@ UNPROVEN_LABELS = (
 )
 PERHAPS_PUBLIC = (
     "columns that a public set has and any file may have: no label is read; where it is that set, say so in the recipe:"
+)
+ABSTAIN = (
+    "labels that are given to no row (a machine's, or one that has no text, may be named in the recipe: columns: {label: ...}):"
 )
 LOST_PARENTS = "replies whose parents are not in their file; where those stand in another, say so in the recipe:"
 
@@ -80,6 +84,8 @@ def _page(files: Sequence[FilePreview], aside: Sequence[LeftAside], policy: Poli
     ):
         sources = [f"  - {line}" for line in advice if line is not None]
         yield from _section(head, ["sources:", *sources], sources)
+    kept = [line for one in tables for line in _abstained(one)]
+    yield from _section(ABSTAIN, table_lines(("file", "why", "records", "columns"), kept, left=(0, 1, 3)), kept)
     unused = [(one.place, ", ".join(names)) for one in tables if (names := _unused(one, policy))]
     yield from _section("columns that play no role:", table_lines(("file", "columns"), unused, left=(0, 1)), unused)
     if show_text:
@@ -138,7 +144,7 @@ def _polarity(one: TablePreview, policy: Policy) -> str:
     if roles.known is not None:
         return f"read as {roles.known}"
     column = next(columns[0] for role in LABEL_ROLES if (columns := roles.columns.get(role)))
-    by_name = policy.label(leaf(column), "yes").toxic
+    by_name = policy.label(asked(column), "yes").toxic
     if "votes_toxic" in roles.columns:
         return "counts of votes"
     if by_name is not None:
@@ -174,6 +180,16 @@ def _places(files: Sequence[FilePreview]) -> list[str]:
     lines = [f"{file.name}: {entry.locator}: {entry.reason}" for file in files for entry in file.broken[:MOST_PLACES]]
     more = sum(max(0, len(file.broken) - MOST_PLACES) for file in files)
     return _section("broken records, which would be quarantined:", lines + ([f"and {more:,} more"] if more else []), lines)
+
+
+def _abstained(one: TablePreview) -> Iterator[tuple[str, str, str, str]]:
+    """Why labels of a table are given to no row: the reason, in how many records, and of which columns."""
+    for why, records in sorted(one.abstained.items()):
+        if why == UNPROVEN and not one.roles.questions:
+            continue  # the table above says it, word by word
+        columns = [column for column, reason in one.roles.apart.items() if reason == why]
+        columns = columns or [*one.roles.columns.get("label", ()), *one.roles.columns.get("votes", ())]
+        yield one.place, why, f"{records:,}", ", ".join(column[:40] for column in columns)
 
 
 def _labels_advice(one: TablePreview, policy: Policy) -> str | None:

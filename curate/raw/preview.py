@@ -35,6 +35,7 @@ class TablePreview:
         toxic: records with a row whose own label says so.
         non_toxic: records with a row whose own label says the opposite.
         unread: label in short that says nothing -> records.
+        abstained: why a label is given to no row -> records.
         skipped: reason -> records that would give no row.
         columns: column -> records in which it holds something.
         licences: licence -> rows.
@@ -50,12 +51,13 @@ class TablePreview:
     non_toxic: int = 0
     unread: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
+    abstained: Counter[str] = field(default_factory=Counter)
     columns: dict[str, int] = field(default_factory=dict)
     licences: Counter[str] = field(default_factory=Counter)
     sample: Row | None = None
 
-    def count(self, record: Record, rows: list[Row] | str, policy: Policy) -> None:
-        """Add a record and its rows, or the reason why it has none."""
+    def count(self, record: Record, rows: list[Row] | str, policy: Policy, abstained: Sequence[str] = ()) -> None:
+        """Add a record and its rows, or the reason why it has none, and why labels of it are given to none."""
         self.records += 1
         fields = flat(record.fields)
         for column, value in fields.items():
@@ -64,13 +66,14 @@ class TablePreview:
             self.skipped[rows] += 1
             return
         self.rows += len(rows)
+        self.abstained.update(abstained)
         self.sample = self.sample or rows[0]
         self.licences.update(row["licence"] or "none named" for row in rows)
         shares = {row["given"] for row in rows} - {None}
         self.toxic += any(share > policy.share for share in shares)
         self.non_toxic += any(share < policy.share for share in shares)
         label = self.roles.column("label")
-        if not shares and label is not None:
+        if not shares and label is not None and not self.roles.questions:
             self.unread[_in_short(fields.get(label), policy)] += 1
 
 
@@ -124,7 +127,7 @@ def preview(file: SourceFile, others: Sequence[SourceFile], settings: MiningSett
         for record, rows in mined.mine(itertools.islice(entries, limit), broken.append):
             if record.table not in tables:
                 tables[record.table] = opened(record.table, mined.roles[record.table])
-            tables[record.table].count(record, rows, settings.policy)
+            tables[record.table].count(record, rows, settings.policy, mined.abstentions(record, rows))
         whole = next(entries, None) is None
         if not tables:
             tables[""] = opened("", next(iter(mined.roles.values())))

@@ -31,6 +31,7 @@ class FileReport:
         rows: that they gave.
         labelled: rows with a label of their own.
         skipped: reason -> records that gave none.
+        abstained: reason -> records with a label that none of their rows is given: see `mining.labels.given.abstentions`.
         quarantined: reason -> broken records.
         roles: how the file was understood, see `mining.tables.Tables.to_json`.
         licences: licence -> rows; "" where none is named.
@@ -56,6 +57,7 @@ class FileReport:
     parts: tuple[str, ...] = ()
     quarantine: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    abstained: dict[str, int] = field(default_factory=dict)
 
     @property
     def tables(self) -> tuple[str, ...]:

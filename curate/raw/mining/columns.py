@@ -6,21 +6,20 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from curate.core.policy import Policy
 from curate.raw.files.records import Fields, Json
-from curate.raw.mining.names import ANNOTATOR, MACHINE, NAMES, NEUTRAL, NUMBERED
+from curate.raw.mining.names import ANNOTATOR, NAMES, NESTED, NESTED_ROLES, NEUTRAL, TALLIES
 from curate.raw.sources import SourceSettings
 
-LABELS_FIT = 0.9  # share of a column's values that the policy must know for it to be labels without being named so
 WORDY = 1.5  # mean words of a column from which it holds texts, not labels or names
+DECISIONS = frozenset({"accept", "reject", "ignore"})
 DEEP = 4  # how far nested objects are opened into dotted columns
 
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 @dataclass(frozen=True)
@@ -87,6 +86,12 @@ def leaf(column: str) -> str:
     return column.rsplit(".", 1)[-1]
 
 
+def text_name(column: str) -> str:
+    """What a text's column calls it: the last part, or, where that says only that it is a text, the part before."""
+    outer, _, last = column.rpartition(".")
+    return leaf(outer) if outer and plain_name(last) in NESTED else last
+
+
 def plain_name(name: str) -> str:
     """A column's name as names are compared: lower case, words joined by '_', as in "isToxic" and "is toxic": is_toxic."""
     return _joined(_HUMP.sub("_", name))
@@ -100,11 +105,14 @@ def words_of(values: Sequence[Json]) -> float:
 
 def by_name(role: str, columns: Iterable[str]) -> str | None:
     """The column with the best of a role's names; of two with one name the outer one."""
-    names: dict[str, str] = {}
-    for column in sorted(columns, key=lambda column: column.count(".")):  # stable
+    columns, names = sorted(columns, key=lambda column: column.count(".")), dict[str, str]()  # stable
+    for column in columns:
         for name in (leaf(column), column):
             names.setdefault(plain_name(name), column)
             names.setdefault(_joined(name), column)
+    if role in NESTED_ROLES:
+        for column in columns:
+            names.setdefault(plain_name(text_name(column)), column)
     return next((names[name] for name in NAMES[role] if name in names), None)
 
 
@@ -132,20 +140,6 @@ def votes(sample: TableSample, bindings: Bindings) -> Bindings:
     return {}
 
 
-def label(sample: TableSample, _: Bindings) -> Bindings:
-    """The label's column: of those so named, or whose name or words prove a polarity, the first that the policy can read."""
-    values, policy = sample.values, sample.policy
-    names = {plain_name(leaf(column)): column for column in reversed(list(values))}
-    candidates = dict.fromkeys(names[name] for name in NAMES["label"] if name in names)
-    candidates |= dict.fromkeys(column for column in values if policy.label(leaf(column), 1).toxic is not None)
-    candidates |= dict.fromkeys(column for column in values if column not in candidates and _holds_labels(column, sample))
-    short = [column for column in candidates if words_of(values[column]) < 3]
-    for column in short:
-        if any(policy.label(leaf(column), value).toxic is not None for value in values[column]):
-            return {"label": (column,)}
-    return {"label": tuple(short[:1])}
-
-
 def second_response(sample: TableSample, bindings: Bindings) -> Bindings:
     """A column plays one of two responses, not both."""
     first = bindings.get("response_a")
@@ -169,6 +163,21 @@ def prompt_once(_: TableSample, bindings: Bindings) -> Bindings:
     return {role: () for role in ("input", "history") if prompt is not None and prompt == bindings.get(role)}
 
 
+def decisions(sample: TableSample, bindings: Bindings) -> Bindings:
+    """What an annotator decided is no text, though its column is called "answer"."""
+    decision = decision_column(sample.values)
+    return {role: () for role, columns in bindings.items() if decision in columns}
+
+
+def decision_column(columns: Mapping[str, Sequence[Json]]) -> str | None:
+    """The column "answer" that holds nothing but an annotator's decisions, as Prodigy writes it."""
+    for column, values in columns.items():
+        if plain_name(column) == "answer":
+            cells = {str(value).strip().casefold() for value in values if value is not None}
+            return column if cells and cells <= DECISIONS else None
+    return None
+
+
 def lone_text(sample: TableSample, bindings: Bindings) -> Bindings:
     """A completion needs a prompt and a prompt a completion; alone, either is a plain text, and so is the one wordy column."""
     prompt, completion, text = (bindings.get(role) for role in ("prompt", "completion", "text"))
@@ -186,10 +195,10 @@ RULES: tuple[Rule, ...] = (
     named,
     neutral_texts,
     votes,
-    label,
     second_response,
     prompt_or_author,
     prompt_once,
+    decisions,
     lone_text,
 )
 """How columns are bound to roles where the recipe does not say it, from first to last."""
@@ -207,23 +216,11 @@ def _numbered(sample: TableSample) -> tuple[str, ...]:
     """The most columns that share a label's name and have a number each."""
     groups: dict[str, list[str]] = {}
     for column in sample.values:
-        name = NUMBERED.fullmatch(plain_name(leaf(column)))
-        if name is not None and sample.policy.label(name[1], 1).toxic is not None:
-            groups.setdefault(name[1], []).append(column)
+        name = re.sub(r"\d+", "#", plain_name(leaf(column)))
+        if "#" in name and not TALLIES.intersection(name.split("_")) and sample.policy.label(name, 1).toxic is not None:
+            groups.setdefault(name, []).append(column)
     largest: list[str] = max(groups.values(), key=len, default=[])
     return tuple(largest)
-
-
-def _holds_labels(column: str, sample: TableSample) -> bool:
-    """Whether a column holds labels whatever its name: hardly anything but words of the policy, of both sides."""
-    if MACHINE.search(plain_name(leaf(column))):
-        return False
-    policy = sample.policy
-    known = ("", *policy.words.abstain, *policy.answers.affirmative, *policy.answers.negative)
-    words = Counter(str(cell).strip().casefold() for cell in sample.values[column] if isinstance(cell, (str, int, bool)))
-    sides = {word: policy.label("", word).toxic for word in words}
-    fit = sum(count for word, count in words.items() if sides[word] is not None or word in known)
-    return {True, False} <= set(sides.values()) and fit >= LABELS_FIT * words.total() > 0
 
 
 def _is_list(value: Json) -> bool:

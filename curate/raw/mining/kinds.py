@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from curate.core.policy import Policy
 from curate.raw.files.records import Fields, Json
-from curate.raw.mining.labels import NO_LABEL, GivenLabel, given_label
+from curate.raw.mining.labels.given import GivenLabel, given_label, side_label
 from curate.raw.mining.messages import START, Message, as_text, cut, instructed, json_string, messages, sides, turns, user
 from curate.raw.mining.roles import Roles
 from curate.raw.sources import Kind, SourceSettings, place_of, source_for
@@ -93,6 +93,10 @@ class Cells:
         """What the record says of its own toxicity."""
         return given_label(self.fields, self.table.roles, self.table.settings, self.table.policy)
 
+    def label_of(self, text: str) -> GivenLabel:
+        """What the record says of one side of a pair, by the side's column."""
+        return side_label(text, self.fields, self.table.roles, self.table.settings, self.table.policy)
+
     def prompt(self) -> list[Message]:
         """Earlier turns, the prompt, and what it is about."""
         columns = self.table.roles.columns
@@ -140,7 +144,7 @@ def is_deleted(text: str) -> bool:
 
 def preference(cells: Cells) -> Iterator[Draft]:
     """A chosen and a rejected conversation."""
-    yield from _pair(cells, cells.value("chosen"), cells.value("rejected"))
+    yield from _pair(cells, cells.table.roles.column("chosen") or "", cells.table.roles.column("rejected") or "")
 
 
 def ballot(cells: Cells) -> Iterator[Draft]:
@@ -153,7 +157,7 @@ def ballot(cells: Cells) -> Iterator[Draft]:
     if len(preferred) != 1:
         raise SkipRecord("no_preference")
     other = columns[1] if preferred[0] == columns[0] else columns[0]
-    yield from _pair(cells, cells.fields.get(preferred[0]), cells.fields.get(other))
+    yield from _pair(cells, preferred[0], other)
 
 
 def parallel(cells: Cells) -> Iterator[Draft]:
@@ -217,7 +221,9 @@ ALONE: dict[Kind, Callable[[Cells], Iterator[Draft]]] = {
 """Kind -> the rows of a record that is read by itself."""
 
 
-def _pair(cells: Cells, chosen: Json, rejected: Json) -> Iterator[Draft]:
+def _pair(cells: Cells, of_chosen: str, of_rejected: str) -> Iterator[Draft]:
+    """Two replies by their columns, each with the label that speaks of it alone."""
+    chosen, rejected = cells.fields.get(of_chosen), cells.fields.get(of_rejected)
     if not messages(chosen) or not messages(rejected):
         raise SkipRecord("empty")
     parts = sides(chosen, rejected)
@@ -230,8 +236,8 @@ def _pair(cells: Cells, chosen: Json, rejected: Json) -> Iterator[Draft]:
         raise SkipRecord("sides_equal")
     column = cells.prompt()
     prompt = shared if shared[-len(column) :] == column else column + shared  # it may say again what the sides begin with
-    yield Draft(prompt, first, "chosen", NO_LABEL)
-    yield Draft(prompt, second, "rejected", NO_LABEL)
+    yield Draft(prompt, first, "chosen", cells.label_of(of_chosen))
+    yield Draft(prompt, second, "rejected", cells.label_of(of_rejected))
 
 
 def _with_input(prompt: list[Message], text: str) -> list[Message]:

@@ -17,7 +17,7 @@ from curate.raw.mining.talks import Talks, Turn
 from curate.raw.mining.threads import Threads
 from curate.raw.row_writer import Row
 
-VERSION = 6  # of readers and mining together: moves when the same bytes would give other rows
+VERSION = 7  # of readers and mining together: moves when the same bytes would give other rows
 
 MEDIA = re.compile(r"^\u200e?<?(?:media|image|video|audio|sticker|gif|document|contact card) omitted>?$", re.IGNORECASE)
 EPOCH = re.compile(r"\d{9,14}(?:\.\d{1,9})?")

@@ -13,9 +13,10 @@ _NAMES = {
     "toxic_text": "toxic toxic_text toxic_comment toxic_sentence en_toxic_comment",
     "messages": "messages conversation conversations dialogue dialog",
     "completion": "completion response reply answer output generation generated_text model_output bot_response "
-    "assistant reply_text",
+    "assistant reply_text response_text completion_text answer_text model_response assistant_response ai_response "
+    "continuation",
     "prompt": "prompt instruction question query user_message parent_text parent_body parent_comment context input "
-    "source_text user",
+    "source_text user user_input user_prompt prompt_text",
     "input": "input",
     "history": "history context previous previous_turns conversation_history",
     "instances": "instances",
@@ -48,11 +49,12 @@ NAMES: dict[str, tuple[str, ...]] = {role: tuple(names.split()) for role, names 
 
 NEUTRAL = re.compile(r"(?:en_)?(?:neutral|non_?toxic|detox(?:ified)?|polite|rewrite|clean)(?:_(?:comment|text|sentence))?_?\d*")
 ANNOTATOR = re.compile(r"(?:annotator|annotator_label|annotation|rater|label|vote|worker|coder|judge)_?\d+")
-NUMBERED = re.compile(r"(.*[a-z])_?\d+")
-"""A name and a number: several of them, whose name is a label's, are several people's votes ("toxic_1", "toxic_2")."""
+TALLIES = frozenset("n num count total response answer completion reply output".split())
+"""Words of a name with a number that is no annotator's: how many, or which of two texts."""
 
-MACHINE = re.compile(r"(?:^|_)(?:pred|prediction|predicted|model|machine|auto|automatic|baseline|system|classifier)(?:_|$)")
-"""Names of columns in which a machine may have spoken: never taken for labels by what they hold."""
+NESTED = ("text", "content", "value", "body")
+NESTED_ROLES = ("prompt", "completion", "chosen", "rejected", "response_a", "response_b")
+"""Names of a text within an object whose own name says which text it is, "prompt.text", and the roles that it may play."""
 
 CHATS = tuple(
     frozenset(header.split())
@@ -69,7 +71,7 @@ PINNABLE = tuple(sorted({*NAMES, "neutral"}))
 SEVERAL = ("votes", "neutral")  # roles that several columns may play
 
 ALWAYS = (
-    *("author", "category", "id", "label", "licence", "thread", "time"),
+    *("author", "category", "evidence", "id", "label", "licence", "thread", "time"),
     *("votes", "votes_non_toxic", "votes_total", "votes_toxic"),
 )
 """Roles that every kind of record may use."""

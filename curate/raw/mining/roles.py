@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from curate.core.policy import Policy
 from curate.raw.files.records import Fields, Json
-from curate.raw.mining.columns import RULES, WORDY, Bindings, TableSample, bind, leaf, words_of
+from curate.raw.mining.columns import RULES, WORDY, Bindings, TableSample, bind, words_of
+from curate.raw.mining.labels.binding import LABEL_ROLES, LabelBindings, bind_labels
+from curate.raw.mining.labels.label_names import asked
+from curate.raw.mining.labels.makers import Question
 from curate.raw.mining.messages import json_string
 from curate.raw.mining.names import ALWAYS, CHATS, USES
 from curate.raw.mining.pins import check, pinned, public_label, public_set, public_texts
@@ -37,6 +40,10 @@ class Roles:
     known: str | None = None
     json_text: bool = False
     answers: bool | None = None
+    questions: tuple[Question, ...] = ()
+    sides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    apart: Mapping[str, str] = field(default_factory=dict)
+    jury: bool = False
 
     def column(self, role: str) -> str | None:
         """The one column of a role, or None."""
@@ -44,13 +51,19 @@ class Roles:
         return columns[0] if columns else None
 
     def to_json(self) -> dict[str, Json]:
-        """For receipts and tables: column names only, no values."""
+        """For receipts and tables: column names only, no values; what is not there is left out."""
+        maker = {"maker": self.questions[0].maker} if self.questions else {}
+        sides: dict[str, Json] = {"sides": {text: list(names) for text, names in self.sides.items()}} if self.sides else {}
+        apart: dict[str, Json] = {"apart": dict(self.apart)} if self.apart else {}
         return {
             "kind": self.kind,
             "known": self.known,
             "json_text": self.json_text,
             "answers": self.answers,
             "columns": {role: list(names) for role, names in self.columns.items()},
+            **maker,
+            **sides,
+            **apart,
         }
 
 
@@ -127,13 +140,25 @@ def find_roles(records: Sequence[Fields], form: str, settings: SourceSettings, p
         for column, value in fields.items():
             values.setdefault(column, []).append(value)
     sample = TableSample(place, form, settings, policy, len(records), values)
-    bindings = bind(sample, (*RULES, pinned, public_texts))
-    kind = settings.mine or _kind(sample, bindings)
+    texts = bind(sample, (*RULES, pinned, public_texts))
+    kind = settings.mine or _kind(sample, texts)
+    said = {role: columns for role, columns in pinned(sample, {}).items() if role in LABEL_ROLES}
+    labels = bind_labels(sample, texts, kind, [column for columns in said.values() for column in columns])
+    bindings = {role: columns for role, columns in texts.items() if role not in LABEL_ROLES} | labels.columns | said
     check(sample, bindings, kind)
     bindings |= public_label(sample, bindings)
     columns = _used(bindings, kind)
     json_text = "text" in columns and _all_json(values[columns["text"][0]])
-    return Roles(kind, columns, public_set(sample), json_text, None if sample.labels_pinned else _answers(sample, columns))
+    answers = None if sample.labels_pinned else labels.answers or _answers(sample, columns)
+    questions = () if "label" in said or "votes" in said else labels.questions
+    known = public_set(sample)
+    return Roles(kind, columns, known, json_text, answers, questions, labels.sides, _apart(labels, columns), labels.jury)
+
+
+def _apart(labels: LabelBindings, columns: Bindings) -> dict[str, str]:
+    """The columns of labels that play no role after all, and why."""
+    used = {column for names in columns.values() for column in names}
+    return {column: why for column, why in sorted(labels.apart.items()) if column not in used}
 
 
 def _kind(sample: TableSample, bindings: Bindings) -> Kind | None:
@@ -158,7 +183,7 @@ def _answers(sample: TableSample, columns: Bindings) -> bool | None:
     for column in _label_columns(sample, columns):
         words = {re.sub(r"[-_\s]", "", str(one).casefold()) for value in sample.values[column] for one in _each(value)}
         meanings |= {not toxic for word in words if (toxic := _denies(word, sample.policy)) is not None}
-        by_name = sample.policy.label(leaf(column), "yes").toxic
+        by_name = sample.policy.label(asked(column), "yes").toxic
         meanings |= {by_name} if by_name is not None and meanings else set()
     return meanings.pop() if len(meanings) == 1 else None
 

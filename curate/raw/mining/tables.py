@@ -11,6 +11,7 @@ from curate.raw.files.occurrences import Occurrences
 from curate.raw.files.records import Broken, Json, Record
 from curate.raw.mining.columns import flat
 from curate.raw.mining.kinds import MiningSettings, TableContext
+from curate.raw.mining.labels.given import abstentions
 from curate.raw.mining.miner import Miner
 from curate.raw.mining.parents import ReadableFile, parent_posts
 from curate.raw.mining.roles import SAMPLE, SAMPLE_BYTES, Roles, find_roles
@@ -114,6 +115,14 @@ class Tables:
     def unused(self, record: Record) -> dict[str, Json]:
         """What a mined record says in columns that play no role."""
         return unused(flat(record.fields), self._open[record.table].used)
+
+    def abstentions(self, record: Record, mined: list[Row] | str) -> list[str]:
+        """Why labels of a mined record are given to none of its rows; nothing is told of a record without rows."""
+        if isinstance(mined, str):
+            return []
+        roles, settings = self.roles[record.table], self._settings.of(self._file.name, record.table)
+        labelled = any(row["given"] is not None for row in mined)
+        return abstentions(flat(record.fields), roles, settings, self._settings.policy, labelled)
 
     def to_json(self) -> dict[str, Json]:
         """How the file was understood: of its largest table, and of each where there are several."""

@@ -253,3 +253,16 @@ def test_real_folders_give_what_their_pages_say(
     check_law(result)
     assert (result.totals().read, result.totals().rows) == (records, rows)
     assert labelled is None or sum(file.labelled for file in result.files) == labelled
+
+
+def test_labels_that_no_row_is_given_are_counted_and_the_receipt_keeps_the_count(tmp_path: Path) -> None:
+    source = tmp_path / "raw"
+    source.mkdir()
+    talk = {"prompt": "which bus goes there", "response": "take the blue one lah", "prompt_label": "unsafe", "gpt4_label": "safe"}
+    (source / "a.jsonl").write_text(json.dumps(talk) + "\n" + json.dumps(talk | {"response_label": "safe"}) + "\n")
+    first, again = read(source, tmp_path / "work"), read(source, tmp_path / "work")
+    assert first.files[0].abstained == {"a machine's word": 1, "label of the prompt: kept apart": 2}
+    assert again.files == first.files and again.reread == ()
+    assert [line.split(": ")[:2] for line in first.abstentions()] == [["a.jsonl", "labels given to no row"]]
+    unused = pl.read_parquet(next((tmp_path / "work" / "unused").rglob("*.parquet")))
+    assert "prompt_label" in unused["fields"][0]

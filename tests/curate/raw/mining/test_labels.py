@@ -30,7 +30,8 @@ def user(text: str) -> list[dict[str, str]]:
         ("is_toxic", False, 0.0),
         ("safe", "yes", 0.0),
         ("safe", 0, 1.0),
-        ("Toxicity score", "0,83", 1.0),
+        ("Toxicity score", "0,83", None),  # nobody gives a score by hand
+        ("Share of annotators: toxic", "0,83", 1.0),
         ("class", "unknown", None),
         ("label", None, None),
         ("label", ["toxic", "ok"], None),
