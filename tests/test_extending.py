@@ -227,13 +227,6 @@ def test_an_objective_asks_for_what_there_is(place: Path, change: tuple[str, str
         parse({"hinge:Hinge": {}}, "mine.yaml: phases[0]")
 
 
-def test_a_score_that_is_no_probability_is_refused(place: Path) -> None:
-    path = place / "rude.py"
-    path.write_text(path.read_text().replace("then(0.9)", "then(9.0)"))
-    with pytest.raises(DataError, match="rude:Rude: score_rude leaves [0, 1]"):
-        build(place / "raw", place / "out", read_recipe(place / "labeler.yaml"))
-
-
 STAGE = """
 from dataclasses import dataclass
 import polars as pl

@@ -16,13 +16,13 @@ RECORDS = [{"body": "see you at the market later", "who": "ann", "flag": 1}]
     ("settings", "problem", "hint"),
     [
         ({"columns": {"txet": "body"}}, "columns: no role 'txet'", "did you mean 'text'?"),
-        ({"columns": {"text": "content"}}, "columns: text: a.jsonl has no column 'content'", "known: body, flag, who"),
+        ({"columns": {"text": "content"}}, "columns: text: a.jsonl has no column 'content'", "one of body, who, flag"),
         (
             {"columns": {"text": ("body", "who")}},
             "found 2 columns, expected one",
             "name one; only votes and neutral take several",
         ),
-        ({"known": "nowhere"}, "known: no public set 'nowhere'", "known: "),
+        ({"known": "nowhere"}, "known: no public set 'nowhere'", "one of "),
         ({"known": "toxic_spans"}, "known: a.jsonl has no column", "take this line out"),
         ({"mine": "preference"}, "no column for chosen and rejected", "name them under columns (it has body, who, flag)"),
     ],
