@@ -83,6 +83,7 @@ def _fields(manifest: Manifest) -> dict[str, str]:
         "first_config": next(iter(data_files(counts))),
         "outputs": _outputs(counts),
         "benign_asked": f"{options['benign_share']:.0%}",
+        "sft_benign_asked": _sft_benign(counts.benign.sft_asked),
         "benign_real": ", ".join(f"{name} {_number(share)}" for name, share in counts.benign.train_shares().items()),
         "prompt_template": _plain(options["prompt_template"]),
         "kto": _kto(counts.kto),
@@ -141,6 +142,10 @@ def _conflicts(lines: Sequence[str]) -> str:
     if not lines:
         return "No conflict between them is known here.\n"
     return "What is open or in conflict, and not settled by this card:\n\n" + "".join(f"- {_plain(line)}\n" for line in lines)
+
+
+def _sft_benign(most: float) -> str:
+    return "sft takes every desirable row" if most >= 1 else f"to {most:.0%} of sft train"
 
 
 def _kto(weights: Mapping[str, float] | None) -> str:

@@ -11,9 +11,9 @@ from curate.core.manifest import from_json
 from curate.dataset.look.summary import summary
 
 
-@pytest.mark.parametrize(("folder", "command"), [("pairs", "kto_s.yaml`"), ("other/set", "kto_s.yaml --set data=other/set`")])
+@pytest.mark.parametrize(("folder", "command"), [("pairs", "kto_s`"), ("other/set", "kto_s --set data=other/set`")])
 def test_the_last_line_trains_on_the_folder_that_was_built(manifest: dict[str, Any], folder: str, command: str) -> None:
-    assert summary(from_json(manifest), Path(folder)).splitlines()[-1].endswith(f"`align run recipes/{command}")
+    assert summary(from_json(manifest), Path(folder)).splitlines()[-1].endswith(f"`align run {command}")
 
 
 def test_every_count_of_records_and_outputs_is_there(manifest: dict[str, Any]) -> None:
