@@ -16,7 +16,18 @@ from pydantic import Field
 from curate.compose.contamination import REASON as CONTAMINATED
 from curate.compose.contamination import Contamination, EvaluationSet, contamination
 from curate.compose.counts import Decisions, count, warnings
-from curate.compose.fates import COLUMNS, complete, decide, index_of, remaining, units, why_none, with_keys, with_reasons
+from curate.compose.fates import (
+    COLUMNS,
+    complete,
+    cure_for_none,
+    decide,
+    index_of,
+    remaining,
+    units,
+    why_none,
+    with_keys,
+    with_reasons,
+)
 from curate.compose.outputs import Form, paired_output, sft_output, unpaired_output
 from curate.compose.review import review
 from curate.compose.splits import SPLITS, Splits, assign, purge
@@ -123,7 +134,7 @@ def compose(
     if not fates["why"].null_count():
         raise DataError(
             f"no row is left to write: {why_none(rows, fates)}",
-            hint="label some rows, or drop fewer (curate inspect shows the source)",
+            hint=cure_for_none(rows, fates),
         )
     purged = purge(remaining(rows, fates))
     fates = with_reasons(fates, purged.select("id", why=pl.lit("purged"), twin="twin"))
