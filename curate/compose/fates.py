@@ -24,8 +24,8 @@ enough benign rows."""
 
 
 CURES = {
-    "abstained": "say what the labels of the data mean (`curate inspect` lists those that prove nothing, with the line to paste), or "
-    "add a labeler to stages",
+    "abstained": "say what the labels of the data mean (`curate inspect` lists those that prove nothing, with the line to "
+    "paste), or add a labeler to stages",
     "conflict": "the same texts are called toxic and not: settle them by --verdicts FILE",
     BACKGROUND: "these sources are never trained on: name others by --set 'dataset.splits.never_train=[]'",
     "language": "keep their language too: --set 'stages.language.keep=[en, singlish, CODE]'",
