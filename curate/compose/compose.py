@@ -166,8 +166,18 @@ def compose(
         review=review(rows),
         corpus=_corpus(rows, fates),
         counts=counts,
-        warnings=warnings(counts),
+        warnings=[*_no_prompt(unpaired), *warnings(counts)],
     )
+
+
+def _no_prompt(unpaired: pl.DataFrame) -> list[str]:
+    """That nothing can be asked of a model, where it cannot."""
+    if not unpaired.height or (unpaired["prompt"].list.len() > 0).any():
+        return []
+    return [
+        "no row has a prompt of its own: nothing can be asked of a model, and `align plan` refuses; add sources in which texts "
+        "answer something (threads, chats, prompts with replies)"
+    ]
 
 
 def _only_compared(kept: pl.DataFrame, pairs: pl.DataFrame, refused: pl.DataFrame) -> pl.Series:

@@ -69,6 +69,12 @@ def test_a_row_without_a_prompt_takes_the_template(rows: Rows) -> None:
     )
     assert all(prompt == [{"role": "user", "content": "Say it."}] for prompt in made.unpaired["train"]["prompt"].to_list())
     assert made.paired["train"].height == 0, "rows that share nothing but the template are no pair"
+    assert made.warnings[0].startswith("no row has a prompt of its own: nothing can be asked of a model")
+
+
+def test_one_prompt_is_enough_to_ask(rows: Rows) -> None:
+    made = compose(rows({"text": "hello", "toxicity": 0.1}, {"prompt": "a", "text": "bye", "toxicity": 0.1}), one_split(), ALL, 0)
+    assert not any("prompt of its own" in line for line in made.warnings)
 
 
 def test_a_text_with_both_labels_abstains_everywhere(rows: Rows) -> None:
