@@ -14,6 +14,7 @@ from curate.raw.ingested import Ingested
 from curate.raw.sources import SourceSettings, source_for
 
 LABEL_ROLES = ("label", "votes", "votes_toxic")
+ANSWERS = 'labels: {"1": true, "true": true, "0": false, "false": false}'
 MOST_REASONS = 3  # that an error names
 MOST_FILES = 3  # the same
 
@@ -42,7 +43,7 @@ def unread_labels(entries: Sequence[SourceEntry], sources: Sequence[SourceSettin
         >>> roles = {"kind": "text", "columns": {"text": ["body"], "label": ["flag"]}}
         >>> print(*unread_labels([SourceEntry("a.csv", "", rows=300, roles=roles)], []))
         a.csv: column `flag` labels 0 of 300 rows: nothing proves which of its values are toxic; to use them: --set \
-'sources=[{match: "a.csv", labels: {"1": true, "0": false}}]' (true is toxic; `curate inspect` lists the values)
+'sources=[{match: "a.csv", labels: {"1": true, "true": true, "0": false, "false": false}}]' (true is toxic; `curate inspect` lists the values)
     """
     lines = []
     for entry in entries:
@@ -54,7 +55,7 @@ def unread_labels(entries: Sequence[SourceEntry], sources: Sequence[SourceSettin
         if source_for(entry.source, sources).labels:
             lines.append(f"{where}: it holds none of the values that `sources: labels:` names")
             continue
-        setting = _setting(entry.source, 'labels: {"1": true, "0": false}', sources)
+        setting = _setting(entry.source, ANSWERS, sources)
         lines.append(
             f"{where}: nothing proves which of its values are toxic; to use them: {setting} (true is toxic; `curate inspect` "
             "lists the values)"
