@@ -33,7 +33,7 @@ CURES: dict[str, tuple[str, str]] = {
 
 
 def unread_labels(entries: Sequence[SourceEntry], sources: Sequence[SourceSettings]) -> list[str]:
-    """One line for each file that has a column of labels and no label that could be read, with what to paste to use them.
+    r"""One line for each file that has a column of labels and no label that could be read, with what to paste to use them.
 
     Args:
         entries: the files as they were read.
@@ -41,9 +41,12 @@ def unread_labels(entries: Sequence[SourceEntry], sources: Sequence[SourceSettin
 
     Example:
         >>> roles = {"kind": "text", "columns": {"text": ["body"], "label": ["flag"]}}
-        >>> print(*unread_labels([SourceEntry("a.csv", "", rows=300, roles=roles)], []))
-        a.csv: column `flag` labels 0 of 300 rows: nothing proves which of its values are toxic; to use them: --set \
-'sources=[{match: "a.csv", labels: {"1": true, "true": true, "0": false, "false": false}}]' (true is toxic; `curate inspect` lists the values)
+        >>> (line,) = unread_labels([SourceEntry("a.csv", "", rows=300, roles=roles)], [])
+        >>> said, _, paste = line.partition("; to use them: ")
+        >>> said
+        'a.csv: column `flag` labels 0 of 300 rows: nothing proves which of its values are toxic'
+        >>> paste.partition(" (")[0]
+        '--set \'sources=[{match: "a.csv", labels: {"1": true, "true": true, "0": false, "false": false}}]\''
     """
     lines = []
     for entry in entries:

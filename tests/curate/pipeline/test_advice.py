@@ -44,16 +44,18 @@ def pasted(line: str) -> str:
     return setting
 
 
+@pytest.mark.parametrize("answers", [(0, 1), (False, True), ("False", "True")])
 @pytest.mark.parametrize("name", ["mine.jsonl", 'it\'s [1] "mine".jsonl'])
-def test_labels_that_were_not_used_are_said_with_a_line_that_uses_them(tmp_path: Path, name: str) -> None:
-    manifest = make(tmp_path, name, labelled()).manifest
+def test_labels_that_were_not_used_are_said_with_a_line_that_uses_them(tmp_path: Path, name: str, answers: Any) -> None:
+    records = [record | {"label": answers[record["label"]]} for record in labelled()]
+    manifest = make(tmp_path, name, records).manifest
     (line,) = (line for line in manifest.warnings if "`label`" in line)
     assert line.startswith(f"{name}: column `label` labels 0 of 16 rows: nothing proves which")
     assert manifest.warnings[-1] == line
     said = summary(manifest, tmp_path / "out").splitlines()
     assert said[-3] == f"warning: {line}", "the last line but the one that says what is next"
     assert "labels 0 of 16 rows" in report(manifest) and "labels 0 of 16 rows" in card(manifest)
-    again = make(tmp_path, name, labelled(), pasted(line)).manifest
+    again = make(tmp_path, name, records, pasted(line)).manifest
     assert again.sources[0].labelled == 16 and not any("`label`" in line for line in again.warnings)
     assert again.dataset.labels["toxic"]["human"] == 8
 
@@ -65,7 +67,7 @@ def test_labels_that_prove_themselves_need_no_word(tmp_path: Path) -> None:
 def test_a_recipe_that_speaks_of_sources_is_told_to_add_a_line_for_a_setting_would_replace_them(tmp_path: Path) -> None:
     sources = 'sources=[{match: "*", licence: cc0-1.0}]'
     (line,) = (line for line in make(tmp_path, "a.jsonl", labelled(), sources).manifest.warnings if "`label`" in line)
-    assert '- {match: "a.jsonl", labels: {"1": true, "0": false}} under sources' in line
+    assert '- {match: "a.jsonl", labels: {"1": true, "true": true, "0": false, "false": false}} under sources' in line
     wrong = 'sources=[{match: "*", labels: {"bad": true}}]'
     (line,) = (line for line in make(tmp_path, "a.jsonl", labelled(), wrong).manifest.warnings if "`label`" in line)
     assert line.endswith("it holds none of the values that `sources: labels:` names")
