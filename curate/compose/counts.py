@@ -153,8 +153,8 @@ def _benign_lines(counts: DatasetCounts) -> Iterator[str]:
         yield f"benign rows are {share:.1%} of unpaired train, {benign.asked:.0%} was asked: all there are were taken"
     if left_out > LEFT_OUT_SHARE * (left_out + train["desirable"]):
         yield (
-            f"{left_out:,} of {left_out + train['desirable']:,} desirable rows are not in unpaired train: their prompts provoke "
-            "nothing, and there would be too many beside the toxic ones; dataset.benign_share: 1 takes them all"
+            f"{left_out:,} of {left_out + train['desirable']:,} desirable rows are not in unpaired train: nothing said in reply "
+            "to their prompts is toxic, and they would outnumber the toxic ones; dataset.benign_share: 1 takes them all"
         )
     if benign.sft_left_out:
         desirable = benign.sft_left_out + counts.sft["train"]
