@@ -277,11 +277,17 @@ def held_out(language: Language) -> dict[str, bytes]:
     return {"held_out/neutral.jsonl": ("\n".join(lines) + "\n").encode()}
 
 
+def licence(_: Language) -> dict[str, bytes]:
+    """What may be done with all of it; `curate` reads the first line."""
+    text = "Every text in this folder was made up for this project and is in the public domain."
+    return {"LICENSE": f"SPDX-License-Identifier: CC0-1.0\n\n{text}\n".encode()}
+
+
 def files() -> dict[str, bytes]:
     """Every file of examples/raw: name -> bytes."""
     language = Language(SEED)
     made: dict[str, bytes] = {}
-    for write in (forum, samples, preferences, chat, held_out):
+    for write in (forum, samples, preferences, chat, held_out, licence):
         made.update(write(language))
     return made
 

@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from curate.dataset.licences import obligations
+from curate.raw.ingest import ingest
+from curate.raw.sources import discover
+
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
 RAW = EXAMPLES / "raw"
@@ -70,3 +74,8 @@ def test_dirt_is_planted() -> None:
 
 def test_the_folder_is_small_enough_for_git() -> None:
     assert sum(map(len, _files(RAW).values())) < 1_300_000
+
+
+def test_every_row_of_the_example_states_its_licence(tmp_path: Path) -> None:
+    read = ingest(discover(RAW), work=tmp_path / "work", author_key=b"key")
+    assert set(read.licences()) == {"CC0-1.0"} and obligations(read.licences()).conflicts == []

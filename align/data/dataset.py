@@ -111,6 +111,34 @@ def open_dataset(folder: Path) -> Dataset:
     return dataset
 
 
+def training_rows(dataset: Dataset, needs: frozenset[str]) -> int:
+    """How many rows of train there are for an objective; each side of a pair is one."""
+    output = output_for(needs)
+    return dataset.split(output, "train").height * (2 if output == "paired" else 1)
+
+
+def output_for(needs: frozenset[str]) -> str:
+    """The output that has what an objective needs."""
+    return next(OUTPUTS[need] for need in OUTPUTS if need in needs)
+
+
+def check_prompts(dataset: Dataset) -> None:
+    """Refuse a dataset of which nothing can be asked: every row stands under the one prompt that rows without any are given.
+
+    Raises:
+        DataError: no row has a prompt of its own.
+    """
+    template = [{"role": "user", "content": dataset.manifest.dataset_options.get("prompt_template")}]
+    tables = [dataset.split("unpaired", split) for split in ("train", "validation", "test")]
+    prompts = [prompt for table in tables if not table.is_empty() for prompt in table["prompt"].to_list()]
+    if prompts and all(prompt == template for prompt in prompts):
+        raise DataError(
+            f"{dataset.folder}: no row has a prompt of its own, so nothing can be asked of a model (`heldout`)",
+            hint="build it with a source in which texts answer something (threads, chats, prompts with replies), or name suites "
+            "with prompts of their own, as `--set eval.suites=[toxigen]`",
+        )
+
+
 def phase_rows(dataset: Dataset, needs: frozenset[str], tokenizer: PreTrainedTokenizerBase, split: str = "train") -> Rows:
     """What an objective trains on, tokenised.
 
@@ -123,7 +151,7 @@ def phase_rows(dataset: Dataset, needs: frozenset[str], tokenizer: PreTrainedTok
     Raises:
         DataError: no row, only one class where both are needed, or a chat template under which a prompt is no prefix.
     """
-    output = next(OUTPUTS[need] for need in OUTPUTS if need in needs)
+    output = output_for(needs)
     table = dataset.split(output, split)
     where = f"{dataset.folder}/{output}/{split}"
     if table.is_empty():

@@ -25,6 +25,7 @@ class EvaluationOptions:
         suites: what is measured, each a suite's name or `name: {options}`.
         judge: the labeler that decides which sampled completions are toxic; not the one that built the data.
         truth: a second labeler to report beside the judge, where the truth about the data is known by construction.
+        truth_for: the folder of raw files that the truth is about; on data that other files went into it is left out.
         others: further labelers, each reported with its share and its agreement with the judge.
         allow_same_judge: judge with the labeler that built the data after all; every table then says so.
         sampling: how completions are drawn.
@@ -33,6 +34,7 @@ class EvaluationOptions:
     suites: SkipValidation[tuple[Any, ...]]
     judge: SkipValidation[Any]
     truth: SkipValidation[Any] = None
+    truth_for: str | None = None
     others: SkipValidation[tuple[Any, ...]] = ()
     allow_same_judge: bool = False
     sampling: Sampling = Sampling()

@@ -6,9 +6,11 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from align.data.dataset import Dataset, open_dataset, phase_rows
+from align.data.dataset import Dataset, check_prompts, open_dataset, phase_rows
+from align.evaluation.belief import with_own_truth
 from align.evaluation.judges import check_judge
-from align.evaluation.suites.heldout import heldout_prompts
+from align.evaluation.settings import EvaluationOptions
+from align.evaluation.suites.heldout import Heldout, heldout_prompts
 from align.pipeline.recipe import Recipe, phase_names
 from align.training.plan import make_plan
 from curate.core.errors import DataError
@@ -37,7 +39,9 @@ def preview(recipe: Recipe, cache: Path, *, show_text: bool = False) -> str:
         UserError: what would stop the run before its first step.
     """
     dataset = open_dataset(Path(recipe.data))
+    check_questions(recipe.eval, dataset)
     warning = check_judge(recipe.eval.judge, dataset, allowed=recipe.eval.allow_same_judge)
+    warnings = [*([warning] if warning else []), *with_own_truth(recipe.eval, dataset)[1]]
     tokenizer = recipe.model.tokenizer(dataset, cache)
     model = recipe.model.skeleton(dataset, cache)
     table, memory, weights, examples = [], [], [], []
@@ -61,9 +65,27 @@ def preview(recipe: Recipe, cache: Path, *, show_text: bool = False) -> str:
         memory.append(f"{name}: about {_memory(model, rows, phase):.2f} GB at most (an estimate by formula)")
         weights += [f"{name}: {line}" for line in class_weights(phase.objective, classes[True], classes[False])]
         examples += [f"{name}: {line}" for line in _example(rows, tokenizer, show_text=show_text)]
+        warnings += few_rows(name, phase, plan.rows)
     header = ["phase", "desirable", "undesirable", "left out", "tokens: median / p95 / most", "steps", "tokens seen"]
     lines = [*_about(recipe, dataset, model), "", *table_lines(header, table), "", *memory, *weights, "", *examples]
-    return "\n".join([*lines, *([f"warning: {warning}"] if warning else [])])
+    return "\n".join([*lines, *(f"warning: {line}" for line in warnings)])
+
+
+def check_questions(options: EvaluationOptions, dataset: Dataset) -> None:
+    """Refuse, before hours are spent, to ask the prompts of a dataset that has none.
+
+    Raises:
+        DataError: a suite asks them.
+    """
+    if any(isinstance(suite, Heldout) for suite in options.suites):
+        check_prompts(dataset)
+
+
+def few_rows(name: str, phase: Phase, rows: int) -> list[str]:
+    """That a phase has fewer rows than a batch, where it has: whatever it is set to, it can hardly change a model."""
+    if rows >= phase.batch_size:
+        return []
+    return [f"{name}: {rows:,} row{'s' * (rows != 1)}, fewer than a batch of {phase.batch_size:,}: next to nothing can be learnt"]
 
 
 def class_weights(objective: object, desirable: int, undesirable: int) -> list[str]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
 
-from align.data.dataset import Dataset, open_dataset, phase_rows
+from align.data.dataset import Dataset, open_dataset, phase_rows, training_rows
 from align.data.results import Checkpoint, DataName, PhaseResult, RunResults
 from align.data.run_folder import RECIPE, RESULTS, read_measured, read_metrics, read_results, write_measured, write_results
-from align.evaluation.belief import judge_belief, judge_warnings
+from align.evaluation.belief import judge_belief, judge_warnings, with_own_truth
 from align.evaluation.judges import panel
 from align.evaluation.measure import measure
 from align.evaluation.suites import SUITES, Subject
@@ -23,6 +23,7 @@ from align.models.base import base_of, trainable
 from align.objectives.phase import Phase
 from align.pipeline.clock import Clock
 from align.pipeline.identity import run_folder, run_key, uses_vllm
+from align.pipeline.preview import check_questions, few_rows
 from align.pipeline.recipe import Recipe, phase_names, resolved
 from align.processes import ranks
 from align.report.page import report
@@ -68,11 +69,16 @@ def run(recipe: Recipe, runs: Path, say: Callable[[str], None], *, cpu_since: fl
     if uses_vllm(recipe):
         vllm_backend.require()
     dataset = open_dataset(Path(recipe.data))
-    warnings = judge_warnings(recipe.eval, dataset)
+    check_questions(recipe.eval, dataset)
+    options, lines = with_own_truth(recipe.eval, dataset)
+    recipe = replace(recipe, eval=options)
+    warnings = [*judge_warnings(recipe.eval, dataset), *_few_rows(recipe, dataset)]
     key = run_key(recipe, dataset)
     folder = run_folder(runs, recipe, key)
     if ranks.on_main((folder / RESULTS).is_file):
         return FinishedRun(folder, ranks.on_main(lambda: read_results(folder)), unchanged=True)
+    for line in (*lines, *(f"warning: {warning}" for warning in warnings)):
+        say(line)
     with ExitStack() as stack:
         ranks.on_main(lambda: _open(folder, recipe, stack))
         clock = Clock(folder / "cpu_seconds.json", cpu_since)
@@ -91,6 +97,14 @@ def run(recipe: Recipe, runs: Path, say: Callable[[str], None], *, cpu_since: fl
         results = RunResults(recipe.name, recipe.seed, loaded.name, data, phases, checkpoints, belief, warnings, clock.parts, key)
         ranks.on_main(lambda: _close(folder, results))
     return FinishedRun(folder, ranks.on_main(lambda: results), unchanged=False)
+
+
+def _few_rows(recipe: Recipe, dataset: Dataset) -> list[str]:
+    return [
+        line
+        for name, phase in zip(phase_names(recipe), recipe.phases, strict=True)
+        for line in few_rows(name, phase, training_rows(dataset, phase.objective.needs))
+    ]
 
 
 def _open(folder: Path, recipe: Recipe, stack: ExitStack) -> None:

@@ -16,7 +16,18 @@ from pydantic import Field
 from curate.compose.contamination import REASON as CONTAMINATED
 from curate.compose.contamination import Contamination, EvaluationSet, contamination
 from curate.compose.counts import Decisions, count, warnings
-from curate.compose.fates import COLUMNS, complete, decide, index_of, remaining, units, why_none, with_keys, with_reasons
+from curate.compose.fates import (
+    COLUMNS,
+    complete,
+    cure_for_none,
+    decide,
+    index_of,
+    remaining,
+    units,
+    why_none,
+    with_keys,
+    with_reasons,
+)
 from curate.compose.outputs import Form, paired_output, sft_output, unpaired_output
 from curate.compose.review import review
 from curate.compose.splits import SPLITS, Splits, assign, purge
@@ -37,8 +48,10 @@ class DatasetOptions:
     Args:
         splits: shares of the splits.
         contamination: what counts as overlap of training with evaluation sets.
-        benign_share: most benign rows in train, as a share of unpaired and of sft rows, in [0, 1]; a row is benign when
-            no completion of its prompt is toxic. Fewer are taken as they are, and the real share is counted.
+        benign_share: most benign rows in unpaired train, as a share of its rows, in [0, 1]; a row is benign when no completion
+            of its prompt and no row of its thread is toxic or undecided. Fewer are taken as they are, and the real share is
+            counted.
+        sft_benign_share: the same of sft train; 1 takes every desirable row.
         balance: desirable rows for each undesirable one of unpaired train up to which benign rows are let in whatever their
             share, so that a set of many toxic rows does not go without mild ones; under 1 KTO's Eq. 8 weighs desirable rows up.
         prompt_template: the prompt of a row that has none; one mild line.
@@ -52,6 +65,7 @@ class DatasetOptions:
     splits: Splits = Splits()
     contamination: Contamination = Contamination()
     benign_share: Annotated[float, Field(ge=0, le=1)] = 0.25
+    sft_benign_share: Annotated[float, Field(ge=0, le=1)] = 1.0
     balance: Annotated[float, Field(ge=0)] = BALANCE
     prompt_template: Annotated[str, Field(min_length=1)] = "Write one short message, as you would in a chat."
     min_margin: Annotated[float, Field(ge=0, le=1)] = 0.3
@@ -120,7 +134,7 @@ def compose(
     if not fates["why"].null_count():
         raise DataError(
             f"no row is left to write: {why_none(rows, fates)}",
-            hint="label some rows, or drop fewer (curate inspect shows the source)",
+            hint=cure_for_none(rows, fates),
         )
     purged = purge(remaining(rows, fates))
     fates = with_reasons(fates, purged.select("id", why=pl.lit("purged"), twin="twin"))
@@ -136,12 +150,13 @@ def compose(
     pairs, refused = propose(index, pairers, context, options.refusal_share)
     kept = remaining(rows, fates)
     compared = _only_compared(kept, pairs, refused)
-    unpaired, sft, unused = _unpaired(kept, compared, pairs, options)
-    fates = with_reasons(fates, unused)
+    unpaired, sft, left_out = _unpaired(kept, compared, options)
+    fates = with_reasons(fates, _unused(kept, compared, (unpaired["id"], sft["id"], pairs["chosen_id"], pairs["rejected_id"])))
 
     names = [chosen_name(PAIRERS, pairer) for pairer in pairers]
-    decisions = Decisions(rows, fates, purged, pairs, refused, unpaired, sft)
-    counts = count(decisions, options.benign_share, names, reviewed, sets)
+    decisions = Decisions(rows, fates, purged, pairs, refused, unpaired, sft, left_out)
+    asked = {"unpaired": options.benign_share, "sft": options.sft_benign_share}
+    counts = count(decisions, asked, names, reviewed, sets)
     return Composed(
         paired=_by_split(paired_output(pairs, rows, options.prompt_template, options.form, seed)),
         unpaired=_by_split(unpaired_output(unpaired, options.prompt_template, options.form, seed)),
@@ -151,8 +166,18 @@ def compose(
         review=review(rows),
         corpus=_corpus(rows, fates),
         counts=counts,
-        warnings=warnings(counts),
+        warnings=[*_no_prompt(unpaired), *warnings(counts)],
     )
+
+
+def _no_prompt(unpaired: pl.DataFrame) -> list[str]:
+    """That nothing can be asked of a model, where it cannot."""
+    if not unpaired.height or (unpaired["prompt"].list.len() > 0).any():
+        return []
+    return [
+        "no row has a prompt of its own: nothing can be asked of a model, and `align plan` refuses; add sources in which texts "
+        "answer something (threads, chats, prompts with replies)"
+    ]
 
 
 def _only_compared(kept: pl.DataFrame, pairs: pl.DataFrame, refused: pl.DataFrame) -> pl.Series:
@@ -179,22 +204,28 @@ def _only_compared(kept: pl.DataFrame, pairs: pl.DataFrame, refused: pl.DataFram
 
 
 def _unpaired(
-    rows: pl.DataFrame, compared: pl.Series, pairs: pl.DataFrame, options: DatasetOptions
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Unpaired rows, sft rows, and `id`, `why`, `twin` of rows in no output; held-out rows all stay."""
+    rows: pl.DataFrame, compared: pl.Series, options: DatasetOptions
+) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]:
+    """Unpaired rows, sft rows, and of both how many benign rows were left out of train; held-out rows all stay."""
     undesirable = rows.filter(~compared & pl.Series(rows["toxic"])).filter(pl.col("split") == "train").height
 
-    def limited(frame: pl.DataFrame, balance: int) -> pl.DataFrame:
+    def limited(frame: pl.DataFrame, share: float, balance: int) -> pl.DataFrame:
         train = frame.filter(pl.col("split") == "train")
-        train = train.filter(limit_benign(train, options.benign_share, balance))
+        train = train.filter(limit_benign(train, share, balance))
         return pl.concat([train, frame.filter(pl.col("split") != "train")]).sort("id")
 
-    unpaired = limited(rows.filter(~compared), math.floor(options.balance * undesirable))
-    sft = limited(rows.filter(~pl.col("toxic") & (~compared | (pl.col("side") == "chosen"))), 0)
-    used = pl.concat([unpaired["id"], sft["id"], pairs["chosen_id"], pairs["rejected_id"]]).unique()
+    single = rows.filter(~compared)
+    desirable = rows.filter(~pl.col("toxic") & (~compared | (pl.col("side") == "chosen")))
+    unpaired = limited(single, options.benign_share, math.floor(options.balance * undesirable))
+    sft = limited(desirable, options.sft_benign_share, 0)
+    return unpaired, sft, {"unpaired": single.height - unpaired.height, "sft": desirable.height - sft.height}
+
+
+def _unused(rows: pl.DataFrame, compared: pl.Series, outputs: Sequence[pl.Series]) -> pl.DataFrame:
+    """`id`, `why`, `twin` of rows in no output."""
+    used = pl.concat(outputs).unique()
     why = pl.when(compared).then(pl.lit("preferred")).otherwise(pl.lit("benign_share"))
-    unused = rows.select("id", why=why, twin=pl.lit(None, pl.String)).filter(~pl.col("id").is_in(used.implode()))
-    return unpaired, sft, unused
+    return rows.select("id", why=why, twin=pl.lit(None, pl.String)).filter(~pl.col("id").is_in(used.implode()))
 
 
 def _by_split(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:

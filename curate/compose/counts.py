@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -23,6 +23,8 @@ from curate.core.manifest import (
 
 PURGE_SHARE = 0.2  # of the held-out rows, above which their purge is worth a warning
 
+LEFT_OUT_SHARE = 0.5  # of the desirable train rows, above which leaving benign ones out of unpaired is worth a warning
+
 
 @dataclass(frozen=True)
 class Decisions:
@@ -36,6 +38,7 @@ class Decisions:
         refused: candidates that became no pair, with `strategy` and `reason`.
         unpaired: rows of the unpaired output, with `split`, `toxic`, `benign`, `evidence`, `variety`, `words`.
         sft: rows of the sft output.
+        left_out: "unpaired" and "sft" -> benign rows that train has no room for.
     """
 
     rows: pl.DataFrame
@@ -45,11 +48,12 @@ class Decisions:
     refused: pl.DataFrame
     unpaired: pl.DataFrame
     sft: pl.DataFrame
+    left_out: Mapping[str, int]
 
 
 def count(
     decisions: Decisions,
-    benign_share: float,
+    benign_share: Mapping[str, float],
     strategies: Sequence[str],
     verdicts: VerdictCounts,
     contamination: Mapping[str, OverlapCounts],
@@ -58,7 +62,7 @@ def count(
 
     Args:
         decisions: what goes where.
-        benign_share: the share asked for.
+        benign_share: "unpaired" and "sft" -> the most asked for.
         strategies: names of the recipe's pairers, in order.
         verdicts: what people said of single rows.
         contamination: overlap by evaluation set.
@@ -81,11 +85,14 @@ def count(
         generated=_tally(rows.filter(pl.col("derived_from").is_not_null(), pl.col("given").is_null())["side"]),
         bias=Bias(bias.of_pairs(pairs, rows), bias.of_unpaired(unpaired)),
         benign=BenignCounts(
-            asked=benign_share,
+            asked=benign_share["unpaired"],
+            sft_asked=benign_share["sft"],
             unpaired=_by_split(unpaired.filter("benign")),
             sft=_by_split(sft.filter("benign")),
             unpaired_train_share=_mean(unpaired.filter(in_train)["benign"]),
             sft_train_share=_mean(sft.filter(in_train)["benign"]),
+            unpaired_left_out=decisions.left_out["unpaired"],
+            sft_left_out=decisions.left_out["sft"],
         ),
         purged=_purges(decisions.purged, rows.join(used, on="id", how="semi")),
         labels={"toxic": _tally(undesirable["evidence"]), "non_toxic": _tally(desirable["evidence"])},
@@ -132,13 +139,29 @@ def warnings(counts: DatasetCounts) -> list[str]:
             f"{counts.purged.share:.0%} of the held-out rows repeat a prompt or a near copy in train and were purged "
             f"(more than {PURGE_SHARE:.0%}): the source repeats itself across threads"
         )
-    for output, share in counts.benign.train_shares().items():
-        if share is not None and share < counts.benign.asked - 0.01:
-            asked = f"{counts.benign.asked:.0%} was asked"
-            lines.append(f"benign rows are {share:.1%} of {output} train, {asked}: all there are were taken")
+    lines += _benign_lines(counts)
     if counts.verdicts.unknown:
         lines.append(f"verdicts: {counts.verdicts.unknown:,} name no row of this build")
     return lines + bias.warnings(counts.bias)
+
+
+def _benign_lines(counts: DatasetCounts) -> Iterator[str]:
+    """Of the unpaired rows: too few benign ones, or many of them left out; of the sft rows: that any were left out."""
+    benign, train = counts.benign, counts.unpaired["train"]
+    share, left_out = benign.unpaired_train_share, benign.unpaired_left_out
+    if share is not None and not left_out and share < benign.asked - 0.01:
+        yield f"benign rows are {share:.1%} of unpaired train, {benign.asked:.0%} was asked: all there are were taken"
+    if left_out > LEFT_OUT_SHARE * (left_out + train["desirable"]):
+        yield (
+            f"{left_out:,} of {left_out + train['desirable']:,} desirable rows are not in unpaired train: nothing said in reply "
+            "to their prompts is toxic, and they would outnumber the toxic ones; dataset.benign_share: 1 takes them all"
+        )
+    if benign.sft_left_out:
+        desirable = benign.sft_left_out + counts.sft["train"]
+        yield (
+            f"{benign.sft_left_out:,} of {desirable:,} desirable rows are not in sft train: at most {benign.sft_asked:.0%} of "
+            "it may be benign; dataset.sft_benign_share: 1 takes them all"
+        )
 
 
 def _by_split(frame: pl.DataFrame) -> Tally:

@@ -23,6 +23,19 @@ an evaluation set would be measured against it; people compared it with another 
 enough benign rows."""
 
 
+CURES = {
+    "abstained": "say what the labels of the data mean (`curate inspect` lists those that prove nothing, with the line to "
+    "paste), or add a labeler to stages",
+    "conflict": "the same texts are called toxic and not: settle them by --verdicts FILE",
+    BACKGROUND: "these sources are never trained on: name others by --set 'dataset.splits.never_train=[]'",
+    "language": "keep their language too: --set 'stages.language.keep=[en, singlish, CODE]'",
+    "too_short": "keep shorter texts: --set stages.length.min_words=1",
+    "too_long": "keep longer texts: --set stages.length.max_chars=100000",
+    "repeated_completion": "let a text answer more prompts: --set stages.repeated_completions.most=1000",
+}
+"""The commonest reasons for which nothing is left -> what would help."""
+
+
 COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     **ROW,
     "pii": pl.List(pl.String),
@@ -129,12 +142,17 @@ def decide(rows: pl.DataFrame) -> pl.DataFrame:
 
 def why_none(rows: pl.DataFrame, fates: pl.DataFrame) -> str:
     """Every reason for which rows left, with its count, most common first."""
-    reasons = (
-        pl.concat([rows["reason"].drop_nulls(), fates["why"].drop_nulls()])
-        .value_counts()
-        .sort("count", "reason", descending=[True, False])
-    )
-    return ", ".join(f"{reason} {count:,}" for reason, count in reasons.iter_rows()) or "there are no rows"
+    return ", ".join(f"{reason} {count:,}" for reason, count in _reasons(rows, fates)) or "there are no rows"
+
+
+def cure_for_none(rows: pl.DataFrame, fates: pl.DataFrame) -> str:
+    """What would help against the most common of them."""
+    return next((CURES[reason] for reason, _ in _reasons(rows, fates) if reason in CURES), "`curate inspect` shows the source")
+
+
+def _reasons(rows: pl.DataFrame, fates: pl.DataFrame) -> list[tuple[str, int]]:
+    reasons = pl.concat([rows["reason"].drop_nulls(), fates["why"].drop_nulls()]).value_counts()
+    return list(reasons.sort("count", "reason", descending=[True, False]).iter_rows())
 
 
 def remaining(rows: pl.DataFrame, fates: pl.DataFrame) -> pl.DataFrame:

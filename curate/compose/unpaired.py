@@ -15,12 +15,15 @@ BALANCE = KTO_RATIO[0]
 
 
 def benign(rows: pl.DataFrame) -> pl.Series:
-    """True where no completion of a row's prompt is known to be toxic; rows without a prompt count as one prompt.
+    """True where nothing provokes: no completion of a row's prompt, and no row of its thread, is toxic or left undecided.
 
     Args:
-        rows: every row of the build, dropped ones too: `prompt_key`, `toxic`.
+        rows: every row of the build: `prompt_key`, `thread` (null where none), `toxic`, `reason`. Dropped ones count where they
+            are known to be toxic. Rows without a prompt count as one prompt.
     """
-    return rows.select(benign=~(pl.col("toxic").fill_null(value=False).any().over("prompt_key")))["benign"]
+    provokes = pl.col("toxic").fill_null(pl.col("reason").is_null())
+    in_thread = provokes.any().over("thread") & pl.col("thread").is_not_null()
+    return rows.select(benign=~(provokes.any().over("prompt_key") | in_thread))["benign"]
 
 
 def limit_benign(rows: pl.DataFrame, share: float, balance: int = 0) -> pl.Series:

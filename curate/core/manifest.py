@@ -119,13 +119,16 @@ class Bias:
 
 @dataclass(frozen=True)
 class BenignCounts:
-    """Benign rows: the share asked for, rows by split, and the real shares of train (None without rows)."""
+    """Benign rows: most asked for, rows by split, the real shares of train (None without rows), and rows left out of train."""
 
     asked: float = 0.0
+    sft_asked: float = 1.0
     unpaired: Tally = field(default_factory=dict)
     sft: Tally = field(default_factory=dict)
     unpaired_train_share: float | None = None
     sft_train_share: float | None = None
+    unpaired_left_out: int = 0
+    sft_left_out: int = 0
 
     def train_shares(self) -> dict[str, float | None]:
         """Output -> real share of its train split."""
@@ -182,7 +185,7 @@ class DatasetCounts:
         relations: relation -> pairs.
         generated: side -> rows that generators made.
         bias: what else tells the sides apart, in train.
-        benign: rows whose prompt has no toxic completion.
+        benign: rows whose prompt nothing speaks against.
         purged: held-out rows that training shows.
         labels: "toxic" and "non_toxic" -> evidence -> unpaired rows.
         variety: variety -> unpaired rows.

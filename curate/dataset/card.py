@@ -17,6 +17,7 @@ from curate.core.schema import MESSAGE
 from curate.core.shipped import shipped
 from curate.dataset.formats import OUTPUTS, data_files
 from curate.pages.tables import markdown
+from curate.varieties.spoken import spoken_in
 
 HUB_LICENCES = frozenset(
     "apache-2.0 mit cc0-1.0 cc-by-2.0 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-4.0 cc-by-nc-sa-4.0 cc-by-nd-4.0 "
@@ -44,14 +45,13 @@ def _head(manifest: Manifest) -> Json:
     files = data_files(manifest.dataset)
     licences = sorted({name.lower() if name.lower() in HUB_LICENCES else "other" for name in manifest.licences if name})
     stated = licences or ["unknown"]
-    rows = manifest.dataset.kept
+    rows, spoken = manifest.dataset.kept, spoken_in(manifest)
     return {
         "pretty_name": " ".join(manifest.name.split()),  # a line of dashes would end the head
         "license": stated[0] if len(stated) == 1 else stated,
-        "language": ["en"],
-        "language_details": "en-SG-x-singlish",
+        **({"language": ["en"]} if spoken is None else {"language": [spoken.language], "language_details": spoken.code}),
         "task_categories": ["text-generation"],
-        "tags": ["preference-data", "toxicity", "singlish", "not-for-all-audiences"],
+        "tags": ["preference-data", "toxicity", *([spoken.name] if spoken else []), "not-for-all-audiences"],
         "size_categories": [next((word for limit, word in SIZES if rows < limit), "n>10M")],
         "dataset_info": [_info(name, manifest) for name in files if name in OUTPUTS],
         "configs": [
@@ -83,6 +83,7 @@ def _fields(manifest: Manifest) -> dict[str, str]:
         "first_config": next(iter(data_files(counts))),
         "outputs": _outputs(counts),
         "benign_asked": f"{options['benign_share']:.0%}",
+        "sft_benign_asked": _sft_benign(counts.benign.sft_asked),
         "benign_real": ", ".join(f"{name} {_number(share)}" for name, share in counts.benign.train_shares().items()),
         "prompt_template": _plain(options["prompt_template"]),
         "kto": _kto(counts.kto),
@@ -117,11 +118,19 @@ def _fields(manifest: Manifest) -> dict[str, str]:
         "agreement": _agreement(manifest),
         "duties": "".join(f"- {_plain(line)}\n" for line in manifest.obligations.duties) or "- nothing\n",
         "conflicts": _conflicts(manifest.obligations.conflicts),
+        "language": _language(manifest),
         "variety": _table(("variety", "rows"), list(counts.variety.items())),
         "pii": _table(("type", "replacements"), list(counts.pii.items())),
         "words": words or "no rows",
         "warnings": "".join(f"- {_plain(line)}\n" for line in manifest.warnings),
     }
+
+
+def _language(manifest: Manifest) -> str:
+    spoken = spoken_in(manifest)
+    if spoken is None:
+        return "No variety was looked for."
+    return f"{spoken.sentence} Unpaired rows by variety:"
 
 
 def _outputs(counts: DatasetCounts) -> str:
@@ -141,6 +150,10 @@ def _conflicts(lines: Sequence[str]) -> str:
     if not lines:
         return "No conflict between them is known here.\n"
     return "What is open or in conflict, and not settled by this card:\n\n" + "".join(f"- {_plain(line)}\n" for line in lines)
+
+
+def _sft_benign(most: float) -> str:
+    return "sft takes every desirable row" if most >= 1 else f"to {most:.0%} of sft train"
 
 
 def _kto(weights: Mapping[str, float] | None) -> str:

@@ -12,6 +12,7 @@ from curate.core.manifest import FileEntry, Json, Manifest
 from curate.core.policy import load_policy
 from curate.core.schema import MESSAGE
 from curate.dataset.formats import OUTPUTS
+from curate.varieties.spoken import spoken_in
 
 CONTEXT: Json = {
     "@language": "en",
@@ -52,6 +53,7 @@ def croissant(manifest: Manifest) -> Json:
     Args:
         manifest: with `files` of every Parquet file; `fingerprint` is not needed.
     """
+    spoken = spoken_in(manifest)
     paths = sorted(path for output in OUTPUTS for path in manifest.tables(f"{output}/"))
     return {
         "@context": CONTEXT,
@@ -61,8 +63,8 @@ def croissant(manifest: Manifest) -> Json:
         "description": "Preference data for aligning language models on an English variety; holds toxic text on purpose.",
         "version": f"{manifest.format}.0.0",
         "license": _licences(manifest),
-        "inLanguage": ["en", "en-SG"],
-        "keywords": ["preference data", "toxicity", "Singlish", "not-for-all-audiences"],
+        "inLanguage": ["en"] if spoken is None else [spoken.language, spoken.region],
+        "keywords": ["preference data", "toxicity", *([spoken.name.title()] if spoken else []), "not-for-all-audiences"],
         "isLiveDataset": False,
         **_responsible(manifest),
         "distribution": [{"@type": "cr:FileObject", **_file(path, manifest.files[path])} for path in paths],

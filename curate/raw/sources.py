@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
+import glob
 import json
+import re
 import stat
 import zipfile
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,6 +25,8 @@ ABOUT = ("readme", "source", "license", "licence", "copying", "notice", "changel
 MAX_STATE = 16 << 20  # bytes of the page that lists a saved dataset's files: about 200,000 of them
 
 PROSE = ("", ".md", ".txt", ".rst", ".html")
+SPDX = re.compile(r"SPDX-License-Identifier:[ \t]*([A-Za-z0-9.+-]+)")
+MAX_LICENCE = 64 << 10  # bytes of a licence's page in which its identifier is looked for
 
 Kind = Literal["preference", "ballot", "parallel", "messages", "completion", "chat", "thread", "text"]
 Format = Literal["jsonl", "json", "csv", "parquet", "hf", "xlsx", "xml", "html", "sql", "mbox", "chat", "txt"]
@@ -85,10 +89,18 @@ class LeftAside:
 
 @dataclass(frozen=True)
 class FolderListing:
-    """What a source folder holds: the files to read and the others, both sorted by name."""
+    """What a source folder holds: the files to read and the others, both sorted by name.
+
+    Attributes:
+        files: to read.
+        left_aside: the others.
+        licences: folder, as the beginning of its files' names ("" for the whole, "forum/"), -> the licence that a file LICENSE
+            in it names by `SPDX-License-Identifier: ...`.
+    """
 
     files: tuple[SourceFile, ...]
     left_aside: tuple[LeftAside, ...]
+    licences: Mapping[str, str] = field(default_factory=dict)
 
 
 def discover(folder: Path) -> FolderListing:
@@ -114,7 +126,7 @@ def discover(folder: Path) -> FolderListing:
             else "an empty folder"
         )
         raise DataError(f"--source {folder}: found {contents}", hint="put text, tables, chats, mails or dumps there")
-    return FolderListing(tuple(sorted(files)), tuple(sorted(aside)))
+    return FolderListing(tuple(sorted(files)), tuple(sorted(aside)), _licences(folder, aside))
 
 
 def place_of(name: str, table: str) -> str:
@@ -127,6 +139,27 @@ def source_for(name: str, sources: Sequence[SourceSettings], table: str = "") ->
     names = dict.fromkeys((place_of(name, table), name))
     fits = (source for source in sources if any(fnmatch.fnmatchcase(one, source.match) for one in names))
     return next(fits, SourceSettings(match=place_of(name, table)))
+
+
+def with_licences(sources: Sequence[SourceSettings], listing: FolderListing) -> tuple[SourceSettings, ...]:
+    """What a recipe says of files, and the licences that the folders state of what is in them and names none.
+
+    Args:
+        sources: the recipe's; its own `licence` wins.
+        listing: the folder.
+    """
+    if not listing.licences:
+        return tuple(sources)
+    deepest = sorted(listing.licences, key=len, reverse=True)
+    own: list[SourceSettings] = []
+    for file in listing.files if sources else ():
+        said = source_for(file.name, sources)
+        stated = next((listing.licences[folder] for folder in deepest if file.name.startswith(folder)), None)
+        tables = any(may_name_table(source.match, file.name) for source in sources if source.match != said.match)
+        if said in sources and said.licence is None and stated is not None and not tables:
+            own.append(replace(said, match=glob.escape(file.name), licence=stated))
+    whole = (SourceSettings(match=f"{glob.escape(folder)}*", licence=listing.licences[folder]) for folder in deepest)
+    return (*own, *sources, *whole)
 
 
 def check_matches(sources: Sequence[SourceSettings], names: Iterable[str], partly: bool = True) -> None:
@@ -174,6 +207,22 @@ def _walk(folder: Path, prefix: str, files: list[SourceFile], aside: list[LeftAs
             _archive(path, name, files, aside)
         else:
             files.append(SourceFile(name, path))
+
+
+def _licences(folder: Path, aside: Iterable[LeftAside]) -> dict[str, str]:
+    licences: dict[str, str] = {}
+    for entry in aside:
+        path = folder / entry.name
+        if entry.reason != "about" or path.stem.lower() not in ("license", "licence") or not path.is_file():
+            continue
+        try:
+            with path.open("rb") as file:
+                identifier = SPDX.search(file.read(MAX_LICENCE).decode("utf-8", "replace"))
+        except OSError:
+            continue
+        if identifier is not None:
+            licences[entry.name[: -len(path.name)]] = identifier[1]
+    return licences
 
 
 def _archive(path: Path, name: str, files: list[SourceFile], aside: list[LeftAside]) -> None:

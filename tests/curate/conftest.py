@@ -72,7 +72,11 @@ def rows() -> Rows:
     return judged
 
 
-STAGES = [{"near_duplicates": {"threshold": 0.8}}, {"consensus": {"labelers": ["column", "head"]}}]
+STAGES: list[dict[str, Any]] = [
+    {"near_duplicates": {"threshold": 0.8}},
+    {"consensus": {"labelers": ["column", "head"]}},
+    {"language": {"variety": "singlish"}},
+]
 MAP = np.random.default_rng(0).normal(size=(1_000, 4))
 NEAR = ({1, 2, 4}, {5, 11})  # rows of `neighbours` that are near copies of each other: .9 alike
 FARTHER = (20, 23)  # .72 alike

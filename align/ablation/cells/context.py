@@ -12,9 +12,11 @@ from align.ablation.grid import Grid
 from align.ablation.pool import Pool, open_pool
 from align.ablation.tasks import fixed_part
 from align.data.dataset import open_dataset
+from align.evaluation.belief import foreign_truth
 from align.evaluation.judges import panel
 from align.models.base import put, trainable
 from align.pipeline.identity import versions
+from curate.core.errors import RecipeError
 from curate.core.schema import canonical, digest
 
 if TYPE_CHECKING:
@@ -38,9 +40,15 @@ class GridContext:
     """
 
     def __init__(self, grid: Grid, folder: Path, cache: Path) -> None:
-        """Open the dataset."""
+        """Open the dataset.
+
+        Raises:
+            RecipeError: the recipe's truth is about other data.
+        """
         self.grid, self.folder, self.cache = grid, folder, cache
         self.dataset = open_dataset(Path(grid.recipe.data))
+        if (foreign := foreign_truth(grid.recipe.eval, self.dataset)) is not None:
+            raise RecipeError(f"eval: {foreign}", hint="leave it out by `--set eval.truth=null`")
         fixed = fixed_part(grid, self.dataset.fingerprint, versions(grid.recipe))
         identity = grid.recipe.model.identity()
         self.fixed = digest(canonical(fixed), *([identity] if identity else []))

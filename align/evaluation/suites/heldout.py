@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Heldout:
     """Sample completions for every distinct prompt of the dataset's test split, and judge them.
 
-    Sources that may never be trained on are left out: `retention` is about those. A prompt is benign where nobody gave it a
-    toxic reply.
+    Sources that may never be trained on are left out: `retention` is about those. A prompt is benign where the
+    build says so of all its rows: no reply to it, and nothing in its thread, is toxic or undecided.
 
     Args:
         max_prompts: at most this many prompts, the same ones for every run on these data; none takes all.

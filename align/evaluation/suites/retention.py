@@ -27,8 +27,9 @@ class Retention:
     """Perplexity per token of held-out desirable completions, given their prompts.
 
     `neutral`: sources that no training row may come from, so their topics occur in no phase. `clean`: mild replies to
-    prompts that also drew toxic ones, what alignment should teach. On the validation split, neutral rows are background
-    rows, which a built-in base model has read: what is chosen there has seen none of the rows that the test counts.
+    prompts that are not benign (they or their threads drew toxic ones), what alignment should teach. On the validation split,
+    neutral rows are background rows, which a built-in base model has read: what is chosen there has seen none of the rows that
+    the test counts.
 
     `kl` is KL(model || base) at the tokens of these very texts: see `align.models.likelihood`. The logarithm of a perplexity
     over the base's is another thing, the difference of cross-entropies. KL on texts that the model draws itself stands among the

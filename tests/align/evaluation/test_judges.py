@@ -10,8 +10,12 @@ import pytest
 from align.data.dataset import Dataset, open_dataset
 from align.data.figures import Agreement
 from align.data.results import Validity
+from align.evaluation.belief import with_own_truth
 from align.evaluation.judges import check_judge, judge_validity, truth_belief, verdicts_of
+from align.evaluation.settings import EvaluationOptions
 from curate.core.errors import RecipeError
+from curate.core.manifest import SourceEntry
+from curate.core.store import sha256
 from curate.labelers import LABELERS
 from curate.labelers.lexicon.lexicon import Lexicon
 
@@ -88,3 +92,25 @@ def test_agreement_counts_machine_labels_and_the_judge_apart(dataset: Dataset, l
 def test_what_a_judge_has_no_score_for_is_counted_apart() -> None:
     verdicts = verdicts_of(LABELERS["ngram"](), ["what a nice day", "...", ""])
     assert [verdict.toxic for verdict in verdicts] == [False, None, None]
+
+
+def made_of(dataset: Dataset, *hashes: str) -> Dataset:
+    sources = tuple(SourceEntry(source=f"{at}.jsonl", sha256=one) for at, one in enumerate(hashes))
+    return dataclasses.replace(dataset, manifest=dataclasses.replace(dataset.manifest, sources=sources))
+
+
+def test_a_truth_counts_only_on_data_made_of_the_files_it_is_about(dataset: Dataset, lexicon: Lexicon, tmp_path: Path) -> None:
+    raw = tmp_path / "raw" / "deep"
+    raw.mkdir(parents=True)
+    for name in ("a.txt", "b.txt"):
+        (raw / name).write_text(name)
+    one, other = (sha256(raw / name) for name in ("a.txt", "b.txt"))
+    options = EvaluationOptions(suites=(), judge=lexicon, truth=lexicon, truth_for=str(tmp_path / "raw"))
+    for own in ((one,), (one, other)):
+        assert with_own_truth(options, made_of(dataset, *own)) == (options, [])
+    for foreign in ((), ("0" * 64,), (one, "0" * 64)):
+        left, (line,) = with_own_truth(options, made_of(dataset, *foreign))
+        assert left.truth is None and left.judge is lexicon
+        assert line.startswith("truth: lexicon is about") and line.endswith("was made of other files: it is left out")
+    vouched = dataclasses.replace(options, truth_for=None)
+    assert with_own_truth(vouched, made_of(dataset, "0" * 64)) == (vouched, [])

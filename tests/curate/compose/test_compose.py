@@ -69,6 +69,12 @@ def test_a_row_without_a_prompt_takes_the_template(rows: Rows) -> None:
     )
     assert all(prompt == [{"role": "user", "content": "Say it."}] for prompt in made.unpaired["train"]["prompt"].to_list())
     assert made.paired["train"].height == 0, "rows that share nothing but the template are no pair"
+    assert made.warnings[0].startswith("no row has a prompt of its own: nothing can be asked of a model")
+
+
+def test_one_prompt_is_enough_to_ask(rows: Rows) -> None:
+    made = compose(rows({"text": "hello", "toxicity": 0.1}, {"prompt": "a", "text": "bye", "toxicity": 0.1}), one_split(), ALL, 0)
+    assert not any("prompt of its own" in line for line in made.warnings)
 
 
 def test_a_text_with_both_labels_abstains_everywhere(rows: Rows) -> None:
@@ -164,9 +170,10 @@ def test_benign_rows_are_held_to_their_share_in_train_only(rows: Rows) -> None:
     lines = [{"prompt": f"bad {n}", "text": f"fool {n}", "toxicity": 0.9} for n in range(30)]
     lines += [{"prompt": f"bad {n}", "text": f"calm {n}", "toxicity": 0.1} for n in range(30)]
     lines += [{"prompt": f"fine {n}", "text": f"sure {n}", "toxicity": 0.1} for n in range(100)]
-    made = compose(rows(*lines), one_split(benign_share=0.25), ALL, 0)
+    made = compose(rows(*lines), one_split(benign_share=0.25, sft_benign_share=0.25), ALL, 0)
     assert made.unpaired["train"]["benign"].sum() == 20
     assert made.sft["train"]["benign"].sum() == 10
+    assert any("90 of 130 desirable rows are not in sft train: at most 25%" in line for line in made.warnings)
     assert set(made.sft["train"]["id"]) <= set(made.unpaired["train"]["id"])
     assert made.counts.dropped == {"benign_share": 80}
     assert made.counts.benign.unpaired_train_share == 0.25
@@ -199,6 +206,17 @@ def test_too_few_benign_rows_are_all_taken_and_the_real_share_is_said(rows: Rows
     assert any("benign rows are 5.0% of unpaired train, 25% was asked" in line for line in made.warnings)
 
 
+def test_sft_takes_every_desirable_row_of_data_with_one_completion_per_prompt(rows: Rows) -> None:
+    lines = [{"prompt": f"bad {n}", "text": f"fool {n}", "toxicity": 0.9} for n in range(4)]
+    lines += [{"prompt": f"other {n}", "text": f"sure {n}", "toxicity": 0.1} for n in range(60)]
+    made = compose(rows(*lines), one_split(), ALL, 0)
+    assert made.sft["train"].height == 60 and made.counts.dropped == {}
+    assert made.unpaired["train"]["label"].to_list().count(True) == 4, "as many as balance the toxic ones"
+    (line,) = (line for line in made.warnings if "benign" in line)
+    assert line.startswith("56 of 60 desirable rows are not in unpaired train") and "were taken" not in "".join(made.warnings)
+    assert compose(rows(*lines), one_split(benign_share=1), ALL, 0).unpaired["train"].height == 64
+
+
 def test_a_class_that_is_missing_is_said(rows: Rows) -> None:
     made = compose(rows({"prompt": "a", "text": "x", "toxicity": 0.1}), one_split(), ALL, 0)
     assert any("no toxic row" in line for line in made.warnings)
@@ -228,6 +246,50 @@ def test_rows_dropped_before_pii_stay_in_the_corpus_without_text(rows: Rows) -> 
     )
     corpus = compose(gone, one_split(), ALL, 0).corpus
     assert corpus.filter(pl.col("stage") == "repair").select("prompt", "completion", "split").row(0) == (None, None, "train")
+
+
+SHARES = st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0])
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "prompt": st.sampled_from([None, "a", "b", "c", "d", "e", "f"]),
+                "toxicity": st.sampled_from([None, 0.1, 0.1, 0.1, 0.9]),
+                "thread": st.sampled_from([None, None, "t1", "t2"]),
+            }
+        ),
+        min_size=1,
+        max_size=40,
+    ),
+    SHARES,
+    SHARES,
+    st.sampled_from([0.0, 1.0, 2.0]),
+)
+@settings(deadline=None, max_examples=int(os.environ.get("MARGINS_EXAMPLES", "100")))
+def test_every_warning_about_shares_is_true_of_this_runs_counts(
+    rows: Rows, lines: list[dict[str, Any]], share: float, sft_share: float, balance: float
+) -> None:
+    built = rows(*({"text": f"text {at}"} | line for at, line in enumerate(lines)))
+    options = one_split(benign_share=share, sft_benign_share=sft_share, balance=balance)
+    try:
+        made = compose(built, options, ALL, 0)
+    except DataError:
+        return  # nothing is labelled
+    desirable = sum(line["toxicity"] == 0.1 for line in lines)
+    unpaired, sft = made.unpaired["train"], made.sft["train"]
+    taken, in_sft = unpaired.filter("label").height, sft.height
+    said = "\n".join(line for line in made.warnings if "benign" in line)
+    assert ("were taken" in said) == (taken == desirable and unpaired["benign"].sum() / unpaired.height < share - 0.01)
+    if "were taken" in said:
+        assert f"benign rows are {unpaired['benign'].mean():.1%} of unpaired train" in said
+    assert ("not in unpaired train" in said) == (desirable - taken > desirable / 2)
+    if "not in unpaired train" in said:
+        assert f"{desirable - taken} of {desirable} desirable rows are not in unpaired train" in said
+    assert ("not in sft train" in said) == (in_sft < desirable)
+    if in_sft < desirable:
+        assert f"{desirable - in_sft} of {desirable} desirable rows are not in sft train" in said and sft_share < 1
 
 
 LINE = st.fixed_dictionaries(

@@ -11,9 +11,13 @@ import yaml
 
 from curate.core.manifest import from_json
 from curate.dataset.card import card
+from curate.dataset.croissant import croissant
 
 NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?%?(?!\w)")
 TEMPLATE = Path(__file__).resolve().parents[3] / "data_cards/template.md"
+
+
+SINGLISH = ("Singlish", "singlish", "Singapore", "en-SG")
 
 
 def numbers(text: str) -> set[str]:
@@ -88,3 +92,43 @@ def test_a_name_cannot_smuggle_markup_into_the_card(manifest: dict[str, Any]) ->
 
 def test_the_labelers_that_decided_are_named(manifest: dict[str, Any]) -> None:
     assert "these labelers did: head." in card(from_json(manifest))
+
+
+MARKERS = """
+name: manglish
+code: en-MY-x-manglish
+bias: -2.0
+frame: {weight: 4.0, centre: 0.4}
+frame_words: how to go take the bus
+names: ""
+groups: [{name: particle, why: at the end, at: end, cap: 5.0, words: {lah: 3.5}}]
+constructions: []
+"""
+
+
+def test_card_and_metadata_name_the_variety_of_the_build(manifest: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "markers.yaml").write_text(MARKERS)
+    other = copy.deepcopy(manifest)
+    other["recipe"]["stages"][-1] = {"language": {"variety": str(tmp_path)}}
+    head, body = card(from_json(other)).split("---\n", 2)[1:]
+    assert yaml.safe_load(head)["language_details"] == "en-MY-x-manglish" and "manglish" in yaml.safe_load(head)["tags"]
+    assert "English, and manglish (`en-MY-x-manglish`) where its words mark it." in body
+    document = croissant(from_json(other))
+    assert document["inLanguage"] == ["en", "en-MY"] and "Manglish" in document["keywords"]
+    del document["rai:dataBiases"]  # what the rows themselves are counted as
+    texts = (head, body.split("Unpaired rows by variety")[0], str(document))
+    assert not {word for text in texts for word in SINGLISH if word in text}
+
+
+def test_a_build_that_looked_for_no_variety_names_none(manifest: dict[str, Any]) -> None:
+    other = copy.deepcopy(manifest)
+    del other["recipe"]["stages"][-1]
+    head = yaml.safe_load(card(from_json(other)).split("---\n")[1])
+    assert head["language"] == ["en"] and "language_details" not in head and "singlish" not in head["tags"]
+    assert "No variety was looked for." in card(from_json(other))
+    assert croissant(from_json(other))["inLanguage"] == ["en"]
+
+
+def test_the_variety_that_ships_is_named_as_before(manifest: dict[str, Any]) -> None:
+    assert "English as written in Singapore, Singlish (`en-SG-x-singlish`)" in card(from_json(manifest))
+    assert croissant(from_json(manifest))["inLanguage"] == ["en", "en-SG"]

@@ -169,9 +169,22 @@ def test_what_a_pairer_proposes_keeps_every_law() -> None:
     check_pairs(pairs, rows, Limits(0.3, 5))
 
 
-def test_a_prompt_is_benign_when_no_reply_to_it_is_toxic() -> None:
-    rows = pl.DataFrame({"prompt_key": [1, 1, 2, 2, None, None], "toxic": [True, False, False, None, False, False]})
-    assert benign(rows).to_list() == [False, False, True, True, True, True]
+def test_a_prompt_is_benign_when_nothing_said_of_it_or_in_its_thread_is_toxic_or_undecided() -> None:
+    lines = [
+        (1, None, True, None),
+        (1, None, False, None),
+        (2, None, False, None),  # one of its replies is undecided
+        (2, None, None, None),
+        (3, None, False, None),  # one of its replies was dropped, and nobody judged it
+        (3, None, None, "short"),
+        (4, "a", False, None),  # its thread holds a toxic reply to another prompt
+        (5, "a", True, "near_duplicate"),
+        (6, "b", False, None),
+        (None, None, False, None),
+        (None, "a", False, None),
+    ]
+    rows = pl.DataFrame(lines, orient="row", schema=["prompt_key", "thread", "toxic", "reason"])
+    assert benign(rows).to_list() == [False] * 4 + [True, True, False, False, True, True, False]
 
 
 def test_rows_let_in_under_a_small_share_are_let_in_under_a_larger_one() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from curate.core.config import build
 from curate.core.errors import DataError, RecipeError
-from curate.raw.sources import SourceSettings, discover, source_for
+from curate.raw.sources import SourceSettings, discover, source_for, with_licences
 
 
 def test_files_are_listed_in_one_order_with_names_relative_to_the_folder(tmp_path: Path) -> None:
@@ -82,3 +82,32 @@ def test_a_source_with_a_misspelt_key_or_kind_is_refused() -> None:
         build(SourceSettings, {"match": "*", "column": {}}, "recipe: sources[0]")
     with pytest.raises(RecipeError, match="mine"):
         build(SourceSettings, {"match": "*", "mine": "poetry"}, "recipe: sources[0]")
+
+
+def test_a_folder_may_state_the_licence_of_what_is_in_it(tmp_path: Path) -> None:
+    for name in ("a.txt", "deep/b.txt", "deep/[1].txt", "deeper/c.txt", "quiet/d.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("see you at the market\n")
+    (tmp_path / "LICENSE").write_text("SPDX-License-Identifier: CC0-1.0\n")
+    (tmp_path / "deep" / "LICENCE.txt").write_text("# SPDX-License-Identifier: CC-BY-4.0\nand so on")
+    (tmp_path / "quiet" / "LICENSE").write_text("All rights are wrong.\n")
+    listing = discover(tmp_path)
+    assert listing.licences == {"": "CC0-1.0", "deep/": "CC-BY-4.0"}
+
+    def licences(*sources: SourceSettings) -> dict[str, str | None]:
+        stated = with_licences(sources, listing)
+        return {file.name: source_for(file.name, stated).licence for file in listing.files}
+
+    own = {"a.txt": "CC0-1.0", "deep/[1].txt": "CC-BY-4.0", "deep/b.txt": "CC-BY-4.0"}
+    own |= {"deeper/c.txt": "CC0-1.0", "quiet/d.txt": "CC0-1.0"}
+    assert licences() == own
+    labels = SourceSettings(match="deep/*", labels={"1": True})
+    assert licences(labels) == own, "what a recipe says of labels says nothing of licences"
+    assert source_for("deep/[1].txt", with_licences([labels], listing)).labels == {"1": True}
+    assert licences(SourceSettings(match="deep/*", licence="mit"))["deep/b.txt"] == "mit"
+
+
+def test_a_folder_that_states_no_licence_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("see you at the market\n")
+    sources = (SourceSettings(match="*.txt"),)
+    assert discover(tmp_path).licences == {} and with_licences(sources, discover(tmp_path)) == sources
