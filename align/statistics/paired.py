@@ -91,7 +91,7 @@ def holm(values: Sequence[float]) -> list[float]:
     [0.03, 0.06, 0.06]
     """
     order = sorted(range(len(values)), key=lambda at: values[at])
-    corrected, largest = [0.0] * len(values), 0.0
+    corrected, largest = list(values), 0.0
     for place, at in enumerate(order):
         largest = max(largest, min(1.0, (len(values) - place) * values[at]))
         corrected[at] = largest
