@@ -122,12 +122,12 @@ def bind_labels(sample: TableSample, bindings: Bindings, kind: Kind | None, pinn
     own["label"] = _best([column for column in labels if column in shown.values()], columns, speakers, sample)
     own["evidence"] = tuple(c for c in sources if places.of(places.name(c)) == "own")
     sides = {
-        text: found
+        text: names
         for text in places.sides
-        if (found := _best([c for c in labels if c in people and place[c] == text], columns, speakers, sample))
+        if (names := _best([c for c in labels if c in people and place[c] == text], columns, speakers, sample))
     }
     own |= {"label": (share,), "votes": ()} if share is not None else {}
-    used = {*pinned, *own["label"], *(c for q in questions for c in q.columns), *(c for found in sides.values() for c in found)}
+    used = {*pinned, *own["label"], *(c for q in questions for c in q.columns), *(c for names in sides.values() for c in names)}
     elsewhere = [column for column, of in place.items() if of in ("prompt", "none") and _holds_votes(columns[column])]
     apart = {
         column: why
