@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 
 from curate.core.manifest import Records, SourceEntry
 from curate.core.store import Stored
+from curate.raw.mining.labels.given import UNPROVEN
 from curate.raw.receipts import FileReport
 from curate.raw.sources import LeftAside
 
@@ -51,14 +52,17 @@ class Ingested:
         return [asdict(entry) for entry in self.aside]
 
     def abstentions(self) -> list[str]:
-        """One line for each file that has labels which none of its rows is given, for the build to tell."""
-        return [
-            f"{file.source}: labels given to no row: "
-            + "; ".join(f"{records:,} records: {why}" for why, records in file.abstained.items())
-            + " (`curate inspect` names the columns)"
-            for file in self.files
-            if file.abstained
-        ]
+        """One line for each file that has labels which none of its rows is given, for the build to tell.
+
+        A file of which no label proves its side is left out: `pipeline.advice` says so with the line to paste.
+        """
+        lines = []
+        for file in self.files:
+            reasons = {why: records for why, records in file.abstained.items() if why != UNPROVEN or file.labelled}
+            if reasons:
+                listed = "; ".join(f"{records:,} records: {why}" for why, records in reasons.items())
+                lines.append(f"{file.source}: labels given to no row: {listed} (`curate inspect` names the columns)")
+        return lines
 
     def licences(self) -> dict[str, int]:
         """Licence -> rows; "" counts rows whose licence nothing names."""
