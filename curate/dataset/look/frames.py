@@ -14,9 +14,8 @@ from curate.compose.splits import SPLITS
 from curate.core.config import file_word
 from curate.core.errors import DataError
 from curate.core.manifest import read_manifest
-from curate.core.store import read_parquet
 from curate.dataset import thresholds
-from curate.dataset.formats import OUTPUTS, read_output
+from curate.dataset.formats import OUTPUTS, read_output, read_table
 from curate.dataset.look import explain, summary
 from curate.pages.tables import table_lines
 
@@ -104,8 +103,7 @@ class Dataset:
             >>> dataset.corpus["reason"].drop_nulls().value_counts().sort("reason").rows()
             [('abstained', 216)]
         """
-        paths = sorted(self.folder.glob("corpus/part-*.parquet"))
-        return pl.concat([read_parquet(path) for path in paths])
+        return pl.concat([read_table(self.folder, self._facts, path) for path in self._facts.tables("corpus/")])
 
     def summary(self) -> Text:
         """What the build did, on one screen: records, rows by stage and reason, outputs, warnings; no text of any row.
@@ -162,13 +160,13 @@ class Dataset:
             >>> {at: dataset.rethreshold("near_duplicates", at).height for at in (0.5, 0.6, 0.7)}
             {0.5: 4, 0.6: 4, 0.7: 0}
         """
-        stored = self.folder / "similarity" / f"{file_word(stage)}.parquet"
-        if not stored.is_file() or stage in NO_THRESHOLD:
-            names = sorted(path.stem for path in stored.parent.glob("*.parquet") if path.stem not in NO_THRESHOLD)
+        stored = f"similarity/{file_word(stage)}.parquet"
+        if stored not in self._facts.files or stage in NO_THRESHOLD:
+            names = [Path(path).stem for path in self._facts.tables("similarity/") if Path(path).stem not in NO_THRESHOLD]
             hint = f"one of {', '.join(names)}" if names else "build with near_duplicates"
             raise DataError(f"{self.folder}: stage {stage!r} has no threshold to change", hint=hint)
         rows = thresholds.entered(self.folder, self._facts, stage)
-        return thresholds.would_drop(read_parquet(stored), rows, threshold)
+        return thresholds.would_drop(read_table(self.folder, self._facts, stored), rows, threshold)
 
     def __repr__(self) -> str:
         counts = self.manifest["dataset"]
