@@ -65,6 +65,11 @@ def data_files(counts: DatasetCounts) -> dict[str, list[dict[str, str]]]:
     return configs
 
 
+def reads_as_data(name: str, manifest: Manifest) -> bool:
+    """Whether a reader of the folder takes a file for data: a Parquet file beside the build's own."""
+    return name.endswith(".parquet") and any(path.startswith(f"{name.partition('/')[0]}/") for path in manifest.files)
+
+
 def read_output(folder: Path, manifest: Manifest, stem: str, columns: Sequence[str]) -> pl.DataFrame:
     """Some columns of all files whose path starts with `stem` ("corpus/", "paired/test-"), in order of path.
 

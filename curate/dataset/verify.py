@@ -20,7 +20,7 @@ from curate.core.errors import StorageError
 from curate.core.manifest import COMPOSE, MANIFEST, Manifest, Records, SourceEntry, Tally, is_sealed, read_manifest
 from curate.core.schema import canonical
 from curate.core.store import read_parquet, sha256
-from curate.dataset.formats import OUTPUTS, read_output
+from curate.dataset.formats import OUTPUTS, read_output, reads_as_data
 from curate.pairing.pairer import PAIR
 from curate.text.normalise import normalise
 from curate.text.personal.patterns import find
@@ -70,7 +70,6 @@ def verify(folder: Path) -> list[str]:
 
 
 def _files(folder: Path, manifest: Manifest) -> Problems:
-    known = {MANIFEST, *manifest.files}
     for path, entry in sorted(manifest.files.items()):
         if not (folder / path).is_file():
             yield f"{path}: is missing"
@@ -78,7 +77,7 @@ def _files(folder: Path, manifest: Manifest) -> Problems:
             yield f"{path}: its sha256 is not the manifest's"
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder).as_posix()
-        if not file.is_dir() and name not in known:
+        if not file.is_dir() and name not in manifest.files and reads_as_data(name, manifest):
             yield f"{name}: is not in the manifest"
     if not is_sealed(json.loads((folder / MANIFEST).read_bytes())):
         yield f"{MANIFEST}: its fingerprint does not fit what it says"

@@ -19,6 +19,7 @@ from curate.core.errors import DataError, RecipeError, StorageError
 from curate.core.manifest import read_manifest
 from curate.core.schema import digest
 from curate.core.store import WINDOWS, locked, storage_error
+from curate.dataset.formats import reads_as_data
 from curate.pipeline.commit import entries, foreign, listing
 
 KEY = "author.key"  # in every work folder: what the pseudonyms of authors are made with
@@ -102,6 +103,10 @@ def _resolved(option: str, path: Path) -> Path:
         hint = f"write it out: {path.expanduser()}" if path.parts[0] == "~" else "write the folder out"
         raise RecipeError(f"{option} {path}: begins with '~', which the shell left as it is", hint=hint)
     absolute = Path(os.path.abspath(path))
+    try:
+        absolute.exists()
+    except OSError as error:  # a name too long for the disk, a folder that this user may not enter
+        raise storage_error(error, absolute) from error
     for part in (absolute, *absolute.parents):
         if part.is_symlink() and not part.exists():
             raise RecipeError(
@@ -144,8 +149,7 @@ def _check_foreign(out: Path) -> None:
         raise _refusal(out, "that no build made", names, hint, f"{error.problem}; ") from None
     except OSError as error:
         raise StorageError(f"--out {out}: cannot be read whole ({error.strerror})", hint="check its permissions") from None
-    rooms = {name.partition("/")[0] for name in manifest.files if "/" in name}
-    if read := [name for name in strange if name.endswith(".parquet") and name.partition("/")[0] in rooms]:
+    if read := [name for name in strange if reads_as_data(name, manifest)]:
         raise _refusal(out, "that no build made and that would be read as its data", read, "move them out of there")
     if barred := [name for name in strange if any(above in manifest.files for above in _above(name))]:
         raise _refusal(out, "in folders that stand where a build writes files", barred, "move these folders away")

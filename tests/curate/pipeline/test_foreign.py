@@ -27,7 +27,7 @@ from curate.pipeline.forget import describe, forget
 
 from .conftest import Rebuild
 
-KILLS = 1_000 if os.environ.get("MARGINS_TORTURE") == "1" else 25
+KILLS = 1_000 if os.environ.get("MARGINS_TORTURE") == "1" else 30
 TABLE = "paired/train-00000.parquet"
 
 
@@ -124,18 +124,22 @@ KEPT: dict[str, Callable[[Path], None]] = {
     "an edited report": lambda out: write(out, "report.html"),
     "a damaged table": lambda out: write(out, TABLE),
     "a table that was deleted, and a note": lambda out: [(out / TABLE).unlink(), write(out, "why.txt")] and None,
-    "links": lambda out: [
-        (out / "more").symlink_to("/etc"),
-        (out / "gone").symlink_to("nowhere"),
-        (out / "card").symlink_to("README.md"),
-    ]
-    and None,
+    "links": lambda out: (
+        [
+            (out / "more").symlink_to("/etc"),
+            (out / "gone").symlink_to("nowhere"),
+            (out / "card").symlink_to("README.md"),
+        ]
+        and None
+    ),
     "an empty folder": lambda out: (out / "for" / "later").mkdir(parents=True),
-    "a folder of data behind a link": lambda out: [
-        shutil.move(out / "paired", out.parent / "elsewhere"),
-        (out / "paired").symlink_to("../elsewhere"),
-    ]
-    and None,
+    "a folder of data behind a link": lambda out: (
+        [
+            shutil.move(out / "paired", out.parent / "elsewhere"),
+            (out / "paired").symlink_to("../elsewhere"),
+        ]
+        and None
+    ),
     "odd names": lambda out: write(out, "a b\n.txt", "naïve β.txt", "-rf", os.fsdecode(b"\xff\xfe")),
     "a pipe and a socket": lambda out: [os.mkfifo(out / "pipe"), _socket(out / "socket")] and None,
     "thousand files": lambda out: write(out, *(f"notes/{at // 50}/{at}.txt" for at in range(1_000))),
@@ -244,88 +248,102 @@ def _text(path: Path) -> str:
     return path.read_text(errors="replace") if path.is_file() else ""
 
 
+def own_files(out: Path) -> dict[str, str]:
+    """A dataset's folder gets files of somebody's own, the card among them."""
+    write(out, "notes.txt", ".git/objects/ab/cd", "paired/notes.txt", "README.md", *(f"more/{at}" for at in range(9)))
+    (out / "later").mkdir()
+    return {name: what for name, what in contents(out).items() if name not in made(out)}
+
+
+def check_whole(out: Path, own: dict[str, str]) -> None:
+    """One build's files, and every file of somebody's own; the card under whatever name."""
+    tree, facts = json.loads((out / "manifest.json").read_bytes()), contents(out)
+    data = {name: one["sha256"] for name, one in tree["files"].items() if name != "README.md"}
+    assert is_sealed(tree) and {name: facts.get(name) for name in data} == data
+    assert {name: facts.get(name) for name in own if name != "README.md"} == {
+        name: what for name, what in own.items() if name != "README.md"
+    }
+    assert own["README.md"] in facts.values()
+
+
+def two_trees(small: Path, rebuild: Rebuild) -> tuple[Path, Path]:
+    """Finished datasets that may take a place, of two seeds."""
+    for name in ("first", "second"):
+        rebuild(small / name, work=small / f"{name}.work")
+    return small / "first", small / "second"
+
+
 @pytest.mark.parametrize("exchange", [True, False], ids=["exchange", "renames"])
-def test_a_build_killed_at_any_moment_loses_no_file_and_shows_the_old_or_the_new(
+def test_a_process_killed_while_folders_change_places_loses_no_file(
     small: Path, rebuild: Rebuild, monkeypatch: pytest.MonkeyPatch, exchange: bool
 ) -> None:
-    out = small / "out"
+    out, new, old = small / "out", small / "new", small / "old"
+    trees = two_trees(small, rebuild)
     if not exchange:
         monkeypatch.setattr(commit, "exchange", lambda one, other: False)
     monkeypatch.setattr(os, "fsync", lambda handle: None)  # a killed process loses no page cache
-    write(out, "notes.txt", ".git/objects/ab/cd", "paired/notes.txt", *(f"more/{at}" for at in range(40)))
-    (out / "later").mkdir()
-    own = {name: what for name, what in contents(out).items() if name not in made(out)}
-    started = time.monotonic()
-    rebuild()
-    seconds = time.monotonic() - started
-    draw, killed, absent = random.Random(0), 0, 0
-    for trial in range(KILLS):
+    own = own_files(out)
+    draw, looks = random.Random(0), 0
+    for _ in range(KILLS):
         child = os.fork()
         if child == 0:
-            for _ in range(trial + 1):
-                seed = f"seed: {trial + 10_000}"
-            (small / "recipe.yaml").write_text(seed + (small / "recipe.yaml").read_text().partition("\n")[2].join(["\n", ""]))
-            from curate.pipeline.build import build
-            from curate.pipeline.recipe import read_recipe
-
-            build(small / "raw", out, read_recipe(small / "recipe.yaml"))
-            os._exit(0)
-        deadline = time.monotonic() + seconds * (0.5 + draw.random()) 
+            at = 0
+            while True:
+                shutil.rmtree(new, ignore_errors=True)
+                shutil.copytree(trees[at % 2], new)
+                commit.commit(new, out, old)
+                at += 1
+        deadline = time.monotonic() + draw.random() * 0.3
         while time.monotonic() < deadline:
-            if exchange:
-                tree = json.loads((out / "manifest.json").read_bytes())  # never absent, never half
-                assert is_sealed(tree)
+            if exchange:  # never absent, never half
+                assert is_sealed(json.loads((out / "manifest.json").read_bytes())) and (out / "notes.txt").exists()
+                looks += 1
         os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        killed += os.WIFSIGNALED(status)
-        if not out.exists() and not exchange:
-            absent += 1
-            continue
-        facts = contents(out)
-        tree = json.loads((out / "manifest.json").read_bytes())
-        assert {name: facts.get(name) for name in tree["files"]} == {name: one["sha256"] for name, one in tree["files"].items()}
-        assert {name: facts.get(name) for name in own} == own
-        assert len(facts) == len(own) + len(tree["files"]) + 1
-    rebuild()
-    facts = contents(out)
-    assert {name: facts.get(name) for name in own} == own and len(facts) == len(own) + len(made(out))
-    assert killed >= KILLS // 5 and verify(out) == []
-
-
-STEPS = 400 if os.environ.get("MARGINS_TORTURE") == "1" else 40
+        os.waitpid(child, 0)
+        if exchange:
+            check_whole(out, own)
+        commit.recover(out, new, old)
+        check_whole(out, own)
+        assert not new.exists() and not old.exists()
+    assert looks > KILLS or not exchange
 
 
 @pytest.mark.parametrize("exchange", [True, False], ids=["exchange", "renames"])
-def test_a_commit_killed_at_any_system_call_loses_no_file(
-    small: Path, rebuild: Rebuild, monkeypatch: pytest.MonkeyPatch, exchange: bool
-) -> None:
+def test_a_process_that_ends_before_any_system_call_loses_no_file(small: Path, rebuild: Rebuild, exchange: bool) -> None:
     """The moments that matter are short: here the process ends before the nth call that changes a name."""
-    out = small / "out"
-    write(out, "notes.txt", "paired/notes.txt", "README.md")
-    own = {name: what for name, what in contents(out).items() if name not in made(out) and name != "README.md"}
-    card = contents(out)["README.md"]
-    ended = 0
-    for step in range(STEPS):
-        child = os.fork()
-        if child == 0:
-            _end_at(step, exchange)
-            rebuild()
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-        if out.exists():
-            tree, facts = json.loads((out / "manifest.json").read_bytes()), contents(out)
-            known = {name: one["sha256"] for name, one in tree["files"].items() if name != "README.md"}
-            assert is_sealed(tree) and {name: facts.get(name) for name in known} == known
-            assert {name: facts.get(name) for name in own} == own and card in facts.values()
-        else:
-            assert not exchange
-        ended += os.waitstatus_to_exitcode(status) == 9
-        if os.waitstatus_to_exitcode(status) == 0:
-            break
-    rebuild()
-    facts = contents(out)
-    assert {name: facts.get(name) for name in own} == own and list(facts.values()).count(card) == 1
-    assert ended >= 10 and verify(out) == []
+    out, new, old = small / "out", small / "new", small / "old"
+    first, _ = two_trees(small, rebuild)
+    own = own_files(out)
+    shutil.copytree(out, small / "before", symlinks=True)
+    step = ended = 0
+    while ended == step:
+        shutil.rmtree(out)
+        shutil.copytree(small / "before", out, symlinks=True)
+        shutil.copytree(first, new)
+        ended += _in_child(lambda: commit.commit(new, out, old), step, exchange) == ENDED
+        if exchange:
+            check_whole(out, own)
+        again = 0
+        while _in_child(lambda: commit.recover(out, new, old), again, exchange) == ENDED:  # and so does what mends it
+            again += 7
+            if exchange:
+                check_whole(out, own)
+        check_whole(out, own)
+        assert not new.exists() and not old.exists()
+        step += 1
+    assert ended > 40
+
+
+ENDED = 9
+
+
+def _in_child(work: Callable[[], None], step: int, exchange: bool) -> int:
+    child = os.fork()
+    if child == 0:
+        _end_at(step, exchange)
+        work()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _end_at(step: int, exchange: bool) -> None:
@@ -338,7 +356,7 @@ def _end_at(step: int, exchange: bool) -> None:
             nonlocal count
             count += 1
             if count == step + 1:
-                os._exit(9)
+                os._exit(ENDED)
             return call(*arguments, **options)
 
         return wrapped
