@@ -140,7 +140,7 @@ KEPT: dict[str, Callable[[Path], None]] = {
         ]
         and None
     ),
-    "odd names": lambda out: write(out, "a b\n.txt", "naïve β.txt", "-rf", os.fsdecode(b"\xff\xfe")),
+    "odd names": lambda out: write(out, "a b\n.txt", "naïve β.txt", "-rf", os.fsdecode(b"\xff\xfe"), text="mine"),
     "a pipe and a socket": lambda out: [os.mkfifo(out / "pipe"), _socket(out / "socket")] and None,
     "thousand files": lambda out: write(out, *(f"notes/{at // 50}/{at}.txt" for at in range(1_000))),
     "a file that two names share": lambda out: [write(out, "one.txt"), os.link(out / "one.txt", out / "two.txt")] and None,
@@ -185,7 +185,8 @@ def test_what_no_build_made_stays_in_a_dataset(
         monkeypatch.setattr(commit, "exchange", lambda one, other: False)
     KEPT[kind](out)
     before = contents(out)
-    own = {name: what for name, what in before.items() if name not in made(out)}
+    of_build = made(out)
+    own = {name: what for name, what in before.items() if name not in of_build}
     first = read_manifest(out).inputs
     assert read_manifest(out).inputs == first != rebuild().manifest.inputs
     after = contents(out)
@@ -252,7 +253,8 @@ def own_files(out: Path) -> dict[str, str]:
     """A dataset's folder gets files of somebody's own, the card among them."""
     write(out, "notes.txt", ".git/objects/ab/cd", "paired/notes.txt", "README.md", *(f"more/{at}" for at in range(9)))
     (out / "later").mkdir()
-    return {name: what for name, what in contents(out).items() if name not in made(out)}
+    of_build = made(out)
+    return {name: what for name, what in contents(out).items() if name not in of_build}
 
 
 def check_whole(out: Path, own: dict[str, str]) -> None:
@@ -298,6 +300,7 @@ def test_a_process_killed_while_folders_change_places_loses_no_file(
             if exchange:  # never absent, never half
                 assert is_sealed(json.loads((out / "manifest.json").read_bytes())) and (out / "notes.txt").exists()
                 looks += 1
+                time.sleep(0.001)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         if exchange:
