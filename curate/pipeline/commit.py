@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import itertools
 import os
 import shutil
 import sys
@@ -205,7 +206,8 @@ def _discard(tree: Path, out: Path, manifest: Manifest | None) -> None:
     if manifest is not None and out.is_dir():
         standing = {_identity(out / name) for name in entries(out)}
         for name in [*foreign(tree, manifest), *changed(tree, manifest)]:
-            if _identity(tree / name) in standing or _same(tree / name, out / name) or (tree / name).is_dir():
+            path = tree / name
+            if _identity(path) in standing or _is_kept(path, name, out) or (path.is_dir() and not path.is_symlink()):
                 continue
             _link(tree, name, out, _free(name, out) if os.path.lexists(out / name) else name)
     shutil.rmtree(tree, ignore_errors=True)
@@ -232,18 +234,27 @@ def _link(source: Path, name: str, target: Path, new_name: str) -> None:
         shutil.copy2(path, place, follow_symlinks=False)
 
 
-def _free(name: str, *folders: Path) -> str:
-    """A name for what somebody wrote that stands in none of the folders.
+def _yours(name: str) -> Iterator[str]:
+    """Names for what somebody wrote where a build writes, in order.
 
     At the top `README.yours.md`; in a folder of data with the ending behind, so that no pattern takes it for data.
     """
     path = PurePosixPath(name)
-    for number in range(1, sys.maxsize):
+    for number in itertools.count(1):
         mark = "yours" if number == 1 else f"yours.{number}"
         word = f"{path.name}.{mark}" if len(path.parts) > 1 else f"{path.stem}.{mark}{path.suffix}"
-        if not any(os.path.lexists(folder / path.with_name(word)) for folder in folders):
-            return path.with_name(word).as_posix()
-    raise AssertionError("unreachable")
+        yield path.with_name(word).as_posix()
+
+
+def _free(name: str, *folders: Path) -> str:
+    """The first of these names that stands in none of the folders."""
+    return next(one for one in _yours(name) if not any(os.path.lexists(folder / one) for folder in folders))
+
+
+def _is_kept(path: Path, name: str, out: Path) -> bool:
+    """Whether `out` has a copy of a file by its own name or one of those."""
+    names = itertools.chain([name], _yours(name))
+    return any(_same(path, out / one) for one in itertools.takewhile(lambda one: os.path.lexists(out / one), names))
 
 
 def _raise(error: OSError) -> None:

@@ -67,6 +67,11 @@ def find_places(out: Path, work: Path | None = None, source: Path | None = None)
         _check_out(out)
         if source is not None:
             _check_foreign(out)
+        if within(Path.cwd(), out):
+            raise RecipeError(
+                f"--out {out}: is replaced as a whole, and this command runs in it",
+                hint=f"run it in the folder above: cd {out.parent}",
+            )
     _check_work(work)
     return Places(out, work)
 
@@ -127,11 +132,6 @@ def _check_out(out: Path) -> None:
     if mounts := [mount for mount in _mounts(out) if mount.is_relative_to(out)]:
         where = "is a mount point" if mounts[0] == out else f"holds the mount point {mounts[0]}"
         raise RecipeError(f"--out {out}: {where}, which cannot be renamed", hint=f"choose a folder in it: {out / 'pairs'}")
-    if within(Path.cwd(), out):
-        raise RecipeError(
-            f"--out {out}: is replaced as a whole, and this command runs in it",
-            hint=f"run it in the folder above: cd {out.parent}",
-        )
 
 
 def _check_foreign(out: Path) -> None:
