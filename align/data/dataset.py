@@ -91,8 +91,8 @@ def open_dataset(folder: Path) -> Dataset:
         raise DataError(
             f"{folder}: found no {MANIFEST}, so no finished build", hint="pass a folder that `curate build` made"
         ) from None
-    except StorageError:
-        raise DataError(f"{folder}/{MANIFEST}: is not as `curate build` writes it", hint=REMAKE) from None
+    except StorageError as error:
+        raise DataError(f"{error.problem}: it is not as `curate build` writes it", hint=REMAKE) from None
     files = {name: entry.sha256 for name, entry in manifest.files.items()}
     if manifest.form == "standard":
         raise DataError(

@@ -105,7 +105,9 @@ def verify(folder: Path) -> None:
     Exits 3 when something is wrong.
     """
     from curate.core.errors import DataError
+    from curate.core.manifest import read_manifest
     from curate.dataset.verify import verify as check
+    from curate.pipeline.commit import foreign, listing
 
     problems = check(folder)
     for problem in problems:
@@ -113,6 +115,8 @@ def verify(folder: Path) -> None:
     if problems:
         raise DataError(f"{folder}: {len(problems)} problem{'s' * (len(problems) > 1)}", hint="build it again from its source")
     click.echo(f"{folder}: every checksum, law, pair and split holds")
+    if own := foreign(folder, read_manifest(folder)):
+        click.echo(f"files in it that no build made: {len(own):,}, {listing(own)}; look at them before you share it")
 
 
 @click.command()

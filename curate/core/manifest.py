@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
@@ -16,6 +16,7 @@ from curate.core.errors import DataError, StorageError
 from curate.core.schema import canonical, digest
 
 MANIFEST = "manifest.json"
+FORMAT = 2  # of the dataset folder; moves when a reader of an older one would misread it, or miss something
 COMPOSE = "compose"
 """What the manifest and the corpus call the step after the last stage, which makes the outputs."""
 
@@ -355,8 +356,12 @@ def from_json(tree: object) -> Manifest:
     return manifest
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path, *, sealed: bool = True) -> Manifest:
     """The manifest of a dataset folder.
+
+    Args:
+        folder: the dataset folder.
+        sealed: whether its fingerprint has to fit what it says; `curate verify` says so by itself.
 
     Raises:
         DataError: there is none.
@@ -369,24 +374,35 @@ def read_manifest(folder: Path) -> Manifest:
         tree = json.loads(path.read_bytes())
         if not isinstance(tree, dict) or "files" not in tree:
             raise ValueError("no list of files")
-        return from_json(tree)
-    except ValueError as error:
-        cause = "not JSON" if isinstance(error, json.JSONDecodeError) else str(error)
+        manifest = from_json(tree)
+        if not all(_inside(name) for name in manifest.files):
+            raise ValueError("names a file outside its folder")
+        if manifest.format > FORMAT:
+            raise ValueError(f"format {manifest.format}, a later version's; this one reads up to {FORMAT}")
+        if sealed and not is_sealed(tree):
+            raise ValueError("its fingerprint does not fit what it says, so it was changed or damaged")
+    except (ValueError, RecursionError) as error:
+        cause = str(error) if type(error) is ValueError else "not JSON"
         raise StorageError(f"{path}: is not a build's manifest ({cause})", hint="build the folder again") from None
+    return manifest
 
 
 def find_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a dataset folder; None where none can be read."""
+    """The manifest of a dataset folder; None where no build's stands."""
     try:
         return read_manifest(folder)
     except (DataError, StorageError, OSError):
         return None
 
 
-def is_sealed(folder: Path) -> bool:
-    """Whether a folder's manifest says, to the last key, what its fingerprint was made of."""
-    tree = json.loads((folder / MANIFEST).read_bytes())
-    return bool(_fingerprint(tree) == tree.get("fingerprint"))
+def is_sealed(tree: Mapping[str, object]) -> bool:
+    """Whether a manifest, as its file holds it, says to the last key what its fingerprint was made of."""
+    return _fingerprint(tree) == tree.get("fingerprint")
+
+
+def _inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and path.as_posix() == name and name not in (".", MANIFEST)
 
 
 def _fingerprint(tree: Mapping[str, object]) -> str:

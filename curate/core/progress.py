@@ -62,6 +62,15 @@ def listening(listener: Listener | None) -> Iterator[None]:
         _listener.reset(before)
 
 
+def remark(line: str) -> None:
+    """Say one line beside the progress: to the callback, else on standard error."""
+    listener = _listener.get()
+    if listener is not None:
+        listener(Step(line))
+    else:
+        sys.stderr.write(line + "\n")
+
+
 class Progress:
     """Counts units of work; shows nothing for work that ends within a second.
 

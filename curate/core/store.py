@@ -11,7 +11,6 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +83,7 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], None]) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -193,41 +192,6 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def staging_for(target: Path, work: Path) -> tuple[Path, Path]:
-    """Where a new folder is made, and where the earlier one waits while they change places.
-
-    In the work folder; where that lies on another disk, hidden beside the target, for a rename does not cross disks.
-    """
-    if os.stat(work).st_dev == os.stat(target.parent).st_dev:
-        return work / "staging", work / "previous"
-    return target.with_name(f".{target.name}.staging"), target.with_name(f".{target.name}.previous")
-
-
-def swap_folder(staging: Path, target: Path, aside: Path) -> None:
-    """Put a finished folder in a target's place; `aside` holds the earlier one until the new one stands.
-
-    `recover_folder` undoes a swap that was killed half way.
-    """
-    try:
-        shutil.rmtree(aside, ignore_errors=True)
-        if target.exists():
-            target.rename(aside)
-        staging.rename(target)
-        _sync_folder(target.parent)
-        shutil.rmtree(aside, ignore_errors=True)
-    except OSError as error:
-        if aside.exists() and target.exists():  # the new folder stood, and could not be made to last
-            target.rename(staging)
-        recover_folder(target, aside)
-        raise storage_error(error, target) from error
-
-
-def recover_folder(target: Path, aside: Path) -> None:
-    """After a kill between the two renames of `swap_folder`: the earlier folder comes back."""
-    if aside.exists() and not target.exists():
-        aside.rename(target)
-
-
 def storage_error(error: OSError, path: Path) -> StorageError:
     """Say what an operating system's refusal means and what would do."""
     reason, cure = {
@@ -248,7 +212,7 @@ def _write_all(file: BinaryIO, data: bytes) -> None:
     file.write(data)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename last. Windows opens no folder as a file, and writes its journal by itself."""
     if WINDOWS:
         return

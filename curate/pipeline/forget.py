@@ -20,7 +20,6 @@ The order makes it safe to kill, and the same command completes:
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -32,12 +31,14 @@ from curate.compose.evaluation_sets import forget_items
 from curate.core.cache import keep_only
 from curate.core.errors import DataError, RecipeError, StorageError
 from curate.core.manifest import MANIFEST, Manifest, Tally, read_manifest
-from curate.core.store import Stored, commit, committed, locked, read_parquet, recover_folder, staging_for
+from curate.core.store import Stored, commit, committed, read_parquet
 from curate.dataset.formats import OUTPUTS, read_output
 from curate.generation.answers import forget_answers
 from curate.labelers.scoring import joined
 from curate.pages.tables import table_lines
 from curate.pipeline.build import rebuild
+from curate.pipeline.commit import changed, foreign, listing, recover, staging_for, withdraw
+from curate.pipeline.places import KEY, find_places, holding
 from curate.pipeline.recipe import BuildRecipe, resolve
 from curate.pipeline.work import CACHE, keys_of
 from curate.raw.ingest import Ingested
@@ -58,11 +59,13 @@ class Removal:
         rows: `id`, `source`, `locator` of every row that left the corpus.
         before: output -> rows in it, before.
         after: the same, after; empty when nothing was left and the dataset is gone.
+        untouched: files in the dataset folder that no build made.
     """
 
     rows: pl.DataFrame
     before: Tally
     after: Tally
+    untouched: tuple[str, ...] = ()
 
 
 def forget(folder: Path, ids: Sequence[str], work: Path | None = None) -> Removal:
@@ -78,20 +81,21 @@ def forget(folder: Path, ids: Sequence[str], work: Path | None = None) -> Remova
         RecipeError: another version, with other options, made the dataset; nothing was changed.
         StorageError: the disk fails; the same command goes on from there.
     """
-    out = Path(os.path.abspath(folder))
-    work = work or out.with_name(f"{out.name}.work")
-    if not (work / "author.key").is_file():
+    places = find_places(folder, work)
+    out, work = places.out, places.work
+    if not (work / KEY).is_file():
         raise DataError(f"{work}: found no author.key", hint=f"pass with --work the work folder of the build that made {folder}")
-    with locked(work):
-        recover_folder(out, staging_for(out, work)[1])
-        tombstones = load_tombstones(work, (work / "author.key").read_bytes())
-        manifest = read_manifest(out) if out.exists() or not tombstones else None
+    with holding(places):
+        recover(out, *staging_for(out, work))
+        tombstones = load_tombstones(work, (work / KEY).read_bytes())
+        manifest = read_manifest(out) if (out / MANIFEST).exists() or not tombstones else None
         keys = keys_of(work, manifest) if manifest is not None else []
         if keys is None:
             raise DataError(
                 f"{work}: does not hold the parts of {folder}", hint="run its `curate build` again first, then forget"
             )
         recipe = _recipe_of(out, manifest) if manifest is not None else None
+        _check_whole(out, manifest)
         tombstones = _marked(work, list(dict.fromkeys(ids)), tombstones)
         tombstones.write(work)
         for receipt in sorted((work / "parts").glob("*.json")):
@@ -103,7 +107,8 @@ def forget(folder: Path, ids: Sequence[str], work: Path | None = None) -> Remova
         _sweep(out, work, keys, used)
         keep_only(work / CACHE, _texts(out, manifest))
         left = _corpus(out, manifest)
-        return Removal(rows.join(left, on="id", how="anti"), before, _counts(manifest))
+        own = tuple(foreign(out, manifest or Manifest()) if out.exists() else ())
+        return Removal(rows.join(left, on="id", how="anti"), before, _counts(manifest), own)
 
 
 def read_ids(path: Path) -> list[str]:
@@ -132,7 +137,9 @@ def describe(removal: Removal, folder: Path, asked: int) -> str:
     lines += ["", *table_lines(("output", "before", "after", "removed"), [_line(name, removal) for name in removal.before]), ""]
     lines += [f"{name}  {source}: {locator}" for name, source, locator in removal.rows.iter_rows()]
     if not removal.after:
-        lines.append("no row is left: the dataset folder is removed")
+        lines.append("no row is left: the dataset is removed")
+    if removal.untouched:
+        lines.append(f"{len(removal.untouched):,} files in it that no build made were not touched: {listing(removal.untouched)}")
     return "\n".join(
         [
             *lines,
@@ -151,6 +158,15 @@ def _recipe_of(out: Path, manifest: Manifest) -> BuildRecipe:
         again = "run its `curate build` again first, then forget"
         hint = f"{error.hint}; or {again}" if error.hint else again
         raise RecipeError(f"{error.problem}; nothing was changed", hint=hint) from None
+
+
+def _check_whole(out: Path, manifest: Manifest | None) -> None:
+    """A table that was changed would be kept beside the new one, with the texts to forget."""
+    if manifest is not None and (odd := [name for name in changed(out, manifest) if "/" in name]):
+        raise DataError(
+            f"{out}: {len(odd):,} files are not as the build wrote them, first {odd[0]}; nothing was changed",
+            hint="run its `curate build` again first, delete what it keeps of them, then forget",
+        )
 
 
 def _marked(work: Path, ids: Sequence[str], tombstones: Tombstones) -> Tombstones:
@@ -292,10 +308,7 @@ def _remade(
     except Conservation:
         raise
     except DataError:  # no row, or none with a label
-        previous = staging_for(out, work)[1]
-        shutil.rmtree(previous, ignore_errors=True)
-        out.rename(previous)  # first: nothing of it stands half
-        shutil.rmtree(previous)
+        withdraw(out, *staging_for(out, work))
         return None, frozenset()
 
 

@@ -1,4 +1,4 @@
-"""The work folder: where a build may stand, what it remembers, its key and its log."""
+"""The work folder: what it remembers, its key and its log."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import secrets
 import time
 from pathlib import Path
 
-from curate.core.errors import RecipeError
-from curate.core.manifest import MANIFEST, Json, Manifest, find_manifest
+from curate.core.manifest import Json, Manifest, find_manifest
 from curate.core.store import write_bytes, write_json
 from curate.raw.ingest import Ingested
 
@@ -36,19 +35,6 @@ def _remembered(work: Path) -> Json:
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}
-
-
-def check_places(source: Path, out: Path, work: Path) -> None:
-    """Source, dataset and work folder lie apart, and nothing that no build made is replaced."""
-    for name, place in (("--out", out), ("the work folder", work)):
-        if place == source or place.is_relative_to(source) or source.is_relative_to(place):
-            raise RecipeError(f"{name} {place}: lies in or around --source {source}", hint="choose a folder apart from it")
-    if out.exists() and not out.is_dir():
-        raise RecipeError(f"--out {out}: is a file", hint="choose a folder")
-    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
-        raise RecipeError(
-            f"--out {out}: holds something that no build made, nothing was changed", hint="choose an empty or new folder"
-        )
 
 
 def author_key_of(path: Path) -> bytes:

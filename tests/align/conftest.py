@@ -98,7 +98,7 @@ def _write_pairs(folder: Path) -> None:
     from curate.compose.compose import DatasetOptions, compose
     from curate.compose.contamination import Contamination
     from curate.core.config import plain
-    from curate.core.schema import MESSAGE, digest
+    from curate.core.schema import MESSAGE, canonical, digest
     from curate.core.store import sha256, write_json
     from curate.dataset.formats import write_dataset
     from curate.pairing import PAIRERS
@@ -135,16 +135,14 @@ def _write_pairs(folder: Path) -> None:
     )
     dataset = DatasetOptions(contamination=Contamination(remove=False))  # a few patterns make all the replies
     files = write_dataset(compose(rows, dataset, [make() for make in PAIRERS.values()], seed=0), folder)
-    write_json(
-        folder / "manifest.json",
-        {
-            "format": 1,
-            "name": "quarrels",
-            "recipe": {"stages": [{"column": {}}, {"head": {}}, {"consensus": {}}], "dataset": plain(dataset)},
-            "models": {"head": ["0123"]},
-            "files": {name: {"sha256": sha256(folder / name), "rows": rows} for name, rows in files.items()},
-        },
-    )
+    manifest = {
+        "format": 1,
+        "name": "quarrels",
+        "recipe": {"stages": [{"column": {}}, {"head": {}}, {"consensus": {}}], "dataset": plain(dataset)},
+        "models": {"head": ["0123"]},
+        "files": {name: {"sha256": sha256(folder / name), "rows": rows} for name, rows in files.items()},
+    }
+    write_json(folder / "manifest.json", manifest | {"fingerprint": digest(canonical(manifest))})
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ from curate.compose.contamination import HIT
 from curate.compose.splits import CLUSTERS, SPLITS
 from curate.core.errors import DataError
 from curate.core.manifest import Manifest, read_manifest
-from curate.core.store import read_parquet
-from curate.dataset.formats import read_output
+from curate.dataset.formats import read_output, read_table
 
 MATES = 5  # ids of a cluster that are listed; the others are counted
 WIDTH = 14  # of the names at the left
@@ -66,7 +65,7 @@ def _find(folder: Path, manifest: Manifest, start: str) -> str:
 
 def _row(folder: Path, manifest: Manifest, name: str) -> Row:
     for path in manifest.tables("corpus/"):
-        match = read_parquet(folder / path).filter(pl.col("id") == name)
+        match = read_table(folder, manifest, path).filter(pl.col("id") == name)
         if match.height:
             return match.row(0, named=True)
     raise AssertionError("the id was read from these very files")

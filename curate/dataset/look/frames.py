@@ -13,9 +13,8 @@ from curate.compose.outputs import schema_of
 from curate.compose.splits import SPLITS
 from curate.core.errors import DataError
 from curate.core.manifest import read_manifest
-from curate.core.store import read_parquet
 from curate.dataset import thresholds
-from curate.dataset.formats import OUTPUTS, read_output
+from curate.dataset.formats import OUTPUTS, read_output, read_table
 from curate.dataset.look import explain, summary
 from curate.pages.tables import table_lines
 
@@ -104,8 +103,7 @@ class Dataset:
             >>> dataset.corpus["reason"].drop_nulls().value_counts().sort("reason").rows()
             [('abstained', 216)]
         """
-        paths = sorted(self._place.glob("corpus/part-*.parquet"))
-        return pl.concat([read_parquet(path) for path in paths])
+        return pl.concat([read_table(self._place, self._facts, path) for path in self._facts.tables("corpus/")])
 
     def summary(self) -> Text:
         """What the build did, on one screen: records, rows by stage and reason, outputs, warnings; no text of any row.
@@ -168,7 +166,7 @@ class Dataset:
             hint = f"one of {', '.join(names)}" if names else "build with near_duplicates"
             raise DataError(f"{self.folder}: stage {stage!r} has no threshold to change", hint=hint)
         rows = thresholds.entered(self._place, self._facts, stage)
-        return thresholds.would_drop(read_parquet(self._place / stored[stage]), rows, threshold)
+        return thresholds.would_drop(read_table(self._place, self._facts, stored[stage]), rows, threshold)
 
     def __repr__(self) -> str:
         facts = self._facts

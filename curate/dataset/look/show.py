@@ -10,8 +10,7 @@ import polars as pl
 from curate.compose.review import suspects
 from curate.core.errors import DataError
 from curate.core.manifest import Manifest, read_manifest
-from curate.core.store import read_parquet
-from curate.dataset.formats import read_output
+from curate.dataset.formats import read_output, read_table
 from curate.dataset.thresholds import GRID, entered, used_threshold, would_drop
 from curate.pages.tables import table_lines
 from curate.stages.outliers import Outliers
@@ -46,7 +45,7 @@ def show(folder: Path, stage: str | None = None, threshold: float | None = None,
         raise DataError(
             f"--stage {stage}: no similarities are stored for it", hint=f"stages that have some: {_comparing(manifest)}"
         )
-    edges = read_parquet(folder / path)
+    edges = read_table(folder, manifest, path)
     rows = entered(folder, manifest, stage)
     if stage == "templates":
         return "\n".join(_templates(folder, manifest, rows, show_text))

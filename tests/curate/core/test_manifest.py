@@ -15,7 +15,7 @@ from curate.core.manifest import MANIFEST, from_json, is_sealed, read_manifest
 
 def test_what_is_read_is_written_again_to_the_last_key(dataset_folder: Path, manifest: dict[str, Any]) -> None:
     assert read_manifest(dataset_folder).to_json() == manifest
-    assert read_manifest(dataset_folder).sealed().fingerprint == manifest["fingerprint"] and is_sealed(dataset_folder)
+    assert read_manifest(dataset_folder).sealed().fingerprint == manifest["fingerprint"] and is_sealed(manifest)
 
 
 def test_unpaired_train_without_a_side_is_written_as_an_empty_object() -> None:
@@ -49,7 +49,10 @@ def test_a_key_that_was_added_by_hand_breaks_the_seal(dataset_folder: Path, tmp_
     shutil.copytree(dataset_folder, tmp_path / "copy")
     tree = json.loads((tmp_path / "copy" / MANIFEST).read_bytes())
     (tmp_path / "copy" / MANIFEST).write_text(json.dumps(tree | {"more": 1}))
-    assert not is_sealed(tmp_path / "copy")
+    assert not is_sealed(tree | {"more": 1})
+    with pytest.raises(StorageError, match="its fingerprint does not fit what it says"):
+        read_manifest(tmp_path / "copy")
+    assert read_manifest(tmp_path / "copy", sealed=False).name == tree["name"]
 
 
 def test_a_folder_without_one_is_no_dataset(tmp_path: Path) -> None:

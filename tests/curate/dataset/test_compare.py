@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from curate.core.schema import canonical, digest
+from curate.core.store import sha256
 from curate.dataset.look.compare import as_page, as_text, compare
 
 
@@ -27,6 +28,8 @@ def changed(folder: Path, to: Path) -> Path:
     rows.write_parquet(path)
     manifest: dict[str, Any] = json.loads((to / "manifest.json").read_text())
     manifest["recipe"]["stages"][0]["near_duplicates"]["threshold"] = 0.7
+    manifest["files"]["corpus/part-00000.parquet"]["sha256"] = sha256(path)
+    del manifest["fingerprint"]
     manifest["fingerprint"] = digest(canonical(manifest), size=16)
     (to / "manifest.json").write_text(json.dumps(manifest))
     return to

@@ -18,6 +18,7 @@ import pytest
 
 from curate.core import store
 from curate.core.errors import StorageError
+from curate.pipeline import commit
 from curate.pipeline.build import build
 from curate.pipeline.recipe import read_recipe
 
@@ -90,7 +91,7 @@ def test_a_build_killed_at_any_moment_ends_in_the_same_bytes(place: Path, monkey
     assert killed >= KILLS // 5
 
 
-@pytest.mark.parametrize("call", ["fsync", "replace", "rename"])
+@pytest.mark.parametrize("call", ["fsync", "replace", "rename", "exchange"])
 def test_a_disk_that_fails_at_any_write_leaves_a_message_and_the_earlier_dataset(
     place: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
@@ -98,8 +99,10 @@ def test_a_disk_that_fails_at_any_write_leaves_a_message_and_the_earlier_dataset
     before = dataset(place)
     raw = place / "raw" / "one.jsonl"
     raw.write_text(raw.read_text() + json.dumps({"prompt": "And now?", "completion": "Now closed already", "is_toxic": 0}) + "\n")
-    target: Any = os if call == "fsync" else Path
+    target: Any = {"fsync": os, "rename": os, "replace": Path, "exchange": commit}[call]
     real: Callable[..., Any] = getattr(target, call)
+    if call == "rename":  # where folders cannot be exchanged
+        monkeypatch.setattr(commit, "exchange", lambda one, other: False)
     failed = 0
     for at in range(90):
         count = 0
@@ -121,7 +124,7 @@ def test_a_disk_that_fails_at_any_write_leaves_a_message_and_the_earlier_dataset
                 assert dataset(place) == before
                 continue
         break
-    assert failed >= 2
+    assert failed >= (1 if call == "exchange" else 2)
     assert dataset(place) != before
     after = dataset(place)
     forget(place)
@@ -145,13 +148,6 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_second_build_of_the_same_folder_is_refused_while_the_first_runs(tmp_path: Path) -> None:
     with store.locked(tmp_path), pytest.raises(StorageError, match="another process is writing here"), store.locked(tmp_path):
         pass
-
-
-def test_a_swap_killed_between_its_two_renames_is_undone(tmp_path: Path) -> None:
-    (tmp_path / "previous").mkdir()
-    (tmp_path / "previous" / "file").write_text("earlier")
-    store.recover_folder(tmp_path / "out", tmp_path / "previous")
-    assert (tmp_path / "out" / "file").read_text() == "earlier"
 
 
 def test_a_changed_bit_is_noticed(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from curate.core.cache import key_of
 from curate.core.errors import DataError, RecipeError, StorageError
+from curate.core.schema import canonical, digest
 from curate.dataset.verify import verify
 from curate.labelers.scoring import joined
 from curate.pipeline.build import build
@@ -365,7 +366,8 @@ def test_a_dataset_of_a_version_with_other_options_is_left_as_it_is(place: Path)
     path = place / "out" / "manifest.json"
     manifest = json.loads(path.read_bytes())
     manifest["recipe"]["dataset"]["splits"]["purge_warn"] = 0.2
-    path.write_text(json.dumps(manifest))
+    del manifest["fingerprint"]
+    path.write_text(json.dumps(manifest | {"fingerprint": digest(canonical(manifest))}))
     with pytest.raises(RecipeError, match=r"splits has no option 'purge_warn'; nothing was changed; .*curate build"):
         remove(place, before["id"][0])
     assert not (place / "out.work" / "tombstones.json").exists()
