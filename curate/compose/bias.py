@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from curate.core.manifest import Bias, PairedBias, UnpairedBias
+from curate.core.manifest.counts import Bias, PairedBias, UnpairedBias
 
 LENGTH_AUC = 0.65  # from which length alone says too much: two in three times the shorter side is the right one
 SHARE_GAP = 0.1  # between the sides, in refusals or in a variety, from which it is worth a word

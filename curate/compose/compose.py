@@ -35,7 +35,8 @@ from curate.compose.unpaired import BALANCE, benign, limit_benign
 from curate.compose.verdicts import overrule
 from curate.core.config import chosen_name, config
 from curate.core.errors import DataError
-from curate.core.manifest import COMPOSE, DatasetCounts
+from curate.core.manifest import COMPOSE
+from curate.core.manifest.counts import DatasetCounts
 from curate.pairing import PAIRERS, Context, Limits, Pairer
 from curate.pairing.pairer import Vectors, no_vectors
 from curate.pairing.propose import propose

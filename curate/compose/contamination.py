@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from curate.core.config import config
-from curate.core.manifest import OverlapCounts
+from curate.core.manifest.counts import OverlapCounts
 from curate.text.prompts import flatten, last_user
 from curate.text.similarity import overlap
 from curate.text.similarity.overlap import Overlap

@@ -10,7 +10,7 @@ import polars as pl
 from curate.compose import bias
 from curate.compose.splits import SPLITS
 from curate.compose.unpaired import kto_weights
-from curate.core.manifest import (
+from curate.core.manifest.counts import (
     BenignCounts,
     Bias,
     DatasetCounts,

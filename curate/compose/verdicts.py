@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from curate.core.errors import DataError, StorageError
-from curate.core.manifest import VerdictCounts
+from curate.core.manifest.counts import VerdictCounts
 from curate.core.schema import canonical, digest
 from curate.core.store import write_text
 

@@ -11,7 +11,8 @@ import yaml
 from curate.compose.outputs import schema_of
 from curate.compose.splits import SPLITS
 from curate.core.errors import StorageError
-from curate.core.manifest import Cell, DatasetCounts, Json, Manifest, Records, SourceEntry, Tally
+from curate.core.manifest import Cell, Json, Manifest, Records, SourceEntry
+from curate.core.manifest.counts import DatasetCounts, Tally
 from curate.core.policy import load_policy
 from curate.core.schema import MESSAGE
 from curate.core.shipped import shipped

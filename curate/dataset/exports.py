@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from curate.core.manifest import Tally
+from curate.core.manifest.counts import Tally
 from curate.core.store import write_bytes
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")

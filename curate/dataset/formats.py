@@ -13,7 +13,8 @@ from curate.compose.compose import Composed
 from curate.compose.fates import COLUMNS
 from curate.compose.outputs import schema_of
 from curate.core.errors import StorageError
-from curate.core.manifest import DatasetCounts, Manifest, Tally
+from curate.core.manifest import Manifest
+from curate.core.manifest.counts import DatasetCounts, Tally
 from curate.core.store import PARQUET_ROWS, read_parquet, sha256, write_parquet
 from curate.dataset.exports import WRITERS
 from curate.pairing.pairer import PAIR

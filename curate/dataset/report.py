@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import yaml
 
 from curate.compose.splits import SPLITS
-from curate.core.manifest import DatasetCounts, Manifest
+from curate.core.manifest import Manifest
+from curate.core.manifest.counts import DatasetCounts
 from curate.dataset.figures import Figure
 from curate.pages.charts import bars
 from curate.pages.html import Html, page, section, table, tag

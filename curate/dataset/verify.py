@@ -17,7 +17,8 @@ from curate.compose.review import REVIEW
 from curate.compose.splits import CLUSTERS, SPLITS
 from curate.core.contracts import Schema
 from curate.core.errors import StorageError
-from curate.core.manifest import COMPOSE, MANIFEST, Manifest, Records, SourceEntry, Tally, is_sealed, read_manifest
+from curate.core.manifest import COMPOSE, MANIFEST, Manifest, Records, SourceEntry, is_sealed, read_manifest
+from curate.core.manifest.counts import Tally
 from curate.core.schema import canonical
 from curate.core.store import read_parquet, sha256
 from curate.dataset.formats import OUTPUTS, read_output, reads_as_data

@@ -20,7 +20,8 @@ from curate.compose.review import suspects
 from curate.compose.verdicts import keep_verdicts, kept_verdicts
 from curate.core.cache import caching
 from curate.core.config import chosen_name, file_word
-from curate.core.manifest import FORMAT, Manifest, StageEntry, Tally, find_manifest
+from curate.core.manifest import FORMAT, Manifest, StageEntry, find_manifest
+from curate.core.manifest.counts import Tally
 from curate.core.parts import Part
 from curate.core.policy import load_policy
 from curate.core.schema import canonical, digest

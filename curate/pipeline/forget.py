@@ -30,7 +30,8 @@ import polars as pl
 from curate.compose.evaluation_sets import forget_items
 from curate.core.cache import keep_only
 from curate.core.errors import DataError, RecipeError, StorageError
-from curate.core.manifest import MANIFEST, Manifest, Tally, read_manifest
+from curate.core.manifest import MANIFEST, Manifest, read_manifest
+from curate.core.manifest.counts import Tally
 from curate.core.store import Stored, commit, committed, read_parquet
 from curate.dataset.formats import OUTPUTS, read_output
 from curate.generation.answers import forget_answers

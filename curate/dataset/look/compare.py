@@ -9,7 +9,8 @@ from pathlib import Path
 import polars as pl
 
 from curate.compose.splits import SPLITS
-from curate.core.manifest import Manifest, Tally, read_manifest
+from curate.core.manifest import Manifest, read_manifest
+from curate.core.manifest.counts import Tally
 from curate.dataset.formats import read_output
 from curate.pages.html import Html, page, section, table, tag
 from curate.pages.tables import table_lines

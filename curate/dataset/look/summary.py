@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from curate.compose.splits import SPLITS
-from curate.core.manifest import DatasetCounts, Manifest
+from curate.core.manifest import Manifest
+from curate.core.manifest.counts import DatasetCounts
 from curate.pages.tables import table_lines
 
 USUAL = Path("pairs")  # the folder that align's recipes name

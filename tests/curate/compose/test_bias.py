@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from curate.compose.bias import of_pairs, of_unpaired, warnings
-from curate.core.manifest import Bias
+from curate.core.manifest.counts import Bias
 from curate.pairing.propose import within_share
 from curate.text.refusals import refuses
 

@@ -17,7 +17,7 @@ from curate.compose.compose import Composed, DatasetOptions, compose
 from curate.compose.fates import REASONS
 from curate.compose.splits import Splits
 from curate.core.errors import DataError
-from curate.core.manifest import StrategyCounts
+from curate.core.manifest.counts import StrategyCounts
 from curate.pairing import PAIRERS
 
 Rows = Callable[..., pl.DataFrame]

@@ -12,7 +12,7 @@ import pytest
 
 from curate.compose.contamination import Contamination, EvaluationSet, contamination, lines_of
 from curate.core.errors import DataError
-from curate.core.manifest import OverlapCounts
+from curate.core.manifest.counts import OverlapCounts
 from curate.core.schema import MESSAGE
 from curate.dataset.verify import verify
 from curate.pipeline.build import build

@@ -15,7 +15,7 @@ from curate.compose.compose import DatasetOptions, compose
 from curate.compose.splits import Splits
 from curate.compose.verdicts import read_verdicts
 from curate.core.errors import DataError
-from curate.core.manifest import VerdictCounts
+from curate.core.manifest.counts import VerdictCounts
 from curate.pairing.given import GivenPairer
 from curate.pairing.same_prompt import SamePromptPairer
 from curate.pipeline.forget import forget

@@ -81,7 +81,7 @@ def test_a_setting_reaches_an_entry_whose_name_holds_dots(tmp_path: Path) -> Non
     path = write(tmp_path, "a.yaml", "stages:\n- repair\n- ./parts/mine.py:Part\n- {}\n")
     assert load(path, ["stages../parts/mine.py:Part.most=3"])["stages"][1] == {"./parts/mine.py:Part": {"most": 3}}
     assert load(path, ["stages../parts/mine.py:Part=pii"])["stages"][1] == "pii"
-    with pytest.raises(RecipeError, match="known: ./parts/mine.py:Part, repair"):
+    with pytest.raises(RecipeError, match="one of repair, ./parts/mine.py:Part"):
         load(path, ["stages../parts/other.py:Part.most=3"])
 
 
