@@ -79,7 +79,7 @@ def test_a_margin_is_at_least_the_least_and_may_be_just_that() -> None:
 
 
 def test_a_margin_may_be_rounded_by_a_millionth_and_no_more() -> None:
-    for off, breaks in ((0.5e-6, False), (1.5e-6, True)):
+    for off, breaks in ((0.5e-6, False), (1e-6, False), (1.5e-6, True)):
         rows = index({"toxicity": 0.0}, {"toxicity": off, "toxic": True})
         if breaks:
             with pytest.raises(InvariantError, match="margin is the toxicity"):
