@@ -21,8 +21,10 @@ import pytest
 from curate.core.errors import RecipeError, StorageError, UserError
 from curate.dataset.verify import verify
 from curate.pipeline import places
+from curate.pipeline.build import build
 from curate.pipeline.forget import forget
 from curate.pipeline.places import find_places, holding, within
+from curate.pipeline.recipe import read_recipe
 
 from .conftest import Rebuild
 
@@ -281,23 +283,27 @@ def test_a_work_folder_whose_mode_stays_is_refused(small: Path, rebuild: Rebuild
 
 
 @pytest.mark.parametrize("parent", ["out", "work"])
-def test_where_this_user_may_not_write_nothing_is_begun(small: Path, rebuild: Rebuild, parent: str) -> None:
-    barred = small / "barred"
-    barred.mkdir(mode=0o555)
-    if os.getuid() == 0:
-        for path in (small, *small.rglob("*"), *list(small.parents)[:3]):
-            os.chmod(path, 0o555 if path == barred else 0o777)
+def test_where_this_user_may_not_write_nothing_is_begun(small: Path, parent: str) -> None:
     root = os.geteuid() == 0
-    if root:  # in this process: a forked one would wait for threads of polars that it does not have
-        os.seteuid(65_534)
-    try:
-        with pytest.raises(StorageError, match="no permission to write") as caught:
-            rebuild(barred / "new" if parent == "out" else small / "new", work=barred / "w" if parent == "work" else None)
-    finally:
-        if root:
-            os.seteuid(0)
-    assert caught.value.hint
-    assert list(barred.iterdir()) == [] and not (small / "new").exists()
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to the user that root becomes here
+        place = Path(shutil.copytree(small, Path(folder) / "small"))
+        barred = place / "barred"
+        barred.mkdir()
+        for path in (Path(folder), place, *place.rglob("*")) if root else ():
+            path.chmod(0o777)
+        barred.chmod(0o555)
+        recipe = read_recipe(place / "recipe.yaml")
+        if root:  # in this process: a forked one would wait for threads of polars that it does not have
+            os.seteuid(65_534)
+        try:
+            with pytest.raises(StorageError, match="no permission to write") as caught:
+                out, work = (barred / "new", None) if parent == "out" else (place / "new", barred / "w")
+                build(place / "raw", out, recipe, work=work)
+        finally:
+            if root:
+                os.seteuid(0)
+        assert caught.value.hint
+        assert list(barred.iterdir()) == [] and not (place / "new").exists()
 
 
 SECOND = """
