@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import click
+from reference_page import write_or_check
 
 from align.commands.cli import cli as align
 from curate.commands.cli import cli as curate
@@ -46,15 +47,7 @@ def _inner(path: str, group: click.Command, context: click.Context) -> list[str]
 
 def main() -> int:
     """Write, or compare."""
-    text = reference()
-    if "--check" not in sys.argv[1:]:
-        TARGET.parent.mkdir(exist_ok=True)
-        TARGET.write_text(text, encoding="utf-8")
-        return 0
-    if TARGET.is_file() and TARGET.read_text(encoding="utf-8") == text:
-        return 0
-    sys.stderr.write(f"{TARGET.name} is stale; run `make docs` and commit it\n")
-    return 1
+    return write_or_check(TARGET, reference())
 
 
 if __name__ == "__main__":

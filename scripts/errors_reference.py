@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from reference_page import write_or_check
+
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "errors.md"
 PACKAGES = ("curate", "align")
@@ -185,14 +187,7 @@ def _link(place: Path) -> str:
 
 def main() -> int:
     """Write, or compare."""
-    text = reference()
-    if "--check" not in sys.argv[1:]:
-        TARGET.write_text(text, encoding="utf-8", newline="\n")
-        return 0
-    if TARGET.is_file() and TARGET.read_text(encoding="utf-8") == text:
-        return 0
-    sys.stderr.write(f"{TARGET.name} is stale; run `make docs` and commit it\n")
-    return 1
+    return write_or_check(TARGET, reference())
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
+from reference_page import write_or_check
+
 import align
 import curate
 from align.report.frames import Grid, Run
@@ -66,14 +68,7 @@ eval:
 
 def main() -> int:
     """Write, or compare."""
-    text = reference()
-    if "--check" not in sys.argv[1:]:
-        TARGET.write_text(text, encoding="utf-8")
-        return 0
-    if TARGET.is_file() and TARGET.read_text(encoding="utf-8") == text:
-        return 0
-    sys.stderr.write(f"{TARGET.name} is stale; run `python scripts/python_reference.py` and commit it\n")
-    return 1
+    return write_or_check(TARGET, reference())
 
 
 def reference() -> str:

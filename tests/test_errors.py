@@ -26,7 +26,9 @@ def reference() -> ModuleType:
     spec = importlib.util.spec_from_file_location("errors_reference", ROOT / "scripts" / "errors_reference.py")
     assert spec is not None and spec.loader is not None
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "scripts")  # where a script finds its neighbours
+        spec.loader.exec_module(module)
     return module
 
 
